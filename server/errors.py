@@ -1,0 +1,144 @@
+"""Every way in which a request or a model can fail, with stable codes.
+
+    DetectorError
+    ├── InvalidRequest          INVALID_REQUEST          the request contradicts the contract
+    ├── MediaError
+    │   ├── UnsupportedMedia    UNSUPPORTED_MEDIA        a format or codec that is not allowed
+    │   ├── CorruptMedia        CORRUPT_MEDIA            nothing can be decoded from it
+    │   ├── MediaLimitExceeded  MEDIA_LIMIT_EXCEEDED     too many bytes, pixels, seconds, streams
+    │   ├── DecodeTimeout       DECODE_TIMEOUT           decoding took longer than allowed
+    │   └── DecoderCrashed      DECODER_CRASHED          the codec died on it
+    ├── SourceError
+    │   ├── SourceNotAllowed    SOURCE_NOT_ALLOWED       the settings forbid this URI
+    │   ├── SourceNotFound      SOURCE_NOT_FOUND         nothing is there
+    │   └── SourceUnavailable   SOURCE_UNAVAILABLE       it could not be read now
+    ├── Overloaded              OVERLOADED               the queue is full
+    ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
+    ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
+    ├── EngineFailed            ENGINE_FAILED            the graph could not be run
+    └── ModelError
+        ├── ModelNotFound       MODEL_NOT_FOUND          no graph where one was named
+        └── InvalidModel        INVALID_MODEL            a graph that this server must not serve
+
+Errors know nothing of gRPC; `server.rpc.status` maps each to its status.
+"""
+
+from typing import ClassVar
+
+
+class DetectorError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: what is wrong, for the person who sent the request.
+        hint: what to do about it; the class's own hint if empty.
+    """
+
+    code: ClassVar[str]
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    def __reduce__(self) -> tuple[type["DetectorError"], tuple[str, str]]:
+        # Errors cross the process boundary of the decode pool.
+        return type(self), (self.message, self.hint)
+
+
+class InvalidRequest(DetectorError):
+    code = "INVALID_REQUEST"
+    default_hint = "Correct the request; sending it again unchanged cannot succeed."
+
+
+class MediaError(DetectorError):
+    """The medium itself cannot be judged."""
+
+
+class UnsupportedMedia(MediaError):
+    code = "UNSUPPORTED_MEDIA"
+    default_hint = "Convert it to JPEG, PNG, MP4 (H.264 with AAC), WAV or MP3."
+
+
+class CorruptMedia(MediaError):
+    code = "CORRUPT_MEDIA"
+    default_hint = "Check that the file is complete and opens in a player."
+
+
+class MediaLimitExceeded(MediaError):
+    code = "MEDIA_LIMIT_EXCEEDED"
+    default_hint = "Send a smaller or shorter file, or raise the server's limit."
+
+
+class DecodeTimeout(MediaError):
+    code = "DECODE_TIMEOUT"
+    default_hint = "Re-encode the file with common settings, or raise --decode-timeout-seconds."
+
+
+class DecoderCrashed(MediaError):
+    code = "DECODER_CRASHED"
+    default_hint = "The file breaks its codec; re-encode it. Other requests are not affected."
+
+
+class SourceError(DetectorError):
+    """The URI of a medium cannot be read."""
+
+
+class SourceNotAllowed(SourceError):
+    code = "SOURCE_NOT_ALLOWED"
+    default_hint = "Send the bytes, or ask the operator to allow this source."
+
+
+class SourceNotFound(SourceError):
+    code = "SOURCE_NOT_FOUND"
+    default_hint = "Check the URI."
+
+
+class SourceUnavailable(SourceError):
+    code = "SOURCE_UNAVAILABLE"
+    default_hint = "Try again later."
+
+
+class Overloaded(DetectorError):
+    """The queue is full.
+
+    Args:
+        retry_after: seconds after which a retry has a chance.
+    """
+
+    code = "OVERLOADED"
+    default_hint = "Retry after the delay in RetryInfo."
+
+    def __init__(self, message: str, hint: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(DetectorError):
+    code = "DEADLINE_EXCEEDED"
+    default_hint = "Allow a longer deadline, or send less at once."
+
+
+class ShuttingDown(DetectorError):
+    code = "SHUTTING_DOWN"
+    default_hint = "Retry; another replica or the restarted server will answer."
+
+
+class EngineFailed(DetectorError):
+    code = "ENGINE_FAILED"
+    default_hint = "This is the server's fault; its log has the cause."
+
+
+class ModelError(DetectorError):
+    """A graph cannot be served."""
+
+
+class ModelNotFound(ModelError):
+    code = "MODEL_NOT_FOUND"
+    default_hint = "Export one with: python -m exporter models/"
+
+
+class InvalidModel(ModelError):
+    code = "INVALID_MODEL"
+    default_hint = "Export the model again with this version of the exporter."

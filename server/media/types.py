@@ -1,0 +1,108 @@
+"""What the decoders are asked for and what they give: raw rows, nothing scaled or normalised."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class MediaKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpec:
+    """The rows that a graph wants from one medium.
+
+    A photo gives `1 + crops` image rows: the whole picture squeezed to height x width,
+    then crops at native resolution, where resampling has not yet wiped out fine traces.
+    A video gives `frames` image rows spread evenly over its duration, `clips` clips of
+    `clip_length` frames about `clip_stride_seconds` apart, and the windows of its sound.
+    """
+
+    height: int = 256
+    width: int = 256
+    crops: int = 0
+    frames: int = 5
+    clips: int = 2
+    clip_length: int = 5
+    clip_stride_seconds: float = 0.04
+    sample_rate: int = 16_000
+    window_samples: int = 64_000
+    windows: int = 16
+    want_images: bool = True
+    want_clips: bool = True
+    want_audio: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What a file says of itself. Units and ranges as in `deepfake.v1.MediaFacts`."""
+
+    kind: MediaKind
+    container: str = ""
+    video_codec: str = ""
+    audio_codec: str = ""
+    size_bytes: int = 0
+    width: int = 0
+    height: int = 0
+    duration_seconds: float = 0.0
+    frame_rate: float = 0.0
+    rotation_degrees: int = 0
+    mirrored: bool = False
+    sample_rate: int = 0
+    channels: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def _no_frames() -> NDArray[np.uint8]:
+    return np.zeros((0, 0, 0, 3), np.uint8)
+
+
+def _no_index() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
+def _no_clips() -> NDArray[np.int64]:
+    return np.zeros((0, 0), np.int64)
+
+
+def _no_times() -> NDArray[np.float64]:
+    return np.zeros((0, 2), np.float64)
+
+
+def _no_regions() -> NDArray[np.float32]:
+    return np.zeros((0, 4), np.float32)
+
+
+def _no_audio() -> NDArray[np.float32]:
+    return np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRows:
+    """The rows of one medium; I, C or A may be 0.
+
+    Attributes:
+        frames: uint8 [F, H, W, 3], upright RGB.
+        image_index: int64 [I] into frames.
+        image_times: float64 [I, 2], start and end in seconds; zeros for a photo.
+        image_regions: float32 [I, 4], left, top, right, bottom as fractions of the upright picture.
+        clip_index: int64 [C, T] into frames.
+        clip_times: float64 [C, 2].
+        audio: float32 [A, S], PCM in [-1, 1]; sound shorter than S is repeated to fill it.
+        audio_times: float64 [A, 2].
+    """
+
+    facts: MediaFacts
+    frames: NDArray[np.uint8] = field(default_factory=_no_frames)
+    image_index: NDArray[np.int64] = field(default_factory=_no_index)
+    image_times: NDArray[np.float64] = field(default_factory=_no_times)
+    image_regions: NDArray[np.float32] = field(default_factory=_no_regions)
+    clip_index: NDArray[np.int64] = field(default_factory=_no_clips)
+    clip_times: NDArray[np.float64] = field(default_factory=_no_times)
+    audio: NDArray[np.float32] = field(default_factory=_no_audio)
+    audio_times: NDArray[np.float64] = field(default_factory=_no_times)
