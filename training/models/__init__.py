@@ -1,0 +1,5 @@
+"""The Keras models; importing this package registers their layers, so that Keras can load them."""
+
+from training.models import frontend
+
+__all__ = ["frontend"]
