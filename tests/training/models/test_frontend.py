@@ -60,9 +60,7 @@ def as_model(layer: LogMelSpectrogram) -> keras.Model:
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_equals_librosa_in_keras_and_onnx_runtime(
-    settings: dict[str, Any], pcm: NDArray[np.float32]
-) -> None:
+def test_equals_librosa_in_keras_and_onnx_runtime(settings: dict[str, Any], pcm: NDArray[np.float32]) -> None:
     layer = LogMelSpectrogram(**settings)
     model = as_model(layer)
     expected = librosa_decibels(layer, pcm)
