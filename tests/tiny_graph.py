@@ -1,0 +1,113 @@
+"""A detector whose answers can be worked out by hand, written in milliseconds without TensorFlow.
+
+Every logit is the mean of the row: of its pixels, scaled from [0, 255] to [-LOGIT_RANGE, LOGIT_RANGE],
+or of its samples times LOGIT_RANGE. All branches use temperature 1, bias 0 and the mean over rows.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from exporter.graph import IR_VERSION, OPSET, build_detector
+from exporter.nodes import Nodes
+from server.engine.manifest import AudioBranch, ImageBranch, Manifest, VideoBranch
+from server.media.spec import spec_hash
+
+LOGIT_RANGE = 4.0
+HEATMAP_SIZE = 4
+NAME, VERSION = "tiny", "1"
+
+
+def tiny_detector(
+    path: Path,
+    modalities: Sequence[str] = ("image", "video", "audio"),
+    height: int = 32,
+    width: int = 32,
+    clip_length: int = 5,
+    window_samples: int = 1600,
+    sample_rate: int = 16_000,
+    name: str = NAME,
+    version: str = VERSION,
+) -> Path:
+    """Writes `path/<name>/<version>/model.onnx`, a full detector, and gives that file's path.
+
+    Args:
+        path: the model repository.
+        modalities: which branches it has.
+        height: of the frames; a multiple of HEATMAP_SIZE, like width.
+        width: of the frames.
+        clip_length: frames of a clip.
+        window_samples: samples of a window.
+        sample_rate: in Hz.
+        name: of the detector.
+        version: of the detector.
+    """
+    manifest = Manifest(
+        name=name,
+        version=version,
+        created=datetime(2024, 1, 1, tzinfo=UTC),
+        spec_hash=spec_hash(),
+        height=height,
+        width=width,
+        image=ImageBranch(heatmap_height=HEATMAP_SIZE, heatmap_width=HEATMAP_SIZE)
+        if "image" in modalities
+        else None,
+        video=VideoBranch(clip_length=clip_length) if "video" in modalities else None,
+        audio=AudioBranch(sample_rate=sample_rate, window_samples=window_samples)
+        if "audio" in modalities
+        else None,
+    )
+    branches = {
+        "image": image_branch(height, width),
+        "video": video_branch(height, width, clip_length),
+        "audio": audio_branch(window_samples),
+    }
+    file = path / name / version / "model.onnx"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(build_detector(manifest, {key: branches[key] for key in manifest.modalities}), file)
+    return file
+
+
+def image_branch(height: int, width: int) -> onnx.ModelProto:
+    """The heatmap is the mean of each cell, the logit the mean of the heatmap."""
+    nodes = Nodes("")
+    grid = [0, HEATMAP_SIZE, height // HEATMAP_SIZE, HEATMAP_SIZE, width // HEATMAP_SIZE * 3]
+    cells = nodes.add("Reshape", _pixel_logits(nodes), nodes.constant(grid, np.int64))
+    nodes.add("ReduceMean", cells, output="heatmap", axes=[2, 4], keepdims=0)
+    nodes.add("ReduceMean", "heatmap", output="logit", axes=[1, 2], keepdims=0)
+    heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, ["N", HEATMAP_SIZE, HEATMAP_SIZE])
+    return _branch(nodes, TensorProto.UINT8, [height, width, 3], [heatmap])
+
+
+def video_branch(height: int, width: int, clip_length: int) -> onnx.ModelProto:
+    """The logit is the mean over all frames of the clip."""
+    nodes = Nodes("")
+    nodes.add("ReduceMean", _pixel_logits(nodes), output="logit", axes=[1, 2, 3, 4], keepdims=0)
+    return _branch(nodes, TensorProto.UINT8, [clip_length, height, width, 3], [])
+
+
+def audio_branch(window_samples: int) -> onnx.ModelProto:
+    """The logit is the mean of the samples, scaled."""
+    nodes = Nodes("")
+    mean = nodes.add("ReduceMean", "rows", axes=[1], keepdims=0)
+    nodes.add("Mul", mean, nodes.constant(LOGIT_RANGE), output="logit")
+    return _branch(nodes, TensorProto.FLOAT, [window_samples], [])
+
+
+def _pixel_logits(nodes: Nodes) -> str:
+    pixels = nodes.add("Cast", "rows", to=TensorProto.FLOAT)
+    scaled = nodes.add("Mul", pixels, nodes.constant(2 * LOGIT_RANGE / 255))
+    return nodes.add("Sub", scaled, nodes.constant(LOGIT_RANGE))
+
+
+def _branch(
+    nodes: Nodes, dtype: int, shape: list[int], more_outputs: list[onnx.ValueInfoProto]
+) -> onnx.ModelProto:
+    rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["N"])
+    graph = helper.make_graph(nodes.nodes, "branch", [rows], [logit, *more_outputs], nodes.constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
