@@ -16,6 +16,7 @@
     ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
     ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
+    ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
     └── ModelError
         ├── ModelNotFound       MODEL_NOT_FOUND          no graph where one was named
         └── InvalidModel        INVALID_MODEL            a graph that this server must not serve
@@ -41,6 +42,9 @@ class DetectorError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        return self.message
 
     def __reduce__(self) -> tuple[type["DetectorError"], tuple[str, str]]:
         # Errors cross the process boundary of the decode pool.
@@ -128,6 +132,11 @@ class ShuttingDown(DetectorError):
 class EngineFailed(DetectorError):
     code = "ENGINE_FAILED"
     default_hint = "This is the server's fault; its log has the cause."
+
+
+class CannotListen(DetectorError):
+    code = "CANNOT_LISTEN"
+    default_hint = "Choose another --host or --port."
 
 
 class ModelError(DetectorError):

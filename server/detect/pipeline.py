@@ -1,0 +1,147 @@
+"""The hot path, top to bottom: admit, fetch, decode, plan, run, judge."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from server.detect import plan, timeline, verdict
+from server.detect.request import (
+    Detection,
+    Evidence,
+    Medium,
+    RawAudio,
+    RawFrames,
+    Request,
+    Stopwatch,
+)
+from server.engine.engine import Engine
+from server.engine.manifest import Manifest
+from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
+from server.media.isolation import DecodePool
+from server.media.types import MediaRows, RowSpec
+from server.sources.source import Sources
+
+
+class Pipeline:
+    """Answers requests; one per loaded model.
+
+    Args:
+        engine: ready to run.
+        decoders: the pool that untrusted bytes go to.
+        sources: reads URIs.
+        max_requests: accepted and unanswered at once.
+    """
+
+    def __init__(self, engine: Engine, decoders: DecodePool, sources: Sources, max_requests: int) -> None:
+        plan.check_spec(engine.manifest)
+        self._engine = engine
+        self._decoders = decoders
+        self._sources = sources
+        self._max_requests = max_requests
+        self._requests = 0
+        self._draining = False
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._engine.manifest
+
+    def drain(self) -> None:
+        """Refuses new requests from now on; accepted ones go on."""
+        self._draining = True
+
+    async def detect(self, request: Request) -> Detection:
+        """Judges one request.
+
+        Cancelling it cancels what has not started: decoding, waiting for the engine.
+
+        Raises:
+            DetectorError: any of the tree, except ModelError.
+        """
+        with self._admitted():
+            try:
+                async with asyncio.timeout(request.deadline - time.monotonic()):
+                    return await self._detect(request)
+            except TimeoutError as error:
+                raise DeadlineExceeded("the deadline passed before the answer was ready") from error
+
+    async def _detect(self, request: Request) -> Detection:
+        start = time.perf_counter()
+        timing = Stopwatch()
+        spec = plan.row_spec(self.manifest, request.options)
+        weights = plan.fusion_weights(self.manifest, request.options)
+        media = await self._rows(request, spec, timing)
+        rows = plan.merge(media, weights, self.manifest)
+        scores = await asyncio.wrap_future(self._engine.submit(rows, request.deadline))
+        evidence = Evidence(media, scores, weights)
+        timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
+        detection = self._judged(evidence, request, timing)
+        timing.total = time.perf_counter() - start
+        return detection
+
+    def _judged(self, evidence: Evidence, request: Request, timing: Stopwatch) -> Detection:
+        limits = verdict.thresholds(self.manifest.thresholds, request.options)
+        decision, reason = verdict.judge(evidence, limits)
+        modalities = verdict.modality_scores(evidence)
+        rows = timeline.scored_rows(evidence)
+        return Detection(
+            decision,
+            reason,
+            evidence.scores.fake_probability if modalities else None,
+            modalities,
+            rows,
+            timeline.suspicious_intervals(rows, limits.fake),
+            tuple(rows.facts for rows in evidence.media),
+            timing,
+        )
+
+    async def _rows(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[MediaRows, ...]:
+        tasks = [
+            asyncio.create_task(self._medium(request, number, spec, timing))
+            for number in range(len(request.media))
+        ]
+        try:
+            return tuple(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _medium(self, request: Request, number: int, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+        medium = request.media[number]
+        try:
+            return await self._decoded(medium, request.deadline, spec, timing)
+        except DetectorError as error:
+            if len(request.media) > 1 or medium.name:
+                error.message = f"media[{number}] {medium.name}: {error.message}"
+            raise
+
+    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+        if isinstance(medium.source, RawFrames):
+            return plan.rows_of_frames(medium.source, spec)
+        if isinstance(medium.source, RawAudio):
+            return plan.rows_of_audio(medium.source, spec)
+        start = time.perf_counter()
+        content = medium.source
+        if isinstance(content, str):
+            content = await self._sources.read(content)
+        fetched = time.perf_counter()
+        timeout = deadline - time.monotonic()
+        rows = await asyncio.wrap_future(self._decoders.submit(content, spec, medium.kind, timeout))
+        timing.fetch += fetched - start
+        timing.decode += time.perf_counter() - fetched
+        return rows
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._draining:
+            raise ShuttingDown("the server is stopping")
+        if self._requests >= self._max_requests:
+            raise Overloaded(
+                f"{self._requests} requests are waiting already",
+                retry_after=max(0.1, self._engine.backlog_seconds),
+            )
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1

@@ -1,0 +1,137 @@
+"""What is asked and what is answered, free of any transport."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.batch import Scores
+from server.media.types import MediaFacts, MediaKind, MediaRows
+
+# The columns of the graph's `weights` and `modality_*`, in its order.
+IMAGE, VIDEO, AUDIO = "image", "video", "audio"
+
+
+class Verdict(StrEnum):
+    REAL = "REAL"
+    FAKE = "FAKE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Reason(StrEnum):
+    """Why a verdict is INCONCLUSIVE."""
+
+    BETWEEN_THRESHOLDS = "BETWEEN_THRESHOLDS"
+    TOO_SHORT = "TOO_SHORT"
+    NO_EVIDENCE = "NO_EVIDENCE"
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrames:
+    """Decoded pictures: uint8 [F, H, W, 3] of the graph's size."""
+
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class RawAudio:
+    """Decoded mono sound: float32 [N] in [-1, 1] at `sample_rate` Hz."""
+
+    pcm: NDArray[np.float32]
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One medium: an encoded file, where to find one, or decoded rows. `kind` None: detect it."""
+
+    source: bytes | str | RawFrames | RawAudio
+    kind: MediaKind | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """As `deepfake.v1.DetectOptions`; None means the model's own value."""
+
+    modalities: frozenset[str] = frozenset()
+    threshold: float | None = None
+    frames_per_video: int | None = None
+    weights: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Media of one subject. `deadline` is a time.monotonic()."""
+
+    media: tuple[Medium, ...]
+    deadline: float
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """One frame, clip or window: seconds, probability of fake, and for frames region and heatmap."""
+
+    modality: str
+    media_index: int
+    start_seconds: float
+    end_seconds: float
+    fake_probability: float
+    region: tuple[float, float, float, float] | None = None
+    heatmap: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuspiciousInterval:
+    """Seconds of a medium whose rows reach the threshold for FAKE."""
+
+    modality: str
+    media_index: int
+    start_seconds: float
+    end_seconds: float
+    peak_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityScore:
+    modality: str
+    fake_probability: float
+    rows: int
+    weight: float
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds a request spent in each stage; stages of several media add up."""
+
+    fetch: float = 0.0
+    decode: float = 0.0
+    queue: float = 0.0
+    inference: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The answer. `fake_probability` is None when nothing could be judged."""
+
+    verdict: Verdict
+    reason: Reason | None
+    fake_probability: float | None
+    modalities: tuple[ModalityScore, ...]
+    rows: tuple[ScoredRow, ...]
+    suspicious: tuple[SuspiciousInterval, ...]
+    facts: tuple[MediaFacts, ...]
+    timing: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a request's verdict is made from."""
+
+    media: tuple[MediaRows, ...]
+    scores: Scores
+    weights: NDArray[np.float32]

@@ -1,0 +1,60 @@
+"""From scores to a verdict that can be defended."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.detect.request import AUDIO, Evidence, ModalityScore, Options, Reason, Verdict
+from server.engine.batch import Scores
+from server.engine.manifest import MODALITIES, Thresholds
+from server.media.types import MediaKind
+
+
+def thresholds(own: Thresholds, options: Options) -> Thresholds:
+    """The request's single threshold, if it set one, else the model's two."""
+    if options.threshold is None:
+        return own
+    return Thresholds(real=options.threshold, fake=options.threshold)
+
+
+def judge(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | None]:
+    """The verdict, and the reason if it is INCONCLUSIVE."""
+    if not _judged(evidence.scores, evidence.weights).any():
+        return Verdict.INCONCLUSIVE, _why_nothing(evidence)
+    probability = evidence.scores.fake_probability
+    if probability >= limits.fake:
+        return Verdict.FAKE, None
+    if probability <= limits.real:
+        return Verdict.REAL, None
+    return Verdict.INCONCLUSIVE, Reason.BETWEEN_THRESHOLDS
+
+
+def modality_scores(evidence: Evidence) -> tuple[ModalityScore, ...]:
+    """Score, rows and share of each modality that took part."""
+    judged = _judged(evidence.scores, evidence.weights)
+    shares = np.where(judged, evidence.weights, 0)
+    total = shares.sum() or 1.0
+    rows = (
+        len(evidence.scores.image_probability),
+        len(evidence.scores.clip_probability),
+        len(evidence.scores.audio_probability),
+    )
+    return tuple(
+        ModalityScore(
+            name,
+            float(evidence.scores.modality_probability[column]),
+            rows[column],
+            float(shares[column] / total),
+        )
+        for column, name in enumerate(MODALITIES)
+        if judged[column]
+    )
+
+
+def _judged(scores: Scores, weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return scores.modality_present & (weights > 0)
+
+
+def _why_nothing(evidence: Evidence) -> Reason:
+    wanted_audio = evidence.weights[MODALITIES.index(AUDIO)] > 0
+    only_sound = all(rows.facts.kind is MediaKind.AUDIO for rows in evidence.media)
+    return Reason.TOO_SHORT if only_sound and wanted_audio else Reason.NO_EVIDENCE

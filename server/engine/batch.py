@@ -1,0 +1,144 @@
+"""Rows of many requests in one run of the graph: put together, and taken apart again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.manifest import Manifest
+
+Tensors = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one request; F, I, C or A may be 0.
+
+    Attributes:
+        frames: uint8 [F, H, W, 3].
+        image_index: int64 [I] into frames.
+        clip_index: int64 [C, T] into frames.
+        audio: float32 [A, S].
+        weights: float32 [3], fusion weights of image, video, audio; 0 switches one off.
+    """
+
+    frames: NDArray[np.uint8]
+    image_index: NDArray[np.int64]
+    clip_index: NDArray[np.int64]
+    audio: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Image rows, clips, audio windows."""
+        return len(self.image_index), len(self.clip_index), len(self.audio)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The graph's answer for one request; probabilities of fake in [0, 1].
+
+    Attributes:
+        fake_probability: fused; 0 when nothing is present.
+        modality_probability: float32 [3].
+        modality_present: bool [3].
+        image_probability, clip_probability, audio_probability: float32 [I], [C], [A].
+        image_heatmap: float32 [I, h, w] in [0, 1].
+        queue_seconds, inference_seconds: waiting for the engine, and the run it shared.
+    """
+
+    fake_probability: float
+    modality_probability: NDArray[np.float32]
+    modality_present: NDArray[np.bool_]
+    image_probability: NDArray[np.float32]
+    clip_probability: NDArray[np.float32]
+    audio_probability: NDArray[np.float32]
+    image_heatmap: NDArray[np.float32]
+    queue_seconds: float = 0.0
+    inference_seconds: float = 0.0
+
+
+def empty_rows(manifest: Manifest) -> Rows:
+    """Rows of a request that has nothing to judge, with the shapes of the manifest's graph."""
+    clip_length = manifest.video.clip_length if manifest.video else 0
+    window = manifest.audio.window_samples if manifest.audio else 0
+    return Rows(
+        np.zeros((0, manifest.height, manifest.width, 3), np.uint8),
+        np.zeros(0, np.int64),
+        np.zeros((0, clip_length), np.int64),
+        np.zeros((0, window), np.float32),
+        np.zeros(3, np.float32),
+    )
+
+
+def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> Rows:
+    """Blank rows of every modality (or `only` one): for warm-up, and for providers that need a row."""
+    empty = empty_rows(manifest)
+    count = {name: rows if only in (None, name) else 0 for name in manifest.modalities}
+    images, clips, windows = (count.get(name, 0) for name in ("image", "video", "audio"))
+    return Rows(
+        np.zeros((1 if images or clips else 0, *empty.frames.shape[1:]), np.uint8),
+        np.zeros(images, np.int64),
+        np.zeros((clips, empty.clip_index.shape[1]), np.int64),
+        np.zeros((windows, empty.audio.shape[1]), np.float32),
+        np.ones(3, np.float32),
+    )
+
+
+def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
+    """The graph's inputs: rows concatenated per modality, each with the index of its request."""
+    frame_offsets = np.cumsum([0, *(len(rows.frames) for rows in requests)])[:-1]
+    feeds: Tensors = {"weights": np.stack([rows.weights for rows in requests])}
+    if manifest.image or manifest.video:
+        feeds["frames"] = _concatenate([rows.frames for rows in requests])
+    if manifest.image:
+        index = [rows.image_index + offset for rows, offset in zip(requests, frame_offsets, strict=True)]
+        feeds["image_index"] = np.concatenate(index)
+        feeds["image_request"] = _owners([len(rows.image_index) for rows in requests])
+    if manifest.video:
+        index = [rows.clip_index + offset for rows, offset in zip(requests, frame_offsets, strict=True)]
+        feeds["clip_index"] = np.concatenate(index)
+        feeds["clip_request"] = _owners([len(rows.clip_index) for rows in requests])
+    if manifest.audio:
+        feeds["audio"] = _concatenate([rows.audio for rows in requests])
+        feeds["audio_request"] = _owners([len(rows.audio) for rows in requests])
+    return feeds
+
+
+def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
+    """The graph's outputs, cut into one answer for each of `requests`."""
+    ends = np.cumsum([rows.counts for rows in requests], axis=0)
+    scores = []
+    for number, rows in enumerate(requests):
+        (image_end, clip_end, audio_end), (images, clips, windows) = ends[number], rows.counts
+        scores.append(
+            Scores(
+                float(outputs["fake_probability"][number]),
+                outputs["modality_probability"][number],
+                outputs["modality_present"][number],
+                _rows_of(outputs, "image_probability", image_end, images),
+                _rows_of(outputs, "clip_probability", clip_end, clips),
+                _rows_of(outputs, "audio_probability", audio_end, windows),
+                _rows_of(outputs, "image_heatmap", image_end, images),
+            )
+        )
+    return scores
+
+
+def _concatenate(parts: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    filled = [part for part in parts if len(part)]
+    # A single part needs no copy: the decoder's own buffer goes into the graph.
+    if len(filled) == 1:
+        return np.ascontiguousarray(filled[0])
+    return np.concatenate(filled or parts[:1])
+
+
+def _owners(counts: list[int]) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+
+
+def _rows_of(outputs: Tensors, name: str, end: int, count: int) -> NDArray[np.float32]:
+    if name not in outputs:
+        return np.zeros(0, np.float32)
+    return outputs[name][end - count : end].astype(np.float32, copy=False)

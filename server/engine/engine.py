@@ -1,0 +1,124 @@
+"""The engine: workers that take a batch as soon as they are free, run it and hand out the answers."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+
+from server.engine.batch import Rows, Scores
+from server.engine.cost import CostModel, warm_up
+from server.engine.manifest import Manifest
+from server.engine.queue import Job, JobQueue
+from server.engine.session import Session
+from server.errors import EngineFailed
+
+log = logging.getLogger(__name__)
+
+_FAILURES_UNTIL_DEAD = 3
+
+
+class Engine:
+    """Runs the session for many callers. Construct it warmed up and ready.
+
+    While workers run batches, the next ones form in the queue; an idle worker never waits,
+    unless `max_queue_delay` says so.
+
+    Args:
+        session: the loaded graph.
+        workers: batches at once; 0 for what suits the provider.
+        max_batch_size: requests in a batch at most.
+        max_batch_seconds: estimated seconds of a batch at most.
+        max_queue_delay: seconds to wait for more requests when idle.
+        on_death: called once, from a worker, when runs keep failing.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        workers: int = 0,
+        max_batch_size: int = 64,
+        max_batch_seconds: float = 0.1,
+        max_queue_delay: float = 0.0,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._session = session
+        self._costs: CostModel = warm_up(session)
+        workers = workers or session.provider.workers
+        self._queue = JobQueue(max_batch_size, max_batch_seconds, max_queue_delay, workers)
+        self._on_death = on_death
+        self._failures = 0
+        self._workers = [
+            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+        milliseconds = ", ".join(
+            f"{name} {1000 * self._costs.per_row[column]:.2f} ms"
+            for column, name in enumerate(("image", "clip", "window"))
+        )
+        log.info("engine ready: %d workers; a row costs %s", workers, milliseconds)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._session.manifest
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Estimated seconds until a request that comes now would be run."""
+        return self._queue.seconds / len(self._workers)
+
+    def submit(self, rows: Rows, deadline: float) -> "Future[Scores]":
+        """Queues one request.
+
+        Cancelling the future, or passing the deadline (time.monotonic()), drops the request
+        if it is not running yet.
+
+        Raises:
+            ShuttingDown: after `close`.
+
+        The future raises:
+            DeadlineExceeded: too late to run.
+            EngineFailed: the graph could not be run on these rows.
+        """
+        job = Job(deadline, time.monotonic(), rows, self._costs.fixed + self._costs.seconds(rows))
+        self._queue.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Finishes what is queued, and stops. Blocks."""
+        self._queue.close()
+        for worker in self._workers:
+            worker.join()
+
+    def _work(self) -> None:
+        while (batch := self._queue.take()) is not None:
+            self._run(batch)
+
+    def _run(self, batch: list[Job]) -> None:
+        start = time.monotonic()
+        try:
+            answers = self._session.run([job.rows for job in batch])
+        except Exception as error:
+            self._failed(batch, error)
+            return
+        self._failures = 0
+        seconds = time.monotonic() - start
+        for job, scores in zip(batch, answers, strict=True):
+            job.future.set_result(
+                replace(scores, queue_seconds=start - job.enqueued, inference_seconds=seconds)
+            )
+
+    def _failed(self, batch: list[Job], error: Exception) -> None:
+        if len(batch) > 1:
+            # One request's rows may be the cause; the others shall not pay for it.
+            for job in batch:
+                self._run([job])
+            return
+        log.error("the graph could not be run", exc_info=error)
+        batch[0].future.set_exception(EngineFailed(f"the graph could not be run: {error}"))
+        self._failures += 1
+        if self._failures == _FAILURES_UNTIL_DEAD:
+            self._on_death()

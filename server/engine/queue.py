@@ -1,0 +1,116 @@
+"""Requests that wait for the engine: earliest deadline first, nothing run for nobody."""
+
+import heapq
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition
+
+from server.engine.batch import Rows, Scores
+from server.errors import DeadlineExceeded, ShuttingDown
+
+
+@dataclass(order=True, slots=True)
+class Job:
+    """One request in the queue; ordered by deadline, then by arrival.
+
+    Attributes:
+        deadline: time.monotonic() by which the answer must be there.
+        enqueued: time.monotonic() of arrival.
+        cost: estimated seconds that its rows add to a run.
+    """
+
+    deadline: float
+    enqueued: float
+    rows: Rows = field(compare=False)
+    cost: float = field(compare=False)
+    future: "Future[Scores]" = field(compare=False, default_factory=Future)
+
+
+class JobQueue:
+    """Thread-safe; every worker of the engine takes from it.
+
+    Args:
+        max_batch_size: jobs in one batch at most.
+        max_batch_seconds: estimated cost of one batch at most; a single job may cost more.
+        max_queue_delay: seconds that the first job of a batch may wait for company.
+        takers: workers that share the queue.
+    """
+
+    def __init__(
+        self, max_batch_size: int, max_batch_seconds: float, max_queue_delay: float, takers: int
+    ) -> None:
+        self._max_batch_size = max_batch_size
+        self._max_batch_seconds = max_batch_seconds
+        self._max_queue_delay = max_queue_delay
+        self._takers = takers
+        self._jobs: list[Job] = []
+        self._cost = 0.0
+        self._closed = False
+        self._changed = Condition()
+
+    def put(self, job: Job) -> None:
+        """Adds a job. Raises ShuttingDown after `close`."""
+        with self._changed:
+            if self._closed:
+                raise ShuttingDown("the engine is stopping")
+            heapq.heappush(self._jobs, job)
+            self._cost += job.cost
+            self._changed.notify()
+
+    def take(self) -> list[Job] | None:
+        """The next batch, at least one job; None once the queue is closed and empty. Blocks."""
+        with self._changed:
+            while True:
+                if not self._jobs:
+                    if self._closed:
+                        return None
+                    self._changed.wait()
+                    continue
+                self._wait_for_company()
+                if batch := self._batch():
+                    return batch
+
+    def close(self) -> None:
+        """Takes no new jobs; those that wait are still handed out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def seconds(self) -> float:
+        """Estimated cost of all that waits."""
+        return self._cost
+
+    def _wait_for_company(self) -> None:
+        until = min((job.enqueued for job in self._jobs), default=0.0) + self._max_queue_delay
+        while (
+            (left := until - time.monotonic()) > 0
+            and 0 < len(self._jobs) < self._max_batch_size
+            and not self._closed
+        ):
+            self._changed.wait(left)
+
+    def _batch(self) -> list[Job]:
+        # A fair share of what waits, so that no worker idles while another runs a long batch.
+        budget = min(self._max_batch_seconds, self._cost / self._takers)
+        batch: list[Job] = []
+        cost = 0.0
+        while self._jobs and len(batch) < self._max_batch_size:
+            job = self._jobs[0]
+            if batch and cost + job.cost > budget:
+                break
+            heapq.heappop(self._jobs)
+            self._cost = self._cost - job.cost if self._jobs else 0.0
+            if self._wanted(job):
+                batch.append(job)
+                cost += job.cost
+        return batch
+
+    def _wanted(self, job: Job) -> bool:
+        if not job.future.set_running_or_notify_cancel():
+            return False
+        if time.monotonic() + job.cost > job.deadline:
+            job.future.set_exception(DeadlineExceeded("no time was left to run the model"))
+            return False
+        return True

@@ -1,0 +1,150 @@
+"""The Detector service of deepfake.v1 on grpc.aio."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf import json_format
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1 import detector_pb2_grpc as pb_grpc
+from server.detect.pipeline import Pipeline
+from server.errors import InvalidRequest, MediaLimitExceeded
+from server.rpc import convert
+from server.rpc.status import abort, to_status
+from server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
+
+
+class Detector(pb_grpc.DetectorServicer):
+    """Answers with the pipeline's model."""
+
+    def __init__(self, pipeline: Pipeline, model: pb.GetModelResponse, settings: Settings) -> None:
+        self._pipeline = pipeline
+        self._model = model
+        self._settings = settings
+
+    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
+        try:
+            return await self._answer(request, context.time_remaining())
+        except Exception as error:
+            await abort(context, error)
+
+    async def DetectUpload(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.DetectUploadRequest], context: Context
+    ) -> pb.DetectResponse:
+        try:
+            request = await self._uploaded(request_iterator)
+            return await self._answer(request, context.time_remaining())
+        except Exception as error:
+            await abort(context, error)
+
+    async def DetectStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.DetectRequest], context: Context
+    ) -> AsyncIterator[pb.DetectStreamResponse]:
+        answers: asyncio.Queue[pb.DetectStreamResponse | None] = asyncio.Queue()
+        reader = asyncio.create_task(self._read_stream(request_iterator, context, answers))
+        try:
+            while (answer := await answers.get()) is not None:
+                yield answer
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _read_stream(
+        self,
+        requests: AsyncIterator[pb.DetectRequest],
+        context: Context,
+        answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
+    ) -> None:
+        # Reading no further than the limit lets HTTP/2 flow control hold a fast caller back.
+        free = asyncio.Semaphore(self._settings.max_stream_concurrency)
+        in_flight: set[str] = set()
+
+        async def answer(request: pb.DetectRequest) -> None:
+            answers.put_nowait(await self._stream_answer(request, context.time_remaining()))
+            in_flight.discard(request.id)
+            free.release()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for request in requests:
+                    await free.acquire()
+                    if not request.id or request.id in in_flight:
+                        error = InvalidRequest(f"id {request.id!r} is empty or in flight already")
+                        answers.put_nowait(pb.DetectStreamResponse(id=request.id, error=to_status(error)))
+                        free.release()
+                        continue
+                    in_flight.add(request.id)
+                    group.create_task(answer(request))
+        finally:
+            answers.put_nowait(None)
+
+    async def GetModel(  # noqa: N802
+        self,
+        request: pb.GetModelRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> pb.GetModelResponse:
+        return self._model
+
+    async def _answer(self, message: pb.DetectRequest, seconds: float | None) -> pb.DetectResponse:
+        request = convert.to_request(message, self._settings, seconds)
+        detection = await self._pipeline.detect(request)
+        return convert.to_response(message, detection, self._model.name, self._model.version)
+
+    async def _stream_answer(
+        self, request: pb.DetectRequest, seconds: float | None
+    ) -> pb.DetectStreamResponse:
+        try:
+            return pb.DetectStreamResponse(id=request.id, response=await self._answer(request, seconds))
+        except Exception as error:
+            return pb.DetectStreamResponse(id=request.id, error=to_status(error))
+
+    async def _uploaded(self, parts: AsyncIterator[pb.DetectUploadRequest]) -> pb.DetectRequest:
+        header: pb.DetectUploadHeader | None = None
+        content = bytearray()
+        async for part in parts:
+            if part.WhichOneof("part") == "header" and header is None:
+                header = part.header
+            elif part.WhichOneof("part") == "chunk" and header is not None:
+                content += part.chunk
+            else:
+                raise InvalidRequest("an upload is one header, then chunks")
+            if max(header.size_bytes, len(content)) > self._settings.max_media_bytes:
+                raise MediaLimitExceeded(f"the upload is larger than {self._settings.max_media_bytes} bytes")
+        if header is None:
+            raise InvalidRequest("the upload has no header")
+        if header.size_bytes and header.size_bytes != len(content):
+            raise InvalidRequest(f"the upload has {len(content)} bytes, its header says {header.size_bytes}")
+        medium = pb.Medium(content=bytes(content), kind=header.kind, name=header.name)
+        return pb.DetectRequest(id=header.id, media=[medium], options=header.options)
+
+
+def describe(pipeline: Pipeline, provider: str, why: str, settings: Settings) -> pb.GetModelResponse:
+    """What GetModel answers."""
+    manifest = pipeline.manifest
+    response = pb.GetModelResponse(
+        name=manifest.name,
+        version=manifest.version,
+        execution_provider=provider,
+        execution_provider_reason=why,
+        modalities=[convert.WIRE_MODALITIES[name] for name in manifest.modalities],
+        frame_height=manifest.height,
+        frame_width=manifest.width,
+        sample_rate=manifest.audio.sample_rate if manifest.audio else 0,
+        limits=pb.Limits(
+            max_message_bytes=settings.max_message_bytes,
+            max_media_bytes=settings.max_media_bytes,
+            max_media_per_request=settings.max_media_per_request,
+            max_frames_per_video=settings.max_frames_per_video,
+            max_pixels=settings.max_pixels,
+            max_duration_seconds=settings.max_duration_seconds,
+            max_queue_size=settings.max_queue_size,
+        ),
+    )
+    json_format.ParseDict(manifest.model_dump(mode="json"), response.manifest)
+    return response

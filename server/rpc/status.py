@@ -1,0 +1,79 @@
+"""The only place where typed errors become gRPC statuses.
+
+Every error carries google.rpc.ErrorInfo (reason = the stable code, metadata["hint"] = what to
+do); errors worth a retry also carry google.rpc.RetryInfo, and the trailing metadata that
+makes gRPC's own retry policy wait that long.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from server import errors
+
+log = logging.getLogger(__name__)
+
+DOMAIN = "deepfake.v1"
+
+CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnsupportedMedia: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.CorruptMedia: grpc.StatusCode.INVALID_ARGUMENT,
+    # Not RESOURCE_EXHAUSTED: clients retry that, and this file stays too large.
+    errors.MediaLimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.DecodeTimeout: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.DecoderCrashed: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.SourceNotAllowed: grpc.StatusCode.PERMISSION_DENIED,
+    errors.SourceNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.SourceUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+    errors.CannotListen: grpc.StatusCode.UNAVAILABLE,
+    errors.EngineFailed: grpc.StatusCode.INTERNAL,
+    errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.InvalidModel: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+_RETRY_SECONDS = 1.0
+_RETRYABLE = (errors.Overloaded, errors.ShuttingDown, errors.SourceUnavailable)
+
+
+def to_status(error: Exception) -> status_pb2.Status:
+    """The status of any error; one that is not ours becomes INTERNAL and is logged."""
+    if not isinstance(error, errors.DetectorError):
+        log.error("unexpected error", exc_info=error)
+        error = errors.EngineFailed("the server failed unexpectedly")
+    info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata={"hint": error.hint})
+    details: list[message.Message] = [info]
+    if isinstance(error, _RETRYABLE):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(_retry_after(error) * 1e9))
+        details.append(retry)
+    code = code_pb2.Code.Value(CODES[type(error)].name)
+    return status_pb2.Status(code=code, message=error.message, details=[_packed(d) for d in details])
+
+
+async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> NoReturn:
+    """Ends the call with the error's status."""
+    status = to_status(error)
+    trailing: Sequence[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
+    if isinstance(error, _RETRYABLE):
+        trailing = [*trailing, ("grpc-retry-pushback-ms", str(int(_retry_after(error) * 1000)))]
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, status.message, tuple(trailing))
+    raise AssertionError("abort always raises")
+
+
+def _retry_after(error: errors.DetectorError) -> float:
+    return error.retry_after if isinstance(error, errors.Overloaded) else _RETRY_SECONDS
+
+
+def _packed(detail: message.Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

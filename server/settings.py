@@ -1,0 +1,167 @@
+"""Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each.
+
+Precedence: flags, then values given in code, then environment, then config file, then defaults.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from server.media.limits import MediaLimits
+
+ENV_PREFIX = "DEEPFAKE_"
+_MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Serves the deepfake detector over gRPC."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", cli_kebab_case=True, cli_implicit_flags=True
+    )
+
+    config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")
+    print_config: bool = Field(False, description="Print the settings in force as JSON, and exit.")
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; 0.0.0.0 for every IPv4 interface of the machine."
+    )
+    port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+
+    models: Path | None = Field(
+        None,
+        description="Folder of <name>/<version>/model.onnx. Default: ./models if it holds a model, "
+        "else the detector bundled with this package.",
+    )
+    model: str | None = Field(None, description="Which model of the folder, if it holds several.")
+    model_version: str | None = Field(None, description="Which version of it. Default: the highest number.")
+
+    provider: Literal["auto", "cuda", "coreml", "cpu"] = Field(
+        "auto", description="Execution provider; auto takes the first that works: cuda, coreml, cpu."
+    )
+    engine_workers: int = Field(
+        0, ge=0, le=256, description="Batches in the engine at once; 0: the cores on CPU, 2 elsewhere."
+    )
+    intra_op_threads: int = Field(
+        1, ge=0, le=256, description="Threads inside one run of the graph; 0: one per core."
+    )
+    max_batch_size: int = Field(64, ge=1, description="Requests in one batch at most.")
+    max_batch_seconds: float = Field(
+        0.1,
+        gt=0,
+        description="Estimated run time of one batch at most, so that a video does not stall photos; "
+        "a single request may take longer.",
+    )
+    max_queue_delay_microseconds: int = Field(
+        0, ge=0, description="How long an idle engine waits for company before it runs a batch."
+    )
+    max_queue_size: int = Field(
+        256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
+    )
+    max_stream_concurrency: int = Field(
+        32, ge=1, description="Requests of one DetectStream worked on at once; the rest wait in the stream."
+    )
+    default_deadline_seconds: float = Field(
+        120.0, gt=0, description="Deadline of a request whose caller set none."
+    )
+    drain_timeout_seconds: float = Field(
+        30.0, ge=0, description="After SIGTERM: how long accepted requests may take to finish."
+    )
+
+    decode_workers: int = Field(0, ge=0, le=256, description="Decoder processes; 0: the cores.")
+    decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
+    max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")
+    max_message_bytes: int = Field(64 * _MIB, ge=1024, description="One gRPC message.")
+    max_media_bytes: int = Field(512 * _MIB, ge=1024, description="One medium, however it arrives.")
+    max_media_per_request: int = Field(16, ge=1, description="Media in one request.")
+    max_frames_per_video: int = Field(64, ge=1, description="Frames that a request may ask for.")
+    max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture.")
+    max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
+
+    file_roots: tuple[Path, ...] = Field(
+        (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
+    )
+
+    reflection: bool = Field(True, description="Offer gRPC server reflection.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line that is logged."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        return MediaLimits(
+            max_bytes=self.max_media_bytes,
+            max_pixels=self.max_pixels,
+            max_duration_seconds=self.max_duration_seconds,
+            decode_timeout_seconds=self.decode_timeout_seconds,
+            max_memory_bytes=self.max_decode_memory_bytes,
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _ConfigFile(settings_cls)
+
+
+class _ConfigFile(PydanticBaseSettingsSource):
+    """The file that a source of higher precedence named in `config`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        named = self.current_state.get("config")
+        return {} if named is None else _read(Path(named))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"config file {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"config file {path}: must be a table of settings")
+    return values
+
+
+def load(argv: Sequence[str]) -> Settings:
+    """Settings from flags, environment and config file.
+
+    Exits with status 0 after `--help`.
+
+    Raises:
+        SettingsError: an unknown key or impossible value, with a message that names it.
+    """
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            raise SettingsError(f"environment variable {variable} is not a setting")
+    flags: CliSettingsSource[Any] = CliSettingsSource(
+        Settings, cli_prog_name="python -m server", cli_parse_args=list(argv), root_parser=None
+    )
+    try:
+        return Settings(_cli_settings_source=flags)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError("; ".join(problems)) from error
