@@ -9,6 +9,9 @@ from threading import Condition
 from server.engine.batch import Rows, Scores
 from server.errors import DeadlineExceeded, ShuttingDown
 
+# Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
+_ROUNDING = 1 + 1e-6
+
 
 @dataclass(order=True, slots=True)
 class Job:
@@ -93,7 +96,7 @@ class JobQueue:
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.
-        budget = min(self._max_batch_seconds, self._cost / self._takers)
+        budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
         batch: list[Job] = []
         cost = 0.0
         while self._jobs and len(batch) < self._max_batch_size:

@@ -1,6 +1,9 @@
 """How much of an untrusted file we are willing to read, decode and hold."""
 
+import time
 from dataclasses import dataclass
+
+from server.errors import DecodeTimeout, MediaLimitExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,42 @@ class MediaLimits:
     max_packets: int = 2_000_000
     decode_timeout_seconds: float = 30.0
     max_memory_bytes: int = 2 * 2**30
+
+
+class Budget:
+    """What one medium has spent of its limits; made when its decoding starts."""
+
+    def __init__(self, limits: MediaLimits) -> None:
+        self.limits = limits
+        self._deadline = time.monotonic() + limits.decode_timeout_seconds
+        self._packets = 0
+
+    def remaining_seconds(self) -> float:
+        """Raises DecodeTimeout when nothing is left."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise DecodeTimeout(f"decoding took longer than {self.limits.decode_timeout_seconds:g} s")
+        return left
+
+    def take_packet(self) -> None:
+        """Raises DecodeTimeout, or MediaLimitExceeded for a container of too many packets."""
+        self.remaining_seconds()
+        self._packets += 1
+        if self._packets > self.limits.max_packets:
+            raise MediaLimitExceeded(f"the file has more than {self.limits.max_packets} packets")
+
+    def check_bytes(self, size: int) -> None:
+        if size > self.limits.max_bytes:
+            raise MediaLimitExceeded(f"{size} bytes are more than the {self.limits.max_bytes} allowed")
+
+    def check_pixels(self, width: int, height: int) -> None:
+        if width * height > self.limits.max_pixels:
+            raise MediaLimitExceeded(
+                f"{width} x {height} pixels are more than the {self.limits.max_pixels} allowed"
+            )
+
+    def check_duration(self, seconds: float) -> None:
+        if seconds > self.limits.max_duration_seconds:
+            raise MediaLimitExceeded(
+                f"{seconds:.0f} s are more than the {self.limits.max_duration_seconds:g} s allowed"
+            )

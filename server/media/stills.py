@@ -1,0 +1,90 @@
+"""Headers of still pictures: what must be known, refused or removed before a decoder sees them."""
+
+import struct
+from dataclasses import dataclass
+
+from server.errors import CorruptMedia, UnsupportedMedia
+from server.media import probe
+from server.media.jpeg import read_jpeg
+from server.media.orientation import UPRIGHT, Orientation, from_exif
+from server.media.png import read_png
+from server.media.tiff import HEIGHT, ORIENTATION, WIDTH, check_tiff, exif_orientation
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A still picture, ready for its decoder.
+
+    Attributes:
+        payload: what the decoder gets.
+        width, height: as stored, before turning it upright.
+    """
+
+    payload: bytes
+    width: int
+    height: int
+    orientation: Orientation = UPRIGHT
+    warnings: tuple[str, ...] = ()
+
+
+def read_still(data: bytes, found: probe.Format) -> Still:
+    """Reads the header of a JPEG, PNG, WebP, BMP or TIFF.
+
+    Raises:
+        CorruptMedia, UnsupportedMedia, MediaLimitExceeded: see the formats.
+    """
+    readers = {probe.JPEG: _jpeg, probe.PNG: _png, probe.WEBP: _webp, probe.BMP: _bmp, probe.TIFF: _tiff}
+    try:
+        return readers[found](data)
+    except struct.error as error:
+        raise CorruptMedia("the picture ends in its header") from error
+
+
+def _jpeg(data: bytes) -> Still:
+    header = read_jpeg(data)
+    warnings = () if header.complete else ("The JPEG ends without its end marker.",)
+    return Still(header.payload, header.width, header.height, header.orientation, warnings)
+
+
+def _png(data: bytes) -> Still:
+    header = read_png(data)
+    warnings = ("Only the first picture of the animated PNG was judged.",) if header.animated else ()
+    return Still(header.payload, header.width, header.height, header.orientation, warnings)
+
+
+def _bmp(data: bytes) -> Still:
+    (header_bytes,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", data, 18)
+    return Still(data, abs(width), abs(height))
+
+
+def _tiff(data: bytes) -> Still:
+    tags = check_tiff(data)
+    return Still(data, tags[WIDTH], tags[HEIGHT], from_exif(tags.get(ORIENTATION, 1)))
+
+
+def _webp(data: bytes) -> Still:
+    chunk = data[12:16]
+    if chunk == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Still(data, width & 0x3FFF, height & 0x3FFF)
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Still(data, (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if chunk != b"VP8X":
+        raise CorruptMedia("a WebP without a picture")
+    flags, low, high = struct.unpack_from("<I3s3s", data, 20)
+    if flags & 0x02:
+        raise UnsupportedMedia("animated WebP is not read here")
+    width, height = (int.from_bytes(side, "little") + 1 for side in (low, high))
+    return Still(data, width, height, exif_orientation(_webp_chunk(data, b"EXIF")))
+
+
+def _webp_chunk(data: bytes, wanted: bytes) -> bytes:
+    position = 12
+    while position + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, position)
+        if name == wanted:
+            return data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    return b""

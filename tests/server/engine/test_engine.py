@@ -1,0 +1,134 @@
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+
+from server.engine.batch import Rows, Scores
+from server.engine.engine import Engine
+from server.engine.session import Session
+from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
+from tests.random_rows import assert_same, random_rows
+
+
+class WatchedSession(Session):
+    """Counts the requests of each run, can be held, and fails on request."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "cpu")
+        self.runs: list[int] = []
+        self.may_run = Event()
+        self.may_run.set()
+        self.poison: Rows | None = None
+
+    def run(self, requests: Sequence[Rows]) -> list[Scores]:
+        self.may_run.wait(10)
+        self.runs.append(len(requests))
+        if any(rows is self.poison for rows in requests):
+            raise RuntimeError("poisoned")
+        return super().run(requests)
+
+
+@pytest.fixture
+def watched(graph: Path) -> WatchedSession:
+    return WatchedSession(graph)
+
+
+@pytest.fixture
+def engine(watched: WatchedSession) -> Iterator[Engine]:
+    engine = Engine(watched, workers=1)
+    watched.runs.clear()
+    yield engine
+    watched.may_run.set()
+    engine.close()
+
+
+def soon() -> float:
+    return time.monotonic() + 30
+
+
+def held_back(engine: Engine, watched: WatchedSession) -> None:
+    """Keeps the worker busy, so that what is submitted next forms one batch."""
+    watched.may_run.clear()
+    engine.submit(random_rows(engine.manifest, 99, images=1), soon())
+    while engine.backlog_seconds > 0:
+        time.sleep(0.001)
+
+
+def test_one_run_mixes_photo_video_and_sound_and_each_gets_its_own_answer(
+    engine: Engine, watched: WatchedSession, session: Session
+) -> None:
+    photo = random_rows(engine.manifest, 1, images=1)
+    video = random_rows(engine.manifest, 2, images=5, clips=2, windows=3)
+    sound = random_rows(engine.manifest, 3, windows=4)
+    held_back(engine, watched)
+    futures = [engine.submit(rows, soon()) for rows in (photo, video, sound)]
+    watched.may_run.set()
+    answers = [future.result(10) for future in futures]
+    assert watched.runs == [1, 3]
+    for answer, rows in zip(answers, (photo, video, sound), strict=True):
+        assert_same(answer, session.run([rows])[0])
+    assert len({answer.fake_probability for answer in answers}) == 3
+
+
+def test_many_callers_each_get_their_own_answer(graph: Path, session: Session) -> None:
+    engine = Engine(Session(graph, "cpu"), workers=2, max_batch_size=8)
+    counts = [(1, 0, 0), (5, 2, 3), (0, 0, 4), (0, 2, 0), (0, 0, 0)]
+    requests = [random_rows(engine.manifest, seed, *counts[seed % 5]) for seed in range(200)]
+    with ThreadPoolExecutor(16) as callers:
+        answers = list(callers.map(lambda rows: engine.submit(rows, soon()).result(30), requests))
+    engine.close()
+    for answer, rows in zip(answers, requests, strict=True):
+        assert_same(answer, session.run([rows])[0])
+
+
+def test_cancelled_requests_are_never_run(engine: Engine, watched: WatchedSession) -> None:
+    held_back(engine, watched)
+    futures = [engine.submit(random_rows(engine.manifest, seed, images=1), soon()) for seed in range(3)]
+    futures[1].cancel()
+    watched.may_run.set()
+    assert [future.result(10) for future in (futures[0], futures[2])]
+    assert watched.runs == [1, 2]
+
+
+def test_expired_requests_are_never_run(engine: Engine, watched: WatchedSession) -> None:
+    with pytest.raises(DeadlineExceeded):
+        engine.submit(random_rows(engine.manifest, 1, images=1), time.monotonic()).result(10)
+    assert watched.runs == []
+
+
+def test_a_request_that_breaks_the_graph_breaks_no_other(engine: Engine, watched: WatchedSession) -> None:
+    requests = [random_rows(engine.manifest, seed, images=1) for seed in range(3)]
+    watched.poison = requests[1]
+    held_back(engine, watched)
+    futures = [engine.submit(rows, soon()) for rows in requests]
+    watched.may_run.set()
+    with pytest.raises(EngineFailed, match="poisoned"):
+        futures[1].result(10)
+    assert np.isfinite([futures[0].result(10).fake_probability, futures[2].result(10).fake_probability]).all()
+
+
+def test_an_engine_that_keeps_failing_reports_its_death_once(watched: WatchedSession) -> None:
+    deaths: list[bool] = []
+    engine = Engine(watched, workers=1, on_death=lambda: deaths.append(True))
+    watched.poison = random_rows(engine.manifest, 1, images=1)
+    for _ in range(5):
+        with pytest.raises(EngineFailed):
+            engine.submit(watched.poison, soon()).result(10)
+    engine.close()
+    assert deaths == [True]
+
+
+def test_closing_finishes_what_was_accepted(engine: Engine, watched: WatchedSession) -> None:
+    held_back(engine, watched)
+    futures = [engine.submit(random_rows(engine.manifest, seed, windows=1), soon()) for seed in range(5)]
+    with ThreadPoolExecutor(1) as closer:
+        closing = closer.submit(engine.close)
+        watched.may_run.set()
+        closing.result(10)
+    assert all(future.done() for future in futures)
+    with pytest.raises(ShuttingDown):
+        engine.submit(random_rows(engine.manifest, 1, images=1), soon())

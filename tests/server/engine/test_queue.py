@@ -1,0 +1,113 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.engine.batch import Rows
+from server.engine.queue import Job, JobQueue
+from server.errors import DeadlineExceeded, ShuttingDown
+
+NO_ROWS = Rows(
+    np.zeros((0, 1, 1, 3), np.uint8),
+    np.zeros(0, np.int64),
+    np.zeros((0, 1), np.int64),
+    np.zeros((0, 1), np.float32),
+    np.ones(3, np.float32),
+)
+
+
+def job(deadline: float = 60.0, cost: float = 0.01) -> Job:
+    now = time.monotonic()
+    return Job(now + deadline, now, NO_ROWS, cost)
+
+
+def queue_of(
+    *jobs: Job, size: int = 100, seconds: float = 1e9, delay: float = 0.0, takers: int = 1
+) -> JobQueue:
+    queue = JobQueue(size, seconds, delay, takers)
+    for waiting in jobs:
+        queue.put(waiting)
+    return queue
+
+
+def taken(queue: JobQueue) -> list[Job]:
+    batch = queue.take()
+    assert batch is not None
+    return batch
+
+
+@given(st.lists(st.floats(1, 1000), min_size=1, max_size=20))
+def test_the_earliest_deadline_goes_first(deadlines: list[float]) -> None:
+    batch = taken(queue_of(*(job(deadline) for deadline in deadlines)))
+    assert [each.deadline for each in batch] == sorted(each.deadline for each in batch)
+    assert len(batch) == len(deadlines)
+
+
+def test_a_batch_closes_on_count() -> None:
+    queue = queue_of(*(job() for _ in range(5)), size=3)
+    assert [len(taken(queue)), len(taken(queue))] == [3, 2]
+
+
+def test_a_batch_closes_on_cost_so_that_one_video_does_not_stall_photos() -> None:
+    photos, video = [job(1, 0.01) for _ in range(4)], job(2, 1.0)
+    queue = queue_of(*photos, video, seconds=0.05)
+    assert taken(queue) == photos
+    assert taken(queue) == [video]
+
+
+def test_a_request_that_costs_more_than_a_batch_may_is_still_run() -> None:
+    assert len(taken(queue_of(job(cost=5.0), seconds=0.1))) == 1
+
+
+def test_what_waits_is_shared_fairly_among_idle_workers() -> None:
+    queue = queue_of(*(job(cost=0.01) for _ in range(8)), takers=2)
+    assert len(taken(queue)) == 4
+
+
+def test_cancelled_requests_are_dropped() -> None:
+    unwanted, wanted = job(1), job(2)
+    queue = queue_of(unwanted, wanted)
+    unwanted.future.cancel()
+    assert taken(queue) == [wanted]
+
+
+def test_requests_that_cannot_meet_their_deadline_are_dropped_with_an_error() -> None:
+    late, wanted = job(deadline=0.5, cost=1.0), job(cost=1.0)
+    queue = queue_of(late, wanted)
+    assert taken(queue) == [wanted]
+    with pytest.raises(DeadlineExceeded):
+        late.future.result(0)
+
+
+def test_an_idle_worker_waits_for_company_only_when_told() -> None:
+    queue = queue_of(job(), size=2, delay=30.0)
+    threading.Timer(0.05, lambda: queue.put(job())).start()
+    assert len(taken(queue)) == 2
+
+
+def test_closing_hands_out_what_waits_and_then_nothing() -> None:
+    queue = queue_of(job(), delay=30.0)
+    queue.close()
+    assert len(taken(queue)) == 1
+    assert queue.take() is None
+    with pytest.raises(ShuttingDown):
+        queue.put(job())
+
+
+def test_closing_wakes_an_idle_worker() -> None:
+    queue = queue_of()
+    threading.Timer(0.05, queue.close).start()
+    assert queue.take() is None
+
+
+@given(st.lists(st.floats(0.001, 1), max_size=20))
+def test_the_backlog_is_the_cost_of_what_waits(costs: list[float]) -> None:
+    queue = queue_of(*(job(cost=cost) for cost in costs), size=3)
+    assert queue.seconds == pytest.approx(sum(costs))
+    left = len(costs)
+    while left:
+        left -= len(taken(queue))
+    assert queue.seconds == 0

@@ -1,0 +1,79 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.engine.batch import empty_rows
+from server.engine.session import Session
+from server.errors import EngineFailed, InvalidModel
+from tests.random_rows import assert_same, random_rows
+from tests.tiny_graph import tiny_detector
+
+COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
+
+
+@settings(deadline=None, max_examples=50)
+@given(batch=st.lists(COUNTS, min_size=1, max_size=6))
+def test_a_batch_answers_as_single_runs_do(session: Session, batch: list[tuple[int, int, int]]) -> None:
+    requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
+    for answer, rows in zip(session.run(requests), requests, strict=True):
+        assert_same(answer, session.run([rows])[0])
+
+
+def test_a_known_answer(session: Session) -> None:
+    white = replace(
+        empty_rows(session.manifest),
+        frames=np.full((1, 32, 32, 3), 255, np.uint8),
+        image_index=np.zeros(1, np.int64),
+        weights=np.array([0.4, 0.4, 0.2], np.float32),
+    )
+    (scores,) = session.run([white])
+    assert scores.fake_probability == pytest.approx(1 / (1 + np.exp(-4.0)), abs=1e-6)
+    assert scores.modality_present.tolist() == [True, False, False]
+
+
+def test_nothing_present_is_no_probability_and_no_nan(session: Session) -> None:
+    (scores,) = session.run([replace(empty_rows(session.manifest), weights=np.ones(3, np.float32))])
+    assert scores.fake_probability == 0
+    assert not scores.modality_present.any()
+
+
+@pytest.mark.parametrize("modality", ["image", "video", "audio"])
+def test_a_graph_of_one_modality(tmp_path: Path, modality: str) -> None:
+    session = Session(tiny_detector(tmp_path, modalities=(modality,)), "cpu")
+    assert session.manifest.modalities == (modality,)
+    counts = {"image": (2, 0, 0), "video": (0, 2, 0), "audio": (0, 0, 2)}[modality]
+    (scores,) = session.run([random_rows(session.manifest, 1, *counts)])
+    assert scores.modality_present.sum() == 1
+
+
+def test_a_provider_that_refuses_empty_inputs_gives_the_same_answers(graph: Path, session: Session) -> None:
+    picky = Session(graph, "cpu")
+    picky.provider = replace(picky.provider, accepts_empty=False)
+    requests = [random_rows(session.manifest, 1, images=2), random_rows(session.manifest, 2, windows=1)]
+    for answer, expected in zip(picky.run(requests), session.run(requests), strict=True):
+        assert_same(answer, expected)
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(InvalidModel, match=r"model\.onnx"):
+        Session(path)
+
+
+def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> None:
+    foreign = onnx.load(graph)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(InvalidModel, match="no detector manifest"):
+        Session(tmp_path / "foreign.onnx")
+
+
+def test_a_provider_that_is_not_there_is_an_error(graph: Path) -> None:
+    with pytest.raises(EngineFailed, match="coreml"):
+        Session(graph, "coreml")

@@ -1,0 +1,35 @@
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from server import errors
+from server.rpc.status import CODES, to_status
+from tests.server.test_errors import ERRORS
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+def test_every_error_has_a_status_with_its_code_and_what_to_do(error: type[errors.DetectorError]) -> None:
+    status = to_status(error("reason"))
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert status.code == CODES[error].value[0]
+    assert (status.message, info.reason, info.domain) == ("reason", error.code, "deepfake.v1")
+    assert info.metadata["hint"]
+
+
+def test_what_is_worth_a_retry_says_when() -> None:
+    status = to_status(errors.Overloaded("full", retry_after=2.5))
+    retry = error_details_pb2.RetryInfo()
+    assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert status.details[1].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 2500
+
+
+def test_bad_input_is_not_retried() -> None:
+    assert len(to_status(errors.CorruptMedia("broken")).details) == 1
+
+
+def test_a_surprise_is_internal_and_tells_no_secrets() -> None:
+    status = to_status(KeyError("/etc/secret"))
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert "secret" not in str(status)

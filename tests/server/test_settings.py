@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from server.settings import Settings, load
+
+
+def test_precedence_is_flag_environment_file_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('port = 1\nhost = "::1"\nmax_queue_size = 7\n')
+    monkeypatch.setenv("DEEPFAKE_PORT", "2")
+    monkeypatch.setenv("DEEPFAKE_HOST", "127.0.0.2")
+    settings = load(["--config", str(file), "--port", "3"])
+    assert (settings.port, settings.host, settings.max_queue_size) == (3, "127.0.0.2", 7)
+    assert settings.max_batch_size == Settings().max_batch_size
+
+
+def test_values_given_in_code_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPFAKE_PORT", "2")
+    assert Settings(port=0).port == 0
+
+
+def test_the_file_may_be_json_and_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "server.json"
+    file.write_text('{"decode_workers": 3, "file_roots": ["/srv"]}')
+    monkeypatch.setenv("DEEPFAKE_CONFIG", str(file))
+    settings = load([])
+    assert settings.decode_workers == 3
+    assert settings.file_roots == (Path("/srv"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("prot = 1", "prot"),
+        ("port = 99999", "port"),
+        ('provider = "tpu"', "provider"),
+        ("port = ", "server.toml"),
+    ],
+)
+def test_mistakes_in_the_file_name_the_key(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=named):
+        load(["--config", str(file)])
+
+
+def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPFAKE_PROT", "1")
+    with pytest.raises(SettingsError, match="DEEPFAKE_PROT"):
+        load([])
+
+
+def test_an_impossible_flag_names_the_key() -> None:
+    with pytest.raises(SettingsError, match="max_queue_size"):
+        load(["--max-queue-size", "0"])
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_documented() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
