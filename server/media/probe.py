@@ -34,14 +34,16 @@ HEIF = Format("mov", MediaKind.IMAGE)
 GIF = Format("gif")
 
 VIDEO_CODECS = frozenset(
-    "h264 hevc av1 vp8 vp9 mpeg4 msmpeg4v2 msmpeg4v3 h263 flv1 mpeg1video mpeg2video mjpeg theora "
-    "wmv1 wmv2 wmv3 vc1 prores dvvideo ffv1 huffyuv rawvideo gif png".split()
+    ("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "gif")
+    + ("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1")
+    + ("wmv1", "wmv2", "wmv3", "vc1", "prores", "dvvideo", "ffv1", "huffyuv", "rawvideo")
 )
-STILL_CODECS = frozenset({"av1", "hevc"})
+STILL_CODECS = frozenset(("av1", "hevc"))
 AUDIO_CODECS = frozenset(
-    "aac mp3 mp2 mp1 ac3 eac3 flac alac opus vorbis speex wmav1 wmav2 amr_nb amr_wb "
-    "adpcm_ms adpcm_ima_wav adpcm_ima_qt pcm_alaw pcm_mulaw pcm_u8 pcm_s8 pcm_s16le pcm_s16be pcm_s24le "
-    "pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be pcm_dvd pcm_bluray".split()
+    ("aac", "mp3", "mp2", "mp1", "ac3", "eac3", "flac", "alac", "opus", "vorbis", "speex")
+    + ("wmav1", "wmav2", "amr_nb", "amr_wb", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt")
+    + ("pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be")
+    + ("pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_dvd", "pcm_bluray")
 )
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (

@@ -32,6 +32,7 @@ class _Modality:
 class _ModalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Modality.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MODALITY_UNSPECIFIED: _Modality.ValueType  # 0
+    """Never sent by the server."""
     MODALITY_IMAGE: _Modality.ValueType  # 1
     """Single frames or photos."""
     MODALITY_VIDEO: _Modality.ValueType  # 2
@@ -43,6 +44,7 @@ class Modality(_Modality, metaclass=_ModalityEnumTypeWrapper):
     """A kind of evidence. A video can yield all three."""
 
 MODALITY_UNSPECIFIED: Modality.ValueType  # 0
+"""Never sent by the server."""
 MODALITY_IMAGE: Modality.ValueType  # 1
 """Single frames or photos."""
 MODALITY_VIDEO: Modality.ValueType  # 2
@@ -60,6 +62,7 @@ class _MediaKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaKind.V
     MEDIA_KIND_UNSPECIFIED: _MediaKind.ValueType  # 0
     """Detect it from the bytes (never from the name)."""
     MEDIA_KIND_IMAGE: _MediaKind.ValueType  # 1
+    """A picture; an animated one is a video."""
     MEDIA_KIND_VIDEO: _MediaKind.ValueType  # 2
     MEDIA_KIND_AUDIO: _MediaKind.ValueType  # 3
 
@@ -69,6 +72,7 @@ class MediaKind(_MediaKind, metaclass=_MediaKindEnumTypeWrapper):
 MEDIA_KIND_UNSPECIFIED: MediaKind.ValueType  # 0
 """Detect it from the bytes (never from the name)."""
 MEDIA_KIND_IMAGE: MediaKind.ValueType  # 1
+"""A picture; an animated one is a video."""
 MEDIA_KIND_VIDEO: MediaKind.ValueType  # 2
 MEDIA_KIND_AUDIO: MediaKind.ValueType  # 3
 Global___MediaKind: _TypeAlias = MediaKind  # noqa: Y015
@@ -80,16 +84,22 @@ class _Verdict:
 class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """Never sent by the server."""
     VERDICT_REAL: _Verdict.ValueType  # 1
+    """The probability is at or below the threshold for real."""
     VERDICT_FAKE: _Verdict.ValueType  # 2
+    """The probability is at or above the threshold for fake."""
     VERDICT_INCONCLUSIVE: _Verdict.ValueType  # 3
     """No honest answer is possible; inconclusive_reason says why."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""Never sent by the server."""
 VERDICT_REAL: Verdict.ValueType  # 1
+"""The probability is at or below the threshold for real."""
 VERDICT_FAKE: Verdict.ValueType  # 2
+"""The probability is at or above the threshold for fake."""
 VERDICT_INCONCLUSIVE: Verdict.ValueType  # 3
 """No honest answer is possible; inconclusive_reason says why."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
@@ -101,6 +111,7 @@ class _InconclusiveReason:
 class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InconclusiveReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INCONCLUSIVE_REASON_UNSPECIFIED: _InconclusiveReason.ValueType  # 0
+    """The verdict is conclusive."""
     INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: _InconclusiveReason.ValueType  # 1
     """The probability lies between the thresholds for real and for fake."""
     INCONCLUSIVE_REASON_TOO_SHORT: _InconclusiveReason.ValueType  # 2
@@ -111,6 +122,7 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
 class InconclusiveReason(_InconclusiveReason, metaclass=_InconclusiveReasonEnumTypeWrapper): ...
 
 INCONCLUSIVE_REASON_UNSPECIFIED: InconclusiveReason.ValueType  # 0
+"""The verdict is conclusive."""
 INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: InconclusiveReason.ValueType  # 1
 """The probability lies between the thresholds for real and for fake."""
 INCONCLUSIVE_REASON_TOO_SHORT: InconclusiveReason.ValueType  # 2
@@ -135,7 +147,9 @@ class DetectRequest(_message.Message):
         """1 to 16 media of one subject."""
 
     @_builtins.property
-    def options(self) -> Global___DetectOptions: ...
+    def options(self) -> Global___DetectOptions:
+        """How to judge it, and what to answer; every field may be left out."""
+
     def __init__(
         self,
         *,
@@ -212,7 +226,9 @@ class RawFrames(_message.Message):
     rgb: _builtins.bytes
     """uint8 RGB, row-major: count x height x width x 3 bytes."""
     count: _builtins.int
+    """Frames."""
     height: _builtins.int
+    """Pixels."""
     width: _builtins.int
     def __init__(
         self,
@@ -321,6 +337,7 @@ class FusionWeights(_message.Message):
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     image: _builtins.float
+    """Finite and >= 0; only their ratios matter."""
     video: _builtins.float
     audio: _builtins.float
     def __init__(
@@ -354,7 +371,9 @@ class DetectResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """The request's id."""
     verdict: Global___Verdict.ValueType
+    """REAL, FAKE or INCONCLUSIVE."""
     inconclusive_reason: Global___InconclusiveReason.ValueType
     """Set when the verdict is INCONCLUSIVE."""
     fake_probability: _builtins.float
@@ -381,7 +400,9 @@ class DetectResponse(_message.Message):
         """One entry for each medium of the request, in its order."""
 
     @_builtins.property
-    def timing(self) -> Global___Timing: ...
+    def timing(self) -> Global___Timing:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
@@ -416,6 +437,7 @@ class ModalityScore(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
+    """Never MODALITY_UNSPECIFIED."""
     fake_probability: _builtins.float
     """Calibrated and aggregated over the rows, in [0, 1]."""
     rows: _builtins.int
@@ -450,6 +472,7 @@ class TimelineEntry(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     HEATMAP_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
+    """Frame, clip or window of sound."""
     media_index: _builtins.int
     """Which of the request's media, from 0."""
     start_seconds: _builtins.float
@@ -495,6 +518,7 @@ class Region(_message.Message):
     RIGHT_FIELD_NUMBER: _builtins.int
     BOTTOM_FIELD_NUMBER: _builtins.int
     left: _builtins.float
+    """left < right and top < bottom."""
     top: _builtins.float
     right: _builtins.float
     bottom: _builtins.float
@@ -524,6 +548,7 @@ class Heatmap(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     height: _builtins.int
+    """Cells."""
     width: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -554,8 +579,11 @@ class SuspiciousInterval(_message.Message):
     END_SECONDS_FIELD_NUMBER: _builtins.int
     PEAK_PROBABILITY_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
+    """Whose rows are suspicious."""
     media_index: _builtins.int
+    """Which of the request's media, from 0."""
     start_seconds: _builtins.float
+    """Seconds."""
     end_seconds: _builtins.float
     peak_probability: _builtins.float
     """The highest probability within, in [0, 1]."""
@@ -598,7 +626,9 @@ class MediaFacts(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As in the request."""
     kind: Global___MediaKind.ValueType
+    """What it turned out to be."""
     container: _builtins.str
     """FFmpeg's names, for example "mov,mp4,m4a,3gp,3g2,mj2" and "h264".
     Empty for decoded input.
@@ -700,7 +730,9 @@ class DetectStreamResponse(_message.Message):
     id: _builtins.str
     """The request's id."""
     @_builtins.property
-    def response(self) -> Global___DetectResponse: ...
+    def response(self) -> Global___DetectResponse:
+        """The answer."""
+
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """As a unary call would have failed; details hold ErrorInfo and, when a
@@ -762,6 +794,7 @@ class DetectUploadHeader(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """As in DetectRequest and Medium."""
     kind: Global___MediaKind.ValueType
     name: _builtins.str
     size_bytes: _builtins.int
@@ -815,6 +848,7 @@ class GetModelResponse(_message.Message):
     SAMPLE_RATE_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As in the answers of Detect."""
     version: _builtins.str
     execution_provider: _builtins.str
     """ONNX Runtime's name, for example "CPUExecutionProvider", and why it was chosen."""
@@ -832,7 +866,9 @@ class GetModelResponse(_message.Message):
         """Modalities that the graph can judge."""
 
     @_builtins.property
-    def limits(self) -> Global___Limits: ...
+    def limits(self) -> Global___Limits:
+        """What the server refuses."""
+
     def __init__(
         self,
         *,
@@ -870,13 +906,14 @@ class Limits(_message.Message):
     """Bytes of one message, and of one medium however it arrives."""
     max_media_bytes: _builtins.int
     max_media_per_request: _builtins.int
+    """Counts."""
     max_frames_per_video: _builtins.int
     max_pixels: _builtins.int
     """Pixels of one picture."""
     max_duration_seconds: _builtins.float
     """Seconds of one video or sound."""
     max_queue_size: _builtins.int
-    """Requests that may wait for the engine."""
+    """Requests accepted and not yet answered."""
     def __init__(
         self,
         *,

@@ -1,0 +1,71 @@
+"""From decoded frames to upright uint8 RGB of the wanted size, by swscale."""
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from server.media.orientation import UPRIGHT, Orientation
+
+RGB = NDArray[np.uint8]
+
+# AREA is the only fast filter without aliasing; the two flags keep colours within rounding.
+_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020 (two).
+_KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+_HD_LINES = 720
+_BACKGROUND = 255
+"""White: what a page shows behind a picture with transparency."""
+
+
+class PixelConverter:
+    """Converts the frames of one medium; keeps swscale's tables between frames of equal format."""
+
+    def __init__(self, still: bool = False) -> None:
+        self._still = still
+        self._scaler = VideoReformatter()
+
+    def scaled(
+        self, frame: av.VideoFrame, width: int, height: int, orientation: Orientation = UPRIGHT
+    ) -> RGB:
+        """The whole upright picture squeezed to uint8 [height, width, 3]; alpha lies on white."""
+        if _has_alpha(frame):
+            frame = self._flattened(frame)
+        return orientation.upright(self._rgb(frame, *orientation.stored_size(width, height)))
+
+    def native(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> RGB:
+        """The upright picture at its own size, uint8 [H, W, 3]; alpha lies on white."""
+        if _has_alpha(frame):
+            frame = self._flattened(frame)
+        return orientation.upright(self._rgb(frame, frame.width, frame.height))
+
+    def _rgb(self, frame: av.VideoFrame, width: int, height: int, layout: str = "rgb24") -> RGB:
+        converted = self._scaler.reformat(
+            frame,
+            width,
+            height,
+            layout,
+            src_colorspace=_source_matrix(frame, self._still),
+            interpolation=_SCALING,
+            threads=1,
+        )
+        return np.asarray(converted.to_ndarray(), np.uint8)
+
+    def _flattened(self, frame: av.VideoFrame) -> av.VideoFrame:
+        rgba = self._rgb(frame, frame.width, frame.height, "rgba")
+        colour, alpha = rgba[..., :3], rgba[..., 3:]
+        if alpha.min() < 255:
+            # Premultiplying in 16 bits stays exact to rounding and needs no float copy.
+            blended = colour * alpha.astype(np.uint16) + _BACKGROUND * (255 - alpha.astype(np.uint16))
+            colour = ((blended + 127) // 255).astype(np.uint8)
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(colour), "rgb24")
+
+
+def _source_matrix(frame: av.VideoFrame, still: bool) -> Colorspace | None:
+    if frame.format.is_rgb or frame.colorspace in _KNOWN_MATRICES:
+        return None
+    return Colorspace.ITU601 if still or frame.height < _HD_LINES else Colorspace.ITU709
+
+
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    return frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
