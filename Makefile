@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check test proto bench run
+.PHONY: check test proto docs bench run
 
 run:
 	$(PYTHON) -m server --port 50051
@@ -15,6 +15,9 @@ test:
 
 proto:
 	$(PYTHON) proto/generate.py
+
+docs:
+	$(PYTHON) -m server.reference README.md
 
 bench:
 	$(PYTHON) -m benchmarks ceiling

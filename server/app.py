@@ -83,7 +83,9 @@ class Server:
             self._engine_died,
         )
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
-        sources = Sources(settings.file_roots, settings.max_media_bytes)
+        sources = Sources(
+            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
+        )
         self._pipeline = Pipeline(self._engine, self._decoders, sources, settings.max_queue_size)
         self._health = health.aio.HealthServicer()
         provider = session.provider
@@ -119,6 +121,8 @@ class Server:
                 ("grpc.max_send_message_length", -1),
                 # A second server on the same port would silently take half of the requests.
                 ("grpc.so_reuseport", 0),
+                # Clients may ping once a minute while they wait; by default that would cut them off.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
             ]
         )
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
     )
 
+    s3_buckets: tuple[str, ...] = Field(
+        (), description="Bucket that s3:// URIs may read; repeat the flag. None: s3:// is refused."
+    )
+    s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store. Default: AWS.")
+
     reflection: bool = Field(True, description="Offer gRPC server reflection.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line that is logged."

@@ -19,6 +19,7 @@ from server.engine.engine import Engine
 from server.engine.manifest import Manifest
 from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
+from server.media.raw import raw_audio_rows, raw_frame_rows
 from server.media.types import MediaRows, RowSpec
 from server.sources.source import Sources
 
@@ -117,9 +118,9 @@ class Pipeline:
 
     async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
         if isinstance(medium.source, RawFrames):
-            return plan.rows_of_frames(medium.source, spec)
+            return raw_frame_rows(medium.source.pixels, spec)
         if isinstance(medium.source, RawAudio):
-            return plan.rows_of_audio(medium.source, spec)
+            return raw_audio_rows(medium.source.pcm, medium.source.sample_rate, spec)
         start = time.perf_counter()
         content = medium.source
         if isinstance(content, str):

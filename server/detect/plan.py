@@ -6,13 +6,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from server.detect.request import AUDIO, IMAGE, VIDEO, Options, RawAudio, RawFrames
+from server.detect.request import AUDIO, IMAGE, VIDEO, Options
 from server.engine.batch import Rows, empty_rows
 from server.engine.manifest import MODALITIES, Manifest
 from server.errors import InvalidModel, InvalidRequest
-from server.media import sampling
 from server.media.spec import spec_hash
-from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+from server.media.types import MediaRows, RowSpec
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -82,57 +81,6 @@ def merge(media: Sequence[MediaRows], weights: NDArray[np.float32], manifest: Ma
         _join([rows.audio for rows in media], empty.audio),
         weights,
     )
-
-
-def rows_of_frames(raw: RawFrames, spec: RowSpec) -> MediaRows:
-    """Rows of pictures that came decoded: one is a photo, several are the frames of a video.
-
-    Raises:
-        InvalidRequest: not of the graph's size.
-    """
-    count, height, width, _ = raw.pixels.shape
-    if (height, width) != (spec.height, spec.width):
-        raise InvalidRequest(
-            f"decoded frames are {width}x{height}, the model needs {spec.width}x{spec.height}",
-            "GetModel tells the size; or send the encoded file.",
-        )
-    kind = MediaKind.IMAGE if count == 1 else MediaKind.VIDEO
-    images = count if spec.want_images else 0
-    clips = sampling.clip_indices(count, spec.clips, spec.clip_length, 1) if spec.want_clips else None
-    if clips is None or kind is MediaKind.IMAGE:
-        clips = np.zeros((0, spec.clip_length), np.int64)
-    return MediaRows(
-        MediaFacts(kind, width=width, height=height),
-        raw.pixels,
-        np.arange(images, dtype=np.int64),
-        np.zeros((images, 2)),
-        np.tile(np.array([0, 0, 1, 1], np.float32), (images, 1)),
-        clips,
-        np.zeros((len(clips), 2)),
-    )
-
-
-def rows_of_audio(raw: RawAudio, spec: RowSpec) -> MediaRows:
-    """Rows of sound that came decoded.
-
-    Raises:
-        InvalidRequest: not at the graph's sample rate.
-    """
-    if raw.sample_rate != spec.sample_rate:
-        raise InvalidRequest(
-            f"decoded audio is at {raw.sample_rate} Hz, the model needs {spec.sample_rate} Hz",
-            "GetModel tells the rate; or send the encoded file.",
-        )
-    facts = MediaFacts(
-        MediaKind.AUDIO,
-        duration_seconds=len(raw.pcm) / raw.sample_rate,
-        sample_rate=raw.sample_rate,
-        channels=1,
-    )
-    if not spec.want_audio:
-        return MediaRows(facts)
-    windows, times = sampling.audio_windows(raw.pcm, spec)
-    return MediaRows(facts, audio=windows, audio_times=times)
 
 
 def _join(parts: list[NDArray[_Number]], empty: NDArray[_Number]) -> NDArray[_Number]:

@@ -1,51 +1,51 @@
-"""Reads the bytes that a URI names, where the settings allow its scheme."""
+"""Reads the bytes that a URI names, where the settings allow it."""
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from server.errors import MediaLimitExceeded, SourceNotAllowed, SourceNotFound, SourceUnavailable
+from server.errors import InvalidRequest, SourceNotAllowed
+from server.sources.files import Files
+from server.sources.s3 import S3
 
 
 class Sources:
-    """What the server may read on a caller's behalf.
+    """What the server may read on a caller's behalf; by default nothing.
 
     Args:
-        file_roots: folders that file:// may read; symbolic links are followed before the check.
         max_bytes: size of one medium at most.
+        file_roots: folders that file:// may read.
+        s3_buckets: buckets that s3:// may read.
+        s3_endpoint: URL of an S3-compatible store; None for AWS.
     """
 
-    def __init__(self, file_roots: Sequence[Path], max_bytes: int) -> None:
-        self._roots = [root.resolve() for root in file_roots]
+    def __init__(
+        self,
+        max_bytes: int,
+        file_roots: Sequence[Path] = (),
+        s3_buckets: Sequence[str] = (),
+        s3_endpoint: str | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
+        self._schemes: dict[str, Files | S3] = {"file": Files(file_roots), "s3": S3(s3_buckets, s3_endpoint)}
 
     async def read(self, uri: str) -> bytes:
         """The content of `uri`.
 
         Raises:
+            InvalidRequest: not a URI.
             SourceNotAllowed: its scheme or place is not allowed.
             SourceNotFound: nothing is there.
             SourceUnavailable: it could not be read.
             MediaLimitExceeded: it is too large.
         """
-        parts = urlsplit(uri)
-        if parts.scheme != "file" or not self._roots:
-            raise SourceNotAllowed(f"this server does not read {parts.scheme or 'relative'} URIs")
-        if parts.netloc not in ("", "localhost"):
-            raise SourceNotAllowed(f"file URI names another host: {parts.netloc}")
-        return await asyncio.to_thread(self._read_file, Path(unquote(parts.path)))
-
-    def _read_file(self, path: Path) -> bytes:
         try:
-            resolved = path.resolve(strict=True)
-            # The same answer for what is forbidden and what is not there tells nothing about the disk.
-            if not any(resolved.is_relative_to(root) for root in self._roots) or not resolved.is_file():
-                raise SourceNotFound(f"no readable file at {path}")
-            if (size := resolved.stat().st_size) > self._max_bytes:
-                raise MediaLimitExceeded(f"{path} has {size} bytes; the limit is {self._max_bytes}")
-            return resolved.read_bytes()
-        except FileNotFoundError as error:
-            raise SourceNotFound(f"no readable file at {path}") from error
-        except OSError as error:
-            raise SourceUnavailable(f"{path} could not be read: {error.strerror}") from error
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InvalidRequest(f"not a URI: {uri!r}") from error
+        source = self._schemes.get(parts.scheme)
+        if source is None:
+            known = ", ".join(f"{scheme}://" for scheme in self._schemes)
+            raise SourceNotAllowed(f"this server reads {known} URIs only, not {uri[:100]!r}")
+        return await asyncio.to_thread(source.read, parts, self._max_bytes)

@@ -1,0 +1,141 @@
+"""The server as an operator meets it: a process, signals, exit statuses, health."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.app import Server
+from server.errors import CannotListen, InvalidModel, ModelNotFound
+from tests import media
+from tests.running_server import running_server, stub_of
+from tests.tiny_graph import tiny_detector
+
+ROOT = Path(__file__).parents[2]
+PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "server", *flags]
+
+
+@contextmanager
+def process(*flags: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A server process that is ready, and its address."""
+    arguments = command("--port", "0", "--decode-workers", "1", "--provider", "cpu", *flags)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stderr is not None
+        address = None
+        for line in server.stderr:
+            if found := re.search(r"listening on (\S+)", line):
+                address = found[1]
+                break
+        assert address, "the server did not start"
+        # Somebody must read what it logs, or it would block on a full pipe.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        try:
+            yield server, address
+        finally:
+            server.kill()
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
+    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0, width=640, height=480))])
+    with process("--models", str(models)) as (server, address), grpc.insecure_channel(address) as channel:
+        stub = DetectorStub(channel)
+        stub.Detect(PHOTO, timeout=30)
+        accepted = [stub.Detect.future(video, timeout=60) for _ in range(8)]
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
+        server.send_signal(signal.SIGTERM)
+        assert all(call.result().verdict for call in accepted)
+        assert server.wait(60) == 0
+
+
+def test_it_serves_the_bundled_detector_when_there_is_no_other(tmp_path: Path) -> None:
+    arguments = command("--port", "0", "--print-config")
+    config = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert '"models": null' in config
+    with process() as (_, address), grpc.insecure_channel(address) as channel:
+        model = DetectorStub(channel).GetModel(pb.GetModelRequest(), timeout=30)
+    assert list(model.modalities) == [pb.MODALITY_IMAGE, pb.MODALITY_VIDEO, pb.MODALITY_AUDIO]
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (["--port", "99999"], 2, "port"),
+        (["--prt", "1"], 2, "prt"),
+        (["--models", "nowhere"], 1, "MODEL_NOT_FOUND"),
+    ],
+)
+def test_a_wrong_start_says_why(flags: list[str], status: int, message: str) -> None:
+    failed = subprocess.run(command(*flags), capture_output=True, text=True, check=False, cwd=ROOT)
+    assert failed.returncode == status
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_health_is_known_overall_and_for_the_service(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "deepfake.v1.Detector"):
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_lists_the_service(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        (answer,) = stub.ServerReflectionInfo(asked, timeout=30)
+    assert "deepfake.v1.Detector" in {entry.name for entry in answer.list_services_response.service}
+
+
+def test_a_full_server_refuses_at_once_and_says_when_to_come_back(models: Path) -> None:
+    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(4.0, width=640, height=480))])
+    with running_server(models, max_queue_size=1) as server, stub_of(server) as stub:
+        calls = [stub.Detect.future(video, timeout=60) for _ in range(8)]
+        codes = [call.code() for call in calls]
+        refused = next(call for call in calls if call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
+        assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
+        assert grpc.StatusCode.OK in codes
+        assert stub.Detect(PHOTO, timeout=30).verdict
+
+
+def test_two_servers_do_not_share_a_port(server: Server, models: Path) -> None:
+    port = int(server.address.rsplit(":", 1)[1])
+    with pytest.raises(CannotListen), running_server(models, port=port):
+        pass
+
+
+def test_a_model_trained_on_other_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.tiny_graph.spec_hash", lambda: "0123456789abcdef")
+        tiny_detector(tmp_path)
+    with pytest.raises(InvalidModel, match="0123456789abcdef"), running_server(tmp_path):
+        pass
+
+
+def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound), running_server(tmp_path):
+        pass
+
+
+def test_json_logs_are_one_object_a_line(models: Path) -> None:
+    environment = {**os.environ, "DEEPFAKE_LOG_FORMAT": "json", "DEEPFAKE_MODELS": "nowhere"}
+    failed = subprocess.run(command(), capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert failed.stderr.strip().startswith('{"time":')
+    assert '"level": "error"' in failed.stderr
