@@ -51,7 +51,8 @@ def librosa_decibels(layer: LogMelSpectrogram, pcm: NDArray[np.float32]) -> NDAr
         )
         return np.asarray(librosa.power_to_db(power, top_db=None).T, np.float32)
 
-    return np.stack([np.stack([channel(row, n) for n in layer.win_lengths], axis=-1) for row in pcm])
+    rows = [np.stack([channel(row, n) for n in layer.win_lengths], axis=-1) for row in pcm]
+    return np.asarray(rows, np.float32)
 
 
 def as_model(layer: LogMelSpectrogram) -> keras.Model:
