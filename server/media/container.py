@@ -1,23 +1,33 @@
 """Opening untrusted containers so that nothing but the given bytes is ever read."""
 
 import io
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
+from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
+from server.media.failures import describe
 from server.media.limits import Budget
 from server.media.probe import Format
 from server.media.types import MediaKind
 
-_CODECS = (
-    probe.VIDEO_CODECS | probe.AUDIO_CODECS | frozenset(("libdav1d", "mp3float", "mp2float", "mp1float"))
-)
+Stream = av.VideoStream | av.AudioStream
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]  # generic in PyAV's stubs only
+else:
+    Packet = av.Packet
+
+_DECODERS = frozenset(("libdav1d", "mp3float", "mp2float", "mp1float", "libopencore_amrnb", "amrnb", "amrwb"))
+_CODECS = ",".join(sorted(probe.VIDEO_CODECS | probe.AUDIO_CODECS | _DECODERS))
 _READ_BYTES = 256 * 1024
 # Sound needs no look-ahead: FFmpeg's default would decode seconds of it before we ask for any.
 _SOUND_PROBE = {"probesize": "16384", "analyzeduration": "0"}
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000"}
+_MAX_SAMPLES_PER_FRAME = 4 * 2**20
 
 
 def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer:
@@ -29,7 +39,7 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
     options = {
         "protocol_whitelist": "none",
         "format_whitelist": found.name,
-        "codec_whitelist": ",".join(sorted(_CODECS)),
+        "codec_whitelist": _CODECS,
         "max_streams": str(budget.limits.max_streams),
         **(_SOUND_PROBE if found.kind is MediaKind.AUDIO else _PROBE),
     }
@@ -44,23 +54,81 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Demuxed:
+    """The streams that are judged, and their packets in the order of the file.
+
+    Attributes:
+        video: the first stream of moving pictures; cover art is none.
+        warnings: how the file breaks off, if it does.
+    """
+
+    video: av.VideoStream | None
+    audio: av.AudioStream | None
+    video_packets: list[Packet]
+    audio_packets: list[Packet]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def video_origin(self) -> float | None:
+        """Seconds on the container's clock at which the first picture is shown."""
+        stamps = [packet.pts for packet in self.video_packets if not packet.is_discard]
+        known = [stamp for stamp in stamps if stamp is not None]
+        if self.video is None or self.video.time_base is None or not known:
+            return None
+        return float(min(known) * self.video.time_base)
+
+
+def demux(container: InputContainer, found: Format, budget: Budget) -> Demuxed:
+    """Reads all packets of the first video and the first sound stream; decodes nothing.
+
+    Raises:
+        CorruptMedia: there is neither.
+        DecodeTimeout, MediaLimitExceeded
+    """
+    video = None if found.kind is MediaKind.AUDIO else _moving_pictures(container)
+    audio = next(iter(container.streams.audio), None)
+    streams = [stream for stream in (video, audio) if stream is not None]
+    if not streams:
+        raise CorruptMedia("the file holds neither pictures nor sound")
+    pictures: list[Packet] = []
+    sound: list[Packet] = []
+    warnings: tuple[str, ...] = ()
+    try:
+        for packet in container.demux(*streams):
+            budget.take_packet()
+            if packet.size:
+                (pictures if packet.stream is video else sound).append(packet)
+    except MemoryError:
+        raise
+    except (av.FFmpegError, IndexError) as error:
+        if not (pictures or sound):
+            raise
+        warnings = (f"The file breaks off: {describe(error)}.",)
+    return Demuxed(video, audio, pictures, sound, warnings)
+
+
+def _moving_pictures(container: InputContainer) -> av.VideoStream | None:
+    streams = container.streams.video
+    return next((stream for stream in streams if not stream.disposition & Disposition.attached_pic), None)
+
+
+def codec_name(stream: Stream) -> str:
+    """FFmpeg's name of the codec, not of the decoder; empty if it has no decoder."""
+    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
+
+
+def check_codec(stream: Stream, allowed: frozenset[str]) -> None:
+    """FFmpeg's own list of allowed codecs binds it only while it probes."""
+    name = codec_name(stream)
+    if name not in allowed:
+        raise UnsupportedMedia(f"{stream.type} coded as {name or 'an unknown codec'} is not read here")
+
+
 def tune_decoder(decoder: av.CodecContext, budget: Budget) -> None:
     """One thread, and the caps that options given to the container do not carry to a decoder."""
     decoder.thread_count = 1
     decoder.options = {
         "max_pixels": str(budget.limits.max_pixels),
-        "max_samples": str(MAX_SAMPLES_PER_FRAME),
+        "max_samples": str(_MAX_SAMPLES_PER_FRAME),
     }
-
-
-MAX_SAMPLES_PER_FRAME = 4 * 2**20
-
-
-def read_packets(
-    container: InputContainer, streams: list[av.stream.Stream], budget: Budget
-) -> Iterator[av.Packet]:
-    """Every packet of the streams that holds something, in the order of the file."""
-    for packet in container.demux(streams):
-        budget.take_packet()
-        if packet.size:
-            yield packet

@@ -30,12 +30,13 @@ def typed_errors(what: str) -> Iterator[None]:
     except (av.error.TimeoutError, av.error.ExitError) as error:
         raise DecodeTimeout(f"{what}: reading it took longer than allowed") from error
     except _UNSUPPORTED as error:
-        raise UnsupportedMedia(f"{what}: {_cause(error)}") from error
+        raise UnsupportedMedia(f"{what}: {describe(error)}") from error
     except _LEAKING as error:
-        raise CorruptMedia(f"{what}: {_cause(error)}") from error
+        raise CorruptMedia(f"{what}: {describe(error)}") from error
 
 
-def _cause(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """The cause in FFmpeg's words, without its internals."""
     if isinstance(error, av.FFmpegError) and error.strerror:
         return str(error.strerror)
     return str(error) or type(error).__name__

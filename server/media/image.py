@@ -1,15 +1,18 @@
 """Photos to rows: the whole picture squeezed, and crops at native resolution."""
 
 from dataclasses import replace
+from typing import cast
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.container import open_container, tune_decoder
+from server.media.container import Packet, check_codec, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
-from server.media.orientation import UPRIGHT, Orientation, from_display_matrix
+from server.media.orientation import Orientation, frame_orientation
 from server.media.pixels import PixelConverter
 from server.media.probe import STILL_CODECS, Format
 from server.media.sampling import choose_crops
@@ -26,49 +29,58 @@ def decode_still(data: bytes, found: Format, spec: RowSpec, budget: Budget) -> M
     still = read_still(data, found)
     budget.check_pixels(still.width, still.height)
     with typed_errors("the picture"):
-        decoder = av.CodecContext.create(found.name, "r")
+        decoder = cast("av.VideoCodecContext", av.CodecContext.create(found.name, "r"))
         tune_decoder(decoder, budget)
         # A picture that breaks off would be judged by its grey remainder.
         decoder.options = {**decoder.options, "err_detect": "explode"}
-        frame = _first_frame(decoder, still.payload)
-        facts = MediaFacts(MediaKind.IMAGE, video_codec=found.name, warnings=still.warnings)
-        return image_rows(frame, still.orientation, facts, len(data), spec)
+        frame = _first_frame(decoder, av.Packet(still.payload))
+        facts = MediaFacts(
+            MediaKind.IMAGE, video_codec=found.name, size_bytes=len(data), warnings=still.warnings
+        )
+        return _rows(frame, still.orientation, facts, spec)
 
 
-def decode_heif(data: bytes, found: Format, spec: RowSpec, budget: Budget) -> MediaRows:
+def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> MediaRows:
     """Rows of an AVIF or HEIC of one item.
 
     Raises:
         UnsupportedMedia: its picture is assembled from tiles, of which FFmpeg returns only one.
         MediaError: see `server.media.decode.decode`.
     """
-    with typed_errors("the picture"), open_container(data, found, budget) as container:
-        stream = next(iter(container.streams.video), None)
-        if stream is None:
-            raise CorruptMedia("the file holds no picture")
-        if any(av.stream.Disposition.dependent & part.disposition for part in container.streams.video):
-            raise UnsupportedMedia("AVIF and HEIC made of tiles are not read here")
-        codec = stream.codec_context.codec.canonical_name
-        if codec not in STILL_CODECS:
-            raise UnsupportedMedia(f"pictures coded as {codec} are not read here")
-        budget.check_pixels(stream.width, stream.height)
-        tune_decoder(stream.codec_context, budget)
-        frame = next(iter(container.decode(stream)), None)
-        if frame is None:
-            raise CorruptMedia("the picture cannot be decoded")
-        alpha = ("Transparency was ignored.",) if len(container.streams.video) > 1 else ()
-        facts = MediaFacts(MediaKind.IMAGE, container.format.name, codec, warnings=alpha)
-        return image_rows(frame, frame_orientation(frame), facts, len(data), spec)
+    streams = container.streams.video
+    if not streams:
+        raise CorruptMedia("the file holds no picture")
+    if any(stream.disposition & Disposition.dependent for stream in streams):
+        raise UnsupportedMedia("AVIF and HEIC made of tiles are not read here")
+    check_codec(streams[0], STILL_CODECS)
+    packet = next((packet for packet in container.demux(streams[0]) if packet.size), None)
+    if packet is None:
+        raise CorruptMedia("the picture is empty")
+    rows = decode_only_frame(streams[0], packet, spec, budget)
+    alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
+    return replace(rows, facts=replace(rows.facts, warnings=alpha))
 
 
-def image_rows(
-    frame: av.VideoFrame, orientation: Orientation, facts: MediaFacts, size_bytes: int, spec: RowSpec
-) -> MediaRows:
-    """Rows of one decoded picture; `facts` hold what only its reader knows."""
+def decode_only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
+    """Rows of a container that holds a single picture, such as a GIF that does not move."""
+    budget.check_pixels(stream.width, stream.height)
+    tune_decoder(stream.codec_context, budget)
+    frame = _first_frame(stream.codec_context, packet)
+    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
+    return _rows(frame, frame_orientation(frame), facts, spec)
+
+
+def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
+    frames = decoder.decode(packet) or decoder.decode(None)
+    if not frames:
+        raise CorruptMedia("the picture cannot be decoded")
+    return frames[0]
+
+
+def _rows(frame: av.VideoFrame, orientation: Orientation, facts: MediaFacts, spec: RowSpec) -> MediaRows:
     width, height = orientation.stored_size(frame.width, frame.height)
     facts = replace(
         facts,
-        size_bytes=size_bytes,
         width=width,
         height=height,
         rotation_degrees=orientation.rotation_degrees,
@@ -93,18 +105,3 @@ def image_rows(
         image_times=np.zeros((len(pictures), 2)),
         image_regions=np.asarray(regions, np.float32),
     )
-
-
-def frame_orientation(frame: av.VideoFrame) -> Orientation:
-    """From the display matrix that comes with the frame, if one does."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return from_display_matrix(bytes(data))
-    return UPRIGHT
-
-
-def _first_frame(decoder: av.VideoCodecContext, payload: bytes) -> av.VideoFrame:
-    frames = decoder.decode(av.Packet(payload)) or decoder.decode(None)
-    if not frames:
-        raise CorruptMedia("the picture cannot be decoded")
-    return frames[0]

@@ -1,9 +1,13 @@
 """Turning pictures upright: the eight orientations of EXIF and of display matrices."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import av
 import numpy as np
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 
@@ -63,3 +67,11 @@ def from_display_matrix(matrix: bytes) -> Orientation:
     if abs(right_x) + abs(down_y) >= abs(right_y) + abs(down_x):
         return Orientation(flip_columns=right_x < 0, flip_rows=down_y < 0)
     return Orientation(transpose=True, flip_columns=down_x < 0, flip_rows=right_y < 0)
+
+
+def frame_orientation(frame: av.VideoFrame) -> Orientation:
+    """From the display matrix that comes with the frame, if one does."""
+    # PyAV's stubs call the container of side data a single one.
+    side_data: Mapping[SideDataType, SideData] = frame.side_data  # type: ignore[assignment]
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+    return UPRIGHT if matrix is None else from_display_matrix(bytes(matrix))

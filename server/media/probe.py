@@ -25,25 +25,30 @@ class Format:
     still: bool = False
 
 
+_MOV_NAMES = "mov,mp4,m4a,3gp,3g2,mj2"
+
 JPEG = Format("mjpeg", MediaKind.IMAGE, still=True)
 PNG = Format("png", MediaKind.IMAGE, still=True)
 WEBP = Format("webp", MediaKind.IMAGE, still=True)
 BMP = Format("bmp", MediaKind.IMAGE, still=True)
 TIFF = Format("tiff", MediaKind.IMAGE, still=True)
-HEIF = Format("mov", MediaKind.IMAGE)
+HEIF = Format(_MOV_NAMES, MediaKind.IMAGE)
 GIF = Format("gif")
+AVI = Format("avi")
+_MOV = Format(_MOV_NAMES)
 
-VIDEO_CODECS = frozenset(
-    ("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "gif")
-    + ("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1")
-    + ("wmv1", "wmv2", "wmv3", "vc1", "prores", "dvvideo", "ffv1", "huffyuv", "rawvideo")
+VIDEO_CODECS = (
+    frozenset(("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "gif"))
+    | frozenset(("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1"))
+    | frozenset(("wmv1", "wmv2", "wmv3", "vc1", "prores", "dvvideo", "ffv1", "huffyuv", "rawvideo"))
 )
 STILL_CODECS = frozenset(("av1", "hevc"))
-AUDIO_CODECS = frozenset(
-    ("aac", "mp3", "mp2", "mp1", "ac3", "eac3", "flac", "alac", "opus", "vorbis", "speex")
-    + ("wmav1", "wmav2", "amr_nb", "amr_wb", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt")
-    + ("pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be")
-    + ("pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_dvd", "pcm_bluray")
+AUDIO_CODECS = (
+    frozenset(("aac", "mp3", "mp2", "mp1", "ac3", "eac3", "flac", "alac", "opus", "vorbis", "speex"))
+    | frozenset(("wmav1", "wmav2", "amr_nb", "amr_wb", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt"))
+    | frozenset(("pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le"))
+    | frozenset(("pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le"))
+    | frozenset(("pcm_f64be", "pcm_dvd", "pcm_bluray"))
 )
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
@@ -54,7 +59,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", TIFF),
     (b"GIF87a", GIF),
     (b"GIF89a", GIF),
-    (b"\x1a\x45\xdf\xa3", Format("matroska")),
+    (b"\x1a\x45\xdf\xa3", Format("matroska,webm")),
     (b"\0\0\x01\xba", Format("mpeg")),
     (b"\0\0\x01\xb3", Format("mpegvideo")),
     (b"FLV\x01", Format("flv")),
@@ -68,7 +73,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
 )
 _RIFF = {
     b"WEBP": WEBP,
-    b"AVI ": Format("avi"),
+    b"AVI ": AVI,
     b"WAVE": Format("wav", MediaKind.AUDIO),
 }
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"free", b"skip", b"pnot"})
@@ -123,12 +128,12 @@ def _by_brand(data: bytes) -> Format:
     brand = data[8:12]
     if brand in _SEQUENCE_BRANDS:
         raise UnsupportedMedia("this is an image sequence (animated AVIF or HEIC), which is not read here")
-    return HEIF if brand in _STILL_BRANDS else Format("mov")
+    return HEIF if brand in _STILL_BRANDS else _MOV
 
 
 def _by_structure(data: bytes) -> Format | None:
     if data[4:8] in _ISO_BOXES:
-        return Format("mov")
+        return _MOV
     if _repeats_sync(data, 0, 188) or _repeats_sync(data, 4, 192):
         return Format("mpegts")
     return _by_frame_header(data[_id3_size(data) :][:4])

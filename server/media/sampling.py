@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Times = NDArray[np.float64]
+_CLOCK_ROUNDING = 1e-3
 Box = tuple[int, int, int, int]
 
 
@@ -16,7 +17,8 @@ def even_times(start: float, end: float, count: int) -> Times:
 
 def frames_at(times: Times, starts: Times) -> NDArray[np.int64]:
     """For each of `times` the frame on screen then; `starts` are the frames' times, ascending."""
-    return np.maximum(np.searchsorted(starts, times, side="right") - 1, 0).astype(np.int64)
+    # A time that falls on a boundary must not depend on how a container rounds its clock.
+    return np.maximum(np.searchsorted(starts, times + _CLOCK_ROUNDING, side="right") - 1, 0).astype(np.int64)
 
 
 def choose_frames(starts: Times, end: float, count: int) -> NDArray[np.int64]:

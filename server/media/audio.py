@@ -1,0 +1,205 @@
+"""Sound to rows: windows of mono PCM at the model's sample rate."""
+
+from dataclasses import replace
+from math import ceil, gcd
+from typing import Any
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from server.errors import CorruptMedia, UnsupportedMedia
+from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.limits import Budget
+from server.media.probe import AUDIO_CODECS
+from server.media.sampling import choose_windows
+from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+
+Sound = NDArray[np.float32]
+
+MIN_SECONDS = 0.25
+"""Less holds not one syllable, and repeating it to fill a window would make up evidence."""
+
+_SAMPLE_RATES = range(4_000, 384_001)
+_MAX_CHANNELS = 16
+# Codecs need packets before the first that counts (overlapping blocks, bit reservoirs), and the
+# resampler needs samples on both sides.
+_CODEC_LEAD_SECONDS = 0.25
+_RESAMPLER_LEAD_SECONDS = 0.1
+# Windows that cover this much of a sound are cut from the whole of it.
+_WORTH_DECODING_ALL = 0.75
+
+
+def sound_rows(
+    stream: av.AudioStream, packets: list[Packet], origin: float | None, spec: RowSpec, budget: Budget
+) -> MediaRows:
+    """Windows spread evenly over a sound; decodes only what they need of a long one.
+
+    Args:
+        packets: all of the stream's, in the order of the file.
+        origin: seconds on the stream's clock that count as 0; None for its own first sample.
+
+    Raises:
+        CorruptMedia: nothing of it can be decoded.
+        UnsupportedMedia: its codec, sample rate or number of channels is not allowed.
+        DecodeTimeout, MediaLimitExceeded
+    """
+    check_codec(stream, AUDIO_CODECS)
+    if not packets:
+        raise CorruptMedia("the sound track is empty")
+    tune_decoder(stream.codec_context, budget)
+    track = _Track(stream, packets, budget)
+    budget.check_duration(track.seconds)
+    window, rate = spec.window_samples, spec.sample_rate
+    total = round(track.seconds * rate)
+    starts = choose_windows(total, window, spec.windows)
+    if len(starts) * window >= _WORTH_DECODING_ALL * total:
+        sound = track.decode_all(rate)
+        total = len(sound)
+        starts = choose_windows(total, window, spec.windows)
+        pieces = [sound[start : start + window] for start in starts]
+    else:
+        pieces = [track.decode_part(int(start), window, rate) for start in starts]
+    facts = MediaFacts(
+        MediaKind.AUDIO,
+        audio_codec=codec_name(stream),
+        duration_seconds=total / rate,
+        sample_rate=track.rate,
+        channels=track.channels,
+    )
+    offset = 0.0 if origin is None else track.origin - origin
+    return rows_of_pieces(facts, pieces, starts / rate + offset, spec)
+
+
+def rows_of_pieces(
+    facts: MediaFacts, pieces: list[Sound], times: NDArray[np.float64], spec: RowSpec
+) -> MediaRows:
+    """Windows from pieces of sound: short ones are repeated to fill a window, too short ones left out.
+
+    Args:
+        pieces: mono PCM at `spec.sample_rate`, each at most a window long.
+        times: float64, seconds at which each begins.
+    """
+    kept = [index for index, piece in enumerate(pieces) if len(piece) >= MIN_SECONDS * spec.sample_rate]
+    if len(kept) < len(pieces):
+        missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
+        facts = replace(facts, warnings=(f"{missing} are shorter than {MIN_SECONDS} s and were left out.",))
+    windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
+    begins = times[kept]
+    ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])
+    return MediaRows(
+        facts,
+        audio=np.stack(windows) if windows else np.zeros((0, spec.window_samples), np.float32),
+        audio_times=np.stack([begins, ends], 1),
+    )
+
+
+def sound_facts(stream: av.AudioStream | None) -> MediaFacts:
+    """What the header says of a sound that is not decoded."""
+    if stream is None or stream.codec_context is None:
+        return MediaFacts(MediaKind.AUDIO)
+    context = stream.codec_context
+    return MediaFacts(
+        MediaKind.AUDIO,
+        audio_codec=codec_name(stream),
+        sample_rate=context.sample_rate,
+        channels=context.channels,
+    )
+
+
+class _Track:
+    """The packets of one sound stream, decodable as a whole or in part.
+
+    Attributes:
+        origin: seconds of its first sample on the stream's clock.
+        seconds: its length, told by its packets (headers lie).
+        rate, channels: as decoded, which for some AAC is twice what the header says.
+    """
+
+    def __init__(self, stream: av.AudioStream, packets: list[Packet], budget: Budget) -> None:
+        self._decoder, self._packets, self._budget = stream.codec_context, packets, budget
+        base = float(stream.time_base or 0)
+        starts = np.asarray([np.nan if p.pts is None else p.pts * base for p in packets])
+        lengths = np.asarray([(p.duration or 0) * base for p in packets])
+        if np.isnan(starts).any():
+            starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
+        self._starts, self._ends = starts, starts + lengths
+        first = float(starts[0]) if stream.start_time is None else stream.start_time * base
+        self.origin = max(first, float(starts[0]))
+        self.seconds = max(0.0, float(self._ends.max()) - self.origin)
+        self.rate = self.channels = 0
+
+    def decode_all(self, sample_rate: int) -> Sound:
+        """The whole sound, float32 mono at `sample_rate`."""
+        sound, _ = self._decode(self._packets)
+        return _resampled(sound, self.rate, sample_rate)
+
+    def decode_part(self, start: int, length: int, sample_rate: int) -> Sound:
+        """What `decode_all(sample_rate)[start : start + length]` would be, decoding no more than needed."""
+        begin = start / sample_rate - _RESAMPLER_LEAD_SECONDS
+        end = (start + length) / sample_rate + _RESAMPLER_LEAD_SECONDS
+        wanted = (self._ends - self.origin > begin - _CODEC_LEAD_SECONDS) & (self._starts - self.origin < end)
+        sound, first_time = self._decode([self._packets[index] for index in np.flatnonzero(wanted)])
+        if not len(sound):
+            return sound
+        # Both rates have a sample at every multiple of `grid`: cutting there keeps their phase.
+        grid = self.rate // gcd(self.rate, sample_rate)
+        have = round((first_time - self.origin) * self.rate)
+        cut = max(0, ceil(max(begin * self.rate, have) / grid)) * grid
+        resampled = _resampled(sound[cut - have :], self.rate, sample_rate)
+        skip = start - cut * sample_rate // self.rate
+        return resampled[max(0, skip) : skip + length]
+
+    def _decode(self, packets: list[Packet]) -> tuple[Sound, float]:
+        """Decodes a run of packets: mono at the track's own rate, and the time of its first sample.
+
+        Raises:
+            CorruptMedia: no packet of it can be decoded.
+        """
+        self._decoder.flush_buffers()
+        chunks: list[Sound] = []
+        first_time, failure = None, None
+        for packet in [*packets, None]:
+            self._budget.remaining_seconds()
+            try:
+                frames = self._decoder.decode(packet)
+            except (av.error.InvalidDataError, av.error.EOFError) as error:
+                failure = error
+                continue
+            for frame in frames:
+                if first_time is None:
+                    first_time = self._check(frame)
+                if frame.sample_rate == self.rate:
+                    chunks.append(_mono(frame))
+        if first_time is None:
+            raise CorruptMedia("the sound cannot be decoded") from failure
+        return np.concatenate(chunks), first_time
+
+    def _check(self, frame: av.AudioFrame) -> float:
+        rate, channels = frame.sample_rate, frame.layout.nb_channels
+        if rate not in _SAMPLE_RATES or not 1 <= channels <= _MAX_CHANNELS:
+            raise UnsupportedMedia(f"sound of {rate} Hz and {channels} channels is not read here")
+        self.rate, self.channels = rate, channels
+        if frame.pts is None or frame.time_base is None:
+            return self.origin
+        return float(frame.pts * frame.time_base)
+
+
+def _mono(frame: av.AudioFrame) -> Sound:
+    """Mean of the channels, in [-1, 1]."""
+    samples: NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    mean = samples[0].astype(np.float32) if len(samples) == 1 else samples.mean(0, dtype=np.float32)
+    if samples.dtype == np.uint8:
+        mean = (mean - 128) / 128
+    elif samples.dtype.kind == "i":
+        mean /= 2 ** (8 * samples.itemsize - 1)
+    return np.asarray(np.nan_to_num(mean), np.float32)
+
+
+def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:
+    if rate != sample_rate:
+        sound = soxr.resample(sound, rate, sample_rate, quality="HQ")
+    return np.clip(sound, -1, 1)

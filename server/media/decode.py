@@ -1,0 +1,112 @@
+"""The public door: the bytes of one medium in, raw rows out."""
+
+from dataclasses import replace
+
+from av import VideoStream
+from av.container import InputContainer
+
+from server.errors import CorruptMedia, MediaError, UnsupportedMedia
+from server.media import probe
+from server.media.audio import sound_facts, sound_rows
+from server.media.container import Demuxed, demux, open_container
+from server.media.failures import typed_errors
+from server.media.image import decode_heif, decode_only_frame, decode_still
+from server.media.limits import Budget, MediaLimits
+from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+from server.media.video import picture_facts, picture_rows
+
+
+def decode(data: bytes, spec: RowSpec, limits: MediaLimits, kind: MediaKind | None = None) -> MediaRows:
+    """Decodes one photo, video or sound into the rows that `spec` asks for.
+
+    What could not be judged beside what could, such as a video's broken sound track, is named
+    in `facts.warnings`. Sound shorter than 0.25 s gives no windows and a warning.
+
+    Args:
+        data: the encoded file; its format is told from its bytes.
+        kind: what the sender says it is; None if nothing was said.
+
+    Raises:
+        UnsupportedMedia: a format or codec that is not allowed, or another kind than stated.
+        CorruptMedia: nothing can be decoded from it.
+        MediaLimitExceeded, DecodeTimeout: it crosses one of the limits.
+    """
+    budget = Budget(limits)
+    budget.check_bytes(len(data))
+    found = probe.identify(data)
+    if found.kind is not None:
+        _check_kind(found.kind, kind)
+    if found.still:
+        return decode_still(data, found, spec, budget)
+    with typed_errors("the file"), open_container(data, found, budget) as container:
+        if found is probe.HEIF:
+            rows = decode_heif(container, spec, budget)
+        else:
+            rows = _decode_streams(container, found, spec, budget, kind)
+        return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))
+
+
+def _check_kind(found: MediaKind, stated: MediaKind | None) -> None:
+    if stated is not None and stated is not found:
+        raise UnsupportedMedia(f"the file was stated to be {stated.value}, but it is {found.value}")
+
+
+def _decode_streams(
+    container: InputContainer, found: probe.Format, spec: RowSpec, budget: Budget, stated: MediaKind | None
+) -> MediaRows:
+    demuxed = demux(container, found, budget)
+    if demuxed.video is None:
+        _check_kind(MediaKind.AUDIO, stated)
+        rows = _sound(demuxed, None, spec, budget)
+    elif found is probe.GIF and len(demuxed.video_packets) == 1:
+        _check_kind(MediaKind.IMAGE, stated)
+        rows = decode_only_frame(demuxed.video, demuxed.video_packets[0], spec, budget)
+    else:
+        _check_kind(MediaKind.VIDEO, stated)
+        rows = _video(demuxed.video, demuxed, found, spec, budget)
+    return _warned(rows, demuxed.warnings)
+
+
+def _video(
+    stream: VideoStream, demuxed: Demuxed, found: probe.Format, spec: RowSpec, budget: Budget
+) -> MediaRows:
+    """Pictures and sound; one of the two may fail, with a warning, if the other gives rows."""
+    failures: list[MediaError] = []
+    rows = MediaRows(picture_facts(stream))
+    try:
+        with typed_errors("the pictures"):
+            ordered = found is not probe.AVI
+            rows = picture_rows(stream, demuxed.video_packets, ordered, spec, budget)
+    except (CorruptMedia, UnsupportedMedia) as error:
+        failures.append(error)
+    try:
+        rows = _joined(rows, _sound(demuxed, demuxed.video_origin, spec, budget))
+    except (CorruptMedia, UnsupportedMedia) as error:
+        failures.append(error)
+    if failures and not (len(rows.frames) or len(rows.audio)):
+        raise failures[0]
+    return _warned(rows, tuple(f"Not judged: {error.message}." for error in failures))
+
+
+def _sound(demuxed: Demuxed, origin: float | None, spec: RowSpec, budget: Budget) -> MediaRows:
+    if not spec.want_audio:
+        return MediaRows(sound_facts(demuxed.audio))
+    if demuxed.audio is None:
+        return MediaRows(MediaFacts(MediaKind.VIDEO, warnings=("The video has no sound track.",)))
+    with typed_errors("the sound"):
+        return sound_rows(demuxed.audio, demuxed.audio_packets, origin, spec, budget)
+
+
+def _joined(pictures: MediaRows, sound: MediaRows) -> MediaRows:
+    facts = replace(
+        pictures.facts,
+        audio_codec=sound.facts.audio_codec,
+        sample_rate=sound.facts.sample_rate,
+        channels=sound.facts.channels,
+        warnings=pictures.facts.warnings + sound.facts.warnings,
+    )
+    return replace(pictures, facts=facts, audio=sound.audio, audio_times=sound.audio_times)
+
+
+def _warned(rows: MediaRows, warnings: tuple[str, ...]) -> MediaRows:
+    return replace(rows, facts=replace(rows.facts, warnings=rows.facts.warnings + warnings))

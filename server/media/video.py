@@ -1,0 +1,122 @@
+"""Moving pictures to rows: frames spread over the whole video, and clips of consecutive frames.
+
+All packets are read first, which is cheap, so that times come from the packets and not from
+headers. Then only the groups of pictures that hold wanted frames are decoded, and in them only
+the frames that the wanted ones refer to.
+"""
+
+from dataclasses import replace
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from server.errors import CorruptMedia
+from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.frames import FrameReader
+from server.media.limits import Budget
+from server.media.pixels import RGB
+from server.media.probe import VIDEO_CODECS
+from server.media.sampling import ClipPlan, choose_clips, choose_frames
+from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+
+Index = NDArray[np.int64]
+
+# PQ and HLG, as AVColorTransferCharacteristic.
+_HIGH_DYNAMIC_RANGE = frozenset({16, 18})
+
+
+def picture_rows(
+    stream: av.VideoStream, packets: list[Packet], ordered: bool, spec: RowSpec, budget: Budget
+) -> MediaRows:
+    """Image rows and clips of a video; both index the same frames.
+
+    Args:
+        packets: all of the stream's, in the order of the file.
+        ordered: whether the container's timestamps are in display order (AVI's are not).
+
+    Raises:
+        CorruptMedia: no frame can be decoded.
+        UnsupportedMedia: its codec is not allowed.
+        DecodeTimeout, MediaLimitExceeded
+    """
+    check_codec(stream, VIDEO_CODECS)
+    if not packets:
+        raise CorruptMedia("the video has no pictures")
+    budget.check_pixels(stream.width, stream.height)
+    tune_decoder(stream.codec_context, budget)
+    reader = FrameReader(stream, packets, ordered, (spec.width, spec.height), budget)
+    budget.check_duration(reader.seconds)
+    plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames)
+    images = choose_frames(reader.starts, reader.end, spec.frames) if spec.want_images else _NONE
+    clips = choose_clips(reader.starts, reader.end, plan) if spec.want_clips else _NONE.reshape(0, 1)
+    pictures = reader.read(np.union1d(images, clips))
+    return _rows(stream, reader, pictures, images, clips, spec)
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _rows(
+    stream: av.VideoStream,
+    reader: FrameReader,
+    pictures: dict[int, RGB],
+    images: Index,
+    clips: Index,
+    spec: RowSpec,
+) -> MediaRows:
+    rank = {number: row for row, number in enumerate(sorted(pictures))}
+    shown = np.asarray([number for number in images if number in rank], np.int64)
+    whole = np.asarray([clip for clip in clips if all(number in rank for number in clip)], np.int64)
+    whole = whole.reshape(-1, spec.clip_length)
+    facts = _facts(stream, reader)
+    frames = [pictures[number] for number in rank]
+    begins, ends = reader.starts - reader.origin, np.append(reader.starts[1:], reader.end) - reader.origin
+    lookup = np.vectorize(rank.__getitem__, otypes=[np.int64])
+    return MediaRows(
+        replace(facts, warnings=facts.warnings + _missing(reader, images, shown, clips, whole, spec)),
+        frames=np.stack(frames) if frames else np.zeros((0, spec.height, spec.width, 3), np.uint8),
+        image_index=lookup(shown) if len(shown) else _NONE,
+        image_times=np.stack([begins[shown], ends[shown]], 1),
+        image_regions=np.tile(np.asarray([0, 0, 1, 1], np.float32), (len(shown), 1)),
+        clip_index=lookup(whole) if len(whole) else whole,
+        clip_times=np.stack([begins[whole[:, 0]], ends[whole[:, -1]]], 1),
+    )
+
+
+def picture_facts(stream: av.VideoStream) -> MediaFacts:
+    """What the header says of pictures that are not decoded."""
+    return MediaFacts(
+        MediaKind.VIDEO, video_codec=codec_name(stream), width=stream.width, height=stream.height
+    )
+
+
+def _facts(stream: av.VideoStream, reader: FrameReader) -> MediaFacts:
+    width, height = reader.orientation.stored_size(*reader.size)
+    hdr = reader.transfer in _HIGH_DYNAMIC_RANGE
+    return MediaFacts(
+        MediaKind.VIDEO,
+        video_codec=codec_name(stream),
+        width=width,
+        height=height,
+        duration_seconds=reader.seconds,
+        frame_rate=len(reader.starts) / reader.seconds if reader.seconds else 0.0,
+        rotation_degrees=reader.orientation.rotation_degrees,
+        mirrored=reader.orientation.mirrored,
+        warnings=("High dynamic range was not tone-mapped.",) if hdr else (),
+    )
+
+
+def _missing(
+    reader: FrameReader, images: Index, shown: Index, clips: Index, whole: Index, spec: RowSpec
+) -> tuple[str, ...]:
+    warnings = []
+    if len(shown) < len(images):
+        warnings.append(f"{len(images) - len(shown)} of {len(images)} frames could not be decoded.")
+    if spec.want_clips and not len(clips):
+        warnings.append(
+            f"The video's {len(reader.starts)} frames are too few for a clip of {spec.clip_length}."
+        )
+    if len(whole) < len(clips):
+        warnings.append(f"{len(clips) - len(whole)} of {len(clips)} clips could not be decoded.")
+    return tuple(warnings)
