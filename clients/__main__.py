@@ -1,0 +1,205 @@
+"""The command line: python -m clients."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from clients import show
+from clients.aio import AsyncDetector
+from clients.batch import detect_each, find_media
+from clients.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT
+from clients.embedded import embedded_server
+from clients.errors import DetectionError
+from clients.predictions import SUFFIXES, answered, prediction, writing
+from clients.requests import Options
+from deepfake.v1 import detector_pb2 as pb
+
+PANELS_UP_TO = 10
+"""Media; of more, each gets a line."""
+
+Answer = pb.DetectResponse | DetectionError
+Report = Callable[[str, Answer], None]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Asks a deepfake detector.")
+
+
+class Modality(StrEnum):
+    image = "image"
+    video = "video"
+    audio = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which server to ask: the one at `server`, or one inside this process."""
+
+    server: str
+    token: str | None
+    timeout: float
+    embedded: bool
+    models: Path | None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncDetector]:
+        address = embedded_server(self.models) if self.embedded else nullcontext(self.server)
+        async with (
+            address as target,
+            AsyncDetector(target, timeout=self.timeout, token=self.token) as detector,
+        ):
+            yield detector
+
+
+Server = Annotated[str, typer.Option(help="host:port of the server.")]
+Token = Annotated[str | None, typer.Option(help="Bearer token.", envvar="DETECTOR_TOKEN")]
+Timeout = Annotated[float, typer.Option(help="Seconds for one medium, retries included.", min=0.001)]
+Embedded = Annotated[bool, typer.Option("--embedded", help="Start the engine in this process instead.")]
+Models = Annotated[Path | None, typer.Option(help="Folder of models for --embedded. Default: the server's.")]
+
+
+@app.command()
+def detect(
+    media: Annotated[list[str], typer.Argument(help="Files, folders, and URIs that the server can read.")],
+    server: Server = DEFAULT_TARGET,
+    embedded: Embedded = False,
+    models: Models = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print whole answers, one JSON a line.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write predictions to this .csv or .jsonl.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what --output already has.")] = False,
+    modalities: Annotated[list[Modality] | None, typer.Option(help="Judge only this; repeatable.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="FAKE at or above it.", min=0, max=1)] = None,
+    frames_per_video: Annotated[int | None, typer.Option(help="Frames sampled of a video.", min=1)] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Show every frame, clip, window.")] = False,
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="Class-activation maps, with --json.")] = False,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 16,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    token: Token = None,
+) -> None:
+    """Judges each medium: real, fake or inconclusive.
+
+    Exits with 0 if all were answered, 1 if any failed, 2 if the command is wrong.
+    """
+    if output and output.suffix.lower() not in SUFFIXES:
+        raise typer.BadParameter(f"must end in {' or '.join(SUFFIXES)}", param_hint="--output")
+    if resume and not output:
+        raise typer.BadParameter("needs --output", param_hint="--resume")
+    names = list(dict.fromkeys(find_media(media)))
+    if not names:
+        raise typer.BadParameter("no media in there", param_hint="MEDIA")
+    done = answered(output) if output and resume else []
+    skipped = {record["path"] for record in done}
+    names = [name for name in names if name not in skipped]
+    options: Options = {
+        "modalities": [modality.value for modality in modalities] if modalities else None,
+        "threshold": threshold,
+        "frames_per_video": frames_per_video,
+        "timeline": timeline,
+        "heatmap": heatmap,
+    }
+    connection = Connection(server, token, timeout, embedded, models)
+    # Beside JSON on stdout, the progress bar has to go elsewhere.
+    console = Console(stderr=as_json)
+    report = _print_json if as_json else _printer(console, in_full=timeline or len(names) <= PANELS_UP_TO)
+    try:
+        with writing(output, done) if output else nullcontext(None) as write:
+
+            def keep(name: str, answer: Answer) -> None:
+                report(name, answer)
+                if write:
+                    write(prediction(name, answer))
+
+            counts = asyncio.run(_detect(connection, names, options, concurrency, keep, console))
+    except DetectionError as error:
+        _fail(server, error)
+    if len(names) > 1 or skipped:
+        console.print(show.summary(counts, len(skipped)))
+    raise typer.Exit(1 if counts[show.FAILED] else 0)
+
+
+@app.command()
+def model(
+    server: Server = DEFAULT_TARGET,
+    embedded: Embedded = False,
+    models: Models = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    token: Token = None,
+) -> None:
+    """Shows what is being served."""
+
+    async def ask() -> pb.GetModelResponse:
+        async with Connection(server, token, timeout, embedded, models).open() as detector:
+            return await detector.model()
+
+    try:
+        answer = asyncio.run(ask())
+    except DetectionError as error:
+        _fail(server, error)
+    if as_json:
+        print(json.dumps(MessageToDict(answer, preserving_proto_field_name=True)))
+    else:
+        Console().print(show.model_table(answer))
+
+
+async def _detect(
+    connection: Connection,
+    names: list[str],
+    options: Options,
+    concurrency: int,
+    report: Report,
+    console: Console,
+) -> Counter[str]:
+    """Judges all, reports each, and counts the verdicts."""
+    counts: Counter[str] = Counter()
+    columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = len(names) < 2 or not console.is_terminal
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, disable=quiet
+    ) as progress:
+        task = progress.add_task("", total=len(names))
+        async with connection.open() as detector:
+            await detector.model()  # one clear error, rather than one for each file, if nobody is there
+            async for name, answer in detect_each(detector, names, concurrency=concurrency, **options):
+                report(name, answer)
+                counts[show.outcome(answer)] += 1
+                progress.advance(task)
+    return counts
+
+
+def _printer(console: Console, *, in_full: bool) -> Report:
+    def show_answer(name: str, answer: Answer) -> None:
+        console.print(show.panel(name, answer) if in_full else show.line(name, answer), soft_wrap=not in_full)
+
+    return show_answer
+
+
+def _print_json(name: str, answer: Answer) -> None:
+    result: dict[str, object] = {"path": name}
+    if isinstance(answer, DetectionError):
+        result["error"] = {"code": answer.code, "message": answer.message, "hint": answer.hint}
+    else:
+        result["response"] = MessageToDict(answer, preserving_proto_field_name=True)
+    print(json.dumps(result), flush=True)
+
+
+def _fail(server: str, error: DetectionError) -> None:
+    """Ends the command when nothing could be asked."""
+    Console(stderr=True).print(show.panel(server, error))
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(app(prog_name="python -m clients"))

@@ -1,0 +1,142 @@
+"""The client for asyncio; the same surface as `clients.detector`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Self, Unpack
+
+import grpc
+
+from clients import channel
+from clients.errors import DetectionError, from_status, stream_ended, translated
+from clients.requests import Media, Options, Upload, prepare, prepare_streamed
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1 import detector_pb2_grpc
+
+
+class AsyncDetector:
+    """A connection to a detector for one event loop; many calls may be in flight.
+
+        async with AsyncDetector("localhost:50051") as detector:
+            answers = await asyncio.gather(*(detector.detect(path) for path in paths))
+
+    Arguments, retries and errors are those of `clients.Detector`.
+    """
+
+    def __init__(
+        self,
+        target: str = channel.DEFAULT_TARGET,
+        *,
+        timeout: float = channel.DEFAULT_TIMEOUT,
+        retries: int = channel.DEFAULT_RETRIES,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        options = channel.channel_options(retries)
+        self._channel = (
+            grpc.aio.secure_channel(target, credentials, options)
+            if credentials
+            else grpc.aio.insecure_channel(target, options)
+        )
+        self._stub = detector_pb2_grpc.DetectorStub(self._channel)
+        self._metadata = channel.call_metadata(token)
+        self._timeout = timeout
+        self._retries = retries
+
+    async def detect(
+        self, media: Media, *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> pb.DetectResponse:
+        """Judges one medium, or several of one subject. A large file is sent in chunks.
+
+        Raises:
+            ValueError: no medium, or an option that does not exist.
+        """
+        prepared = await asyncio.to_thread(prepare, media, options)
+        if isinstance(prepared, pb.DetectRequest):
+            return await self.Detect(prepared, timeout=timeout)
+        return await self._upload(prepared, timeout or self._timeout)
+
+    async def Detect(self, request: pb.DetectRequest, *, timeout: float | None = None) -> pb.DetectResponse:  # noqa: N802
+        """The bare call."""
+        with translated():
+            return await self._stub.Detect(request, timeout=timeout or self._timeout, metadata=self._metadata)
+
+    async def detect_many(
+        self, media: Iterable[Media], *, in_flight: int = 32, **options: Unpack[Options]
+    ) -> AsyncIterator[tuple[Media, pb.DetectResponse | DetectionError]]:
+        """Judges many media over one stream; gives each with its answer or error, first ready first.
+
+        Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
+        trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
+        """
+        outgoing: asyncio.Queue[pb.DetectRequest | None] = asyncio.Queue()
+        answers = self._stub.DetectStream(_until_none(outgoing), metadata=self._metadata)
+        waiting: dict[str, Media] = {}
+
+        async def next_answer() -> tuple[Media, pb.DetectResponse | DetectionError]:
+            with translated():
+                answer = await anext(aiter(answers), None)
+            if answer is None:
+                raise stream_ended(len(waiting))
+            failed = answer.WhichOneof("result") == "error"
+            return waiting.pop(answer.id), from_status(answer.error) if failed else answer.response
+
+        try:
+            for number, medium in enumerate(media):
+                request = await asyncio.to_thread(prepare_streamed, medium, options, str(number))
+                if request is None:
+                    yield medium, await self._attempt(medium, options)
+                    continue
+                waiting[request.id] = medium
+                outgoing.put_nowait(request)
+                if len(waiting) >= in_flight:
+                    yield await next_answer()
+            outgoing.put_nowait(None)
+            while waiting:
+                yield await next_answer()
+        finally:
+            answers.cancel()
+
+    async def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
+        deadline = time.monotonic() + timeout
+        for pause in channel.pauses(self._retries):
+            left = deadline - time.monotonic()
+            try:
+                with translated():
+                    return await self._stub.DetectUpload(
+                        upload.parts(), timeout=left, metadata=self._metadata
+                    )
+            except DetectionError as error:
+                if pause is None or not error.retryable:
+                    raise
+                await asyncio.sleep(min(error.retry_after or pause, max(left, 0)))
+        raise AssertionError("the last try returns or raises")
+
+    async def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:
+        try:
+            return await self.detect(media, **options)
+        except DetectionError as error:
+            return error
+
+    async def model(self, *, timeout: float | None = None) -> pb.GetModelResponse:
+        """What is being served."""
+        with translated():
+            return await self._stub.GetModel(
+                pb.GetModelRequest(), timeout=timeout or self._timeout, metadata=self._metadata
+            )
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def _until_none(
+    outgoing: "asyncio.Queue[pb.DetectRequest | None]",
+) -> AsyncIterator[pb.DetectRequest]:
+    while (request := await outgoing.get()) is not None:
+        yield request

@@ -1,0 +1,30 @@
+"""The server inside the client's own process, so that a file can be checked without one running."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from clients.errors import DetectionError
+
+
+@asynccontextmanager
+async def embedded_server(models: Path | None = None) -> AsyncIterator[str]:
+    """Serves on a free loopback port while the context lasts, and gives its address.
+
+    Args:
+        models: as the server's --models; by default what the server itself would serve.
+
+    Raises:
+        DetectionError: there is no model to serve, or it cannot be served.
+    """
+    # Here, so that a client without --embedded never loads the engine.
+    from server.app import running
+    from server.errors import DetectorError
+    from server.settings import Settings
+
+    settings = Settings(host="127.0.0.1", port=0, models=models, log_level="warning")
+    try:
+        async with running(settings) as server:
+            yield server.address
+    except DetectorError as error:
+        raise DetectionError(error.code, error.message, error.hint) from error

@@ -1,0 +1,104 @@
+"""The one exception that the clients raise."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from clients.channel import RETRYABLE
+
+Detail = TypeVar("Detail", bound=Message)
+
+STATUS_BY_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
+
+# For failures that never reached a server that could have said what to do.
+HINTS = {
+    grpc.StatusCode.UNAVAILABLE: "Check the address, and that the server is running and ready.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "Allow a longer timeout, or send less at once.",
+    grpc.StatusCode.UNAUTHENTICATED: "Give the server's token.",
+}
+
+
+class DetectionError(Exception):
+    """A medium that could not be judged, or a server that could not be reached.
+
+    Attributes:
+        code: the server's stable code, for example CORRUPT_MEDIA; the name of the gRPC status if
+            the failure happened outside the server; UNREADABLE_FILE if the local file could not be read;
+            UNANSWERED if a stream ended too early.
+        message: what is wrong.
+        hint: what to do about it; may be empty.
+        status: gRPC's status; None for UNREADABLE_FILE and UNANSWERED.
+        retry_after: seconds after which the server thinks that a retry has a chance, or None.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        status: grpc.StatusCode | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message.removesuffix('.')}. {hint}".rstrip())
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status is not None and self.status.name in RETRYABLE
+
+
+def from_status(status: status_pb2.Status) -> DetectionError:
+    """Reads the code, the hint and the delay from the details of a failure."""
+    grpc_status = STATUS_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    info = _detail(status, error_details_pb2.ErrorInfo())
+    retry = _detail(status, error_details_pb2.RetryInfo())
+    delay = retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None
+    return DetectionError(
+        code=info.reason or grpc_status.name,
+        message=status.message,
+        hint=info.metadata.get("hint", HINTS.get(grpc_status, "")),
+        status=grpc_status,
+        retry_after=delay,
+    )
+
+
+def from_rpc_error(error: grpc.RpcError) -> DetectionError:
+    """Translates what a stub raised; without details it is the bare gRPC status."""
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # a proxy changed the message, so that the details no longer agree with it
+        status = None
+    return from_status(status or status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+
+
+def stream_ended(unanswered: int) -> DetectionError:
+    """The server closed a stream before it had answered everything."""
+    return DetectionError(
+        "UNANSWERED", f"the stream ended with {unanswered} media unanswered", "Send them again."
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns gRPC's exceptions into `DetectionError`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+
+
+def _detail(status: status_pb2.Status, detail: Detail) -> Detail:
+    for packed in status.details:
+        if packed.Unpack(detail):
+            break
+    return detail

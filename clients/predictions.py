@@ -1,0 +1,161 @@
+"""predictions.csv and predictions.jsonl: one flat record for each medium."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from clients.errors import DetectionError
+from deepfake.v1 import detector_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The columns of the CSV and the keys of the JSONL; empty or null where it does not apply.
+
+    Attributes:
+        path: file or URI, as it was given or found.
+        verdict: REAL, FAKE or INCONCLUSIVE; empty if the medium failed.
+        reason: why it is INCONCLUSIVE: BETWEEN_THRESHOLDS, TOO_SHORT or NO_EVIDENCE.
+        fake_probability: fused, in [0, 1].
+        image_probability, video_probability, audio_probability: by modality, in [0, 1].
+        image_rows, video_rows, audio_rows: frames, clips and windows that were judged.
+        kind: what the medium is: IMAGE, VIDEO or AUDIO.
+        duration_seconds: of the medium; 0 for a photo.
+        width, height: pixels of the upright picture; 0 without one.
+        size_bytes: of the encoded file.
+        total_seconds: from arrival at the server to its answer.
+        model_name, model_version: who answered.
+        error_code, error_message, error_hint: of a medium that failed.
+    """
+
+    path: str
+    verdict: str | None = None
+    reason: str | None = None
+    fake_probability: float | None = None
+    image_probability: float | None = None
+    image_rows: int | None = None
+    video_probability: float | None = None
+    video_rows: int | None = None
+    audio_probability: float | None = None
+    audio_rows: int | None = None
+    kind: str | None = None
+    duration_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+    size_bytes: int | None = None
+    total_seconds: float | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_hint: str | None = None
+
+
+SUFFIXES = (".csv", ".jsonl")
+COLUMNS = [field.name for field in fields(Prediction)]
+
+
+def prediction(path: str, answer: pb.DetectResponse | DetectionError) -> Prediction:
+    """The record of one medium."""
+    if isinstance(answer, DetectionError):
+        return Prediction(
+            path, error_code=answer.code, error_message=answer.message, error_hint=answer.hint or None
+        )
+    inconclusive = answer.verdict == pb.VERDICT_INCONCLUSIVE
+    facts = answer.media[0] if answer.media else pb.MediaFacts()
+    return Prediction(
+        path=path,
+        verdict=short_name(pb.Verdict, answer.verdict),
+        reason=short_name(pb.InconclusiveReason, answer.inconclusive_reason) if inconclusive else None,
+        fake_probability=round(answer.fake_probability, 6) if answer.HasField("fake_probability") else None,
+        **_by_modality(answer),
+        kind=short_name(pb.MediaKind, facts.kind),
+        duration_seconds=round(facts.duration_seconds, 6),
+        width=facts.width,
+        height=facts.height,
+        size_bytes=facts.size_bytes,
+        total_seconds=round(answer.timing.total_seconds, 6),
+        model_name=answer.model_name,
+        model_version=answer.model_version,
+    )
+
+
+def _by_modality(answer: pb.DetectResponse) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for score in answer.modalities:
+        name = short_name(pb.Modality, score.modality).lower()
+        columns[f"{name}_probability"] = round(score.fake_probability, 6)
+        columns[f"{name}_rows"] = score.rows
+    return columns
+
+
+def short_name(enum: Any, value: int) -> str:
+    """FAKE for VERDICT_FAKE, BETWEEN_THRESHOLDS for INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS, and so on.
+
+    A value that this client does not know yet is given as its number.
+    """
+    if value not in enum.values():
+        return str(value)
+    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+    return str(enum.Name(value)).removeprefix(prefix)
+
+
+def answered(path: Path) -> list[dict[str, Any]]:
+    """The records in `path` that hold a verdict; a line torn by a crash is left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        records = list(_csv_records(file) if _is_csv(path) else _jsonl_records(file))
+    return [record for record in records if record.get("verdict")]
+
+
+@contextmanager
+def writing(path: Path, keep: list[dict[str, Any]]) -> Iterator[Callable[[Prediction], None]]:
+    """Opens `path` with the records of `keep` in it, for more, each on disk before the next."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", newline="", encoding="utf-8") as file:
+        write = _csv_writer(file) if _is_csv(path) else _jsonl_writer(file)
+        for record in keep:
+            write(record)
+        fresh.replace(path)
+
+        def write_and_flush(record: Prediction) -> None:
+            write(asdict(record))
+            file.flush()
+
+        yield write_and_flush
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _csv_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
+    writer = csv.DictWriter(file, COLUMNS)
+    writer.writeheader()
+    return writer.writerow
+
+
+def _csv_records(file: TextIO) -> Iterator[dict[str, Any]]:
+    for record in csv.DictReader(file):
+        if set(record) == set(COLUMNS) and None not in record.values():
+            yield record
+
+
+def _jsonl_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
+    def write(record: dict[str, Any]) -> None:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _jsonl_records(file: TextIO) -> Iterator[dict[str, Any]]:
+    for line in file:
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue

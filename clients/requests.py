@@ -1,0 +1,157 @@
+"""From files, bytes and URIs to requests."""
+
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, TypedDict
+
+from clients.errors import DetectionError
+from deepfake.v1 import detector_pb2 as pb
+
+Source = str | os.PathLike[str] | bytes | pb.Medium
+"""One medium: a path; a URI (text with "://") that the server reads; an encoded file's bytes; or a
+`Medium` as it is, for decoded frames and sound, or to state the kind."""
+
+Media = Source | Sequence[Source]
+"""One medium, or several of one subject that are fused into one verdict."""
+
+UPLOAD_ABOVE = 4 * 2**20
+"""Bytes. gRPC's default limit on one message, so that every server and proxy lets it through."""
+
+CHUNK_BYTES = 2**20
+
+MODALITIES = {
+    "image": pb.MODALITY_IMAGE,
+    "video": pb.MODALITY_VIDEO,
+    "audio": pb.MODALITY_AUDIO,
+}
+
+
+class Options(TypedDict, total=False):
+    """What to judge and how; what is absent is the model's own choice. Ranges as in DetectOptions.
+
+    Attributes:
+        modalities: judge only these.
+        threshold: in [0, 1]; at or above it FAKE, below it REAL.
+        frames_per_video: frames sampled evenly over a video.
+        timeline: return the probability of every frame, clip and window.
+        heatmap: return a class-activation map with every frame of the timeline.
+        weights: fusion weights, for example {"image": 0.7, "audio": 0.3}.
+    """
+
+    modalities: Sequence[Literal["image", "video", "audio"]] | None
+    threshold: float | None
+    frames_per_video: int | None
+    timeline: bool
+    heatmap: bool
+    weights: Mapping[Literal["image", "video", "audio"], float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One encoded medium that is too large for one message."""
+
+    encoded: bytes | Path
+    header: pb.DetectUploadHeader
+
+    def parts(self) -> Iterator[pb.DetectUploadRequest]:
+        """Header and chunks. Raises DetectionError at once if the file cannot be read."""
+        with _readable():
+            opened = self.encoded.open("rb") if isinstance(self.encoded, Path) else io.BytesIO(self.encoded)
+        return self._parts(opened)
+
+    def _parts(self, opened: BinaryIO) -> Iterator[pb.DetectUploadRequest]:
+        yield pb.DetectUploadRequest(header=self.header)
+        with opened:
+            while chunk := opened.read(CHUNK_BYTES):
+                yield pb.DetectUploadRequest(chunk=chunk)
+
+
+def prepare(media: Media, options: Options) -> pb.DetectRequest | Upload:
+    """What to send.
+
+    Raises:
+        DetectionError: a file cannot be read (UNREADABLE_FILE).
+        ValueError: no medium, or an option that does not exist.
+    """
+    sources = [media] if isinstance(media, (str, os.PathLike, bytes, pb.Medium)) else list(media)
+    if not sources:
+        raise ValueError("no medium was given")
+    message = _options(options)
+    with _readable():
+        if len(sources) == 1 and (upload := _upload(sources[0], message)):
+            return upload
+        return pb.DetectRequest(media=[_medium(source) for source in sources], options=message)
+
+
+def prepare_streamed(media: Media, options: Options, request_id: str) -> pb.DetectRequest | None:
+    """One request of a stream; None if the medium cannot go that way: too large, or not readable."""
+    try:
+        request = prepare(media, options)
+    except DetectionError:
+        return None
+    if isinstance(request, Upload):
+        return None
+    request.id = request_id
+    return request
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+        raise DetectionError("UNREADABLE_FILE", problem, "Check the path and its permissions.") from error
+
+
+def _options(options: Options) -> pb.DetectOptions:
+    given = {name: value for name, value in options.items() if value is not None}
+    names = given.pop("modalities", ())
+    unknown = set(names) - set(MODALITIES)  # type: ignore[call-overload]
+    if unknown:
+        raise ValueError(f"no such modality: {', '.join(sorted(unknown))}; there are {', '.join(MODALITIES)}")
+    return pb.DetectOptions(modalities=[MODALITIES[name] for name in names], **given)  # type: ignore
+
+
+def is_uri(source: Source) -> bool:
+    """Whether the server is to read it."""
+    return isinstance(source, str) and "://" in source
+
+
+def _encoded(source: Source) -> bytes | Path | None:
+    """Where the encoded file is; None if it is not ours to send (a URI) or there is none."""
+    if isinstance(source, pb.Medium):
+        return source.content if source.WhichOneof("source") == "content" else None
+    if isinstance(source, bytes):
+        return source
+    return None if is_uri(source) else Path(source)
+
+
+def _medium(source: Source) -> pb.Medium:
+    if isinstance(source, pb.Medium):
+        return source
+    encoded = _encoded(source)
+    if encoded is None:
+        return pb.Medium(uri=str(source))
+    if isinstance(encoded, bytes):
+        return pb.Medium(content=encoded)
+    return pb.Medium(content=encoded.read_bytes(), name=encoded.name)
+
+
+def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
+    encoded = _encoded(source)
+    if encoded is None:
+        return None
+    size = encoded.stat().st_size if isinstance(encoded, Path) else len(encoded)
+    if size <= UPLOAD_ABOVE:
+        return None
+    header = pb.DetectUploadHeader(options=options, size_bytes=size)
+    if isinstance(source, pb.Medium):
+        header.kind, header.name = source.kind, source.name
+    elif isinstance(encoded, Path):
+        header.name = encoded.name
+    return Upload(encoded, header)
