@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args, get_origin
 
 from server.settings import Settings
 
-
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
 

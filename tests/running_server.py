@@ -28,9 +28,9 @@ def running_server(models: Path, **settings: Any) -> Iterator[Server]:
                 started.set_result((server, asyncio.get_running_loop(), stop))
                 await stop.wait()
         except BaseException as error:
-            if not started.done():
-                started.set_exception(error)
-            raise
+            if started.done():
+                raise
+            started.set_exception(error)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()

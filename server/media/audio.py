@@ -81,7 +81,8 @@ def rows_of_pieces(
         pieces: mono PCM at `spec.sample_rate`, each at most a window long.
         times: float64, seconds at which each begins.
     """
-    kept = [index for index, piece in enumerate(pieces) if len(piece) >= MIN_SECONDS * spec.sample_rate]
+    enough = min(MIN_SECONDS * spec.sample_rate, spec.window_samples)
+    kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
     if len(kept) < len(pieces):
         missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
         facts = replace(facts, warnings=(f"{missing} are shorter than {MIN_SECONDS} s and were left out.",))
