@@ -1,0 +1,104 @@
+"""The bundled detector's photographs: half real-like, half forged, from a seed."""
+
+import functools
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.corpus.camera import Camera
+from training.corpus.publish import SHRINKERS, Publication, recompress, shrink
+from training.corpus.scenes import scene
+from training.forgery.blend import self_blend
+from training.forgery.inconsistency import colour_region, compressed_region, noise_region
+from training.forgery.resample import upsample_region, upsample_whole
+from training.sample import WHOLE, Region, Sample, Split
+
+Picture = NDArray[np.uint8]
+Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Region]]
+
+DEMO_COUNT = 3000
+"""Files of the demo corpus."""
+
+FORGERIES: tuple[tuple[str, Forgery, float], ...] = (
+    ("self_blend", self_blend, 0.34),
+    ("upsample_whole", upsample_whole, 0.2),
+    ("upsample_region", upsample_region, 0.2),
+    ("noise_region", noise_region, 0.1),
+    ("colour_region", colour_region, 0.08),
+    ("compressed_region", compressed_region, 0.08),
+)
+"""Name, operator and share of each."""
+
+_SPLITS: tuple[tuple[Split, float], ...] = (("train", 0.70), ("val", 0.85), ("test", 1.0))
+
+
+def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
+    """Writes `count` pictures below `folder` as {real,fake}/images/…, every fake beside its real source.
+
+    Both of a pair go through the same publication (size, adjustments, format, quality), so that
+    only the forgery tells them apart. The same seed gives the same files for any `workers`.
+
+    Returns:
+        One sample per file, paths relative to `folder`; about 70/15/15 % of the pairs in the
+        training, validation and test split.
+    """
+    for kind in ("real", "fake"):
+        (folder / kind / "images").mkdir(parents=True, exist_ok=True)
+    write = functools.partial(_write_pair, folder, seed)
+    pairs = in_processes(write, -(-count // 2), workers)
+    return [sample for pair in pairs for sample in pair][:count]
+
+
+def in_processes(
+    write: Callable[[int], tuple[Sample, Sample]], pairs: int, workers: int
+) -> list[tuple[Sample, Sample]]:
+    """write(0), write(1), … in that order, made by `workers` processes."""
+    # Not forked: the parent may hold TensorFlow's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        return list(pool.map(write, range(pairs), chunksize=8))
+
+
+def split_of(index: int, seed: int) -> Split:
+    """The split of a pair."""
+    draw = np.random.default_rng((seed, index, 1)).random()
+    return next(name for name, limit in _SPLITS if draw < limit)
+
+
+def photograph(rng: np.random.Generator) -> Picture:
+    """A photo as it comes out of a camera or off a website: uint8 [height, width, 3], 256 to 1100 pixels a side."""
+    side = float(np.exp(rng.uniform(np.log(320), np.log(900))))
+    aspect = float(np.exp(rng.uniform(-0.35, 0.35)))
+    scale = rng.uniform(0.45, 1.0) if rng.random() < 0.45 else 1.0
+    # Large sensors cost time; their pictures differ only in having more of the same.
+    height, width = (max(256, min(1400, int(side * ratio / scale))) for ratio in (aspect, 1 / aspect))
+    camera = Camera.random(rng)
+    picture = camera.develop(camera.optics(scene(rng, height, width).flat()), rng)
+    if rng.random() < 0.5:
+        picture = recompress(picture, int(rng.integers(80, 99)), int(rng.choice([0, 1, 2])))
+    image = shrink(Image.fromarray(picture), scale, SHRINKERS[rng.integers(len(SHRINKERS))])
+    picture = np.asarray(image)
+    if scale < 1 and rng.random() < 0.5:
+        picture = recompress(picture, int(rng.integers(75, 97)), int(rng.choice([0, 2])))
+    return picture
+
+
+def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
+    rng = np.random.default_rng((seed, index))
+    picture = photograph(rng)
+    publication = Publication.random(rng)
+    name, forgery, _ = FORGERIES[rng.choice(len(FORGERIES), p=[share for *_, share in FORGERIES])]
+    forged, region = forgery(rng, picture)
+    group, split = f"image{index:06d}", split_of(index, seed)
+
+    def write(kind: str, content: Picture, operator: str, forged_region: Region) -> Sample:
+        path = Path(kind, "images", f"{group}{publication.suffix}")
+        (folder / path).write_bytes(publication.encode(content))
+        return Sample(path.as_posix(), "image", int(kind == "fake"), split, group, operator, forged_region)
+
+    return write("real", picture, "none", WHOLE), write("fake", forged, name, region)

@@ -1,0 +1,75 @@
+"""Self-blending: a picture blended with a changed copy of itself."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from training.corpus.publish import recompress
+from training.forgery.masks import blend, region_of, soft_mask
+from training.sample import Region
+
+Picture = NDArray[np.uint8]
+
+
+def self_blend(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+    """Blends the picture, uint8 [height, width, 3], with a copy that was moved and changed a little.
+
+    After "Detecting Deepfakes with Self-Blended Images" (Shiohara and Yamasaki, CVPR 2022): the copy
+    differs in colour, brightness, contrast and sharpness, is resized and shifted, and the blending
+    mask is deformed and soft. What remains are the statistics that every face swap leaves: a
+    blending boundary, and two sources that do not quite match.
+    """
+    forged = changed(rng, picture)
+    if rng.random() < 0.7:
+        forged = moved(rng, forged)
+    mask = soft_mask(rng, *picture.shape[:2])
+    if rng.random() < 0.15:
+        picture, forged = changed(rng, picture), picture
+    return blend(picture, forged, mask), region_of(mask)
+
+
+def changed(rng: np.random.Generator, picture: Picture) -> Picture:
+    """The same content from another source: colour, and then sharpness or compression."""
+    shift = rng.normal(0, 10, 3) + rng.normal(0, 10)
+    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
+    image = picture.astype(np.float32)
+    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    image = luma[..., None] + rng.uniform(0.6, 1.4) * (image - luma[..., None])
+    image = (image - 128) * gain + 128 + shift
+    match rng.integers(6):
+        case 0:
+            sigma = rng.uniform(0.6, 2.0)
+            image = ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
+        case 1:
+            sigma = rng.uniform(0.6, 1.5)
+            soft = ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
+            image = image + rng.uniform(0.5, 2.0) * (image - soft)
+        case 2:
+            image = image + rng.normal(0, rng.uniform(2, 8), image.shape)
+        case _:
+            pass
+    finished = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    return recompress(finished, int(rng.integers(40, 95))) if rng.random() < 0.3 else finished
+
+
+def moved(rng: np.random.Generator, picture: Picture) -> Picture:
+    """Shifted, scaled and turned by a little, or taken from elsewhere in the picture; same size."""
+    height, width = picture.shape[:2]
+    reach = 0.3 if rng.random() < 0.2 else 0.03
+    zoom = rng.uniform(0.93, 1.07)
+    turn = rng.normal(0, 0.03)
+    cos, sin = np.cos(turn) / zoom, np.sin(turn) / zoom
+    dx, dy = rng.uniform(-reach, reach, 2) * (width, height)
+    x, y = width / 2, height / 2
+    inverse = (cos, sin, x - cos * x - sin * y + dx, -sin, cos, y + sin * x - cos * y + dy)
+    resampling = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[rng.integers(2)]
+    image = Image.fromarray(np.pad(picture, ((height // 3,) * 2, (width // 3,) * 2, (0, 0)), mode="reflect"))
+    a, b, c, d, e, f = inverse
+    pad_x, pad_y = width // 3, height // 3
+    # The padded picture's origin is up and left of the old one.
+    return np.asarray(
+        image.transform(
+            (width, height), Image.Transform.AFFINE, (a, b, c + pad_x, d, e, f + pad_y), resampling
+        )
+    )
