@@ -10,10 +10,12 @@ import hashlib
 import json
 
 PREPROCESSING = {
-    "frames": "uint8 RGB, upright (EXIF, display matrix), squeezed to height x width with "
+    "frames": "uint8 RGB, upright (EXIF, display matrix), alpha on white, squeezed to height x width with "
     "swscale AREA | ACCURATE_RND | FULL_CHR_H_INT; untagged video: BT.709 from 720 lines, else BT.601",
+    "sampling": "the frames on screen at the centres of equal parts of the video",
     "crops": "native resolution, height x width, evenly placed; none if the picture is smaller",
-    "clips": "consecutive frames at the clip stride from evenly placed anchors",
+    "clips": "consecutive frames at the clip stride from evenly placed anchors, moved onto a sampled frame "
+    "within a quarter of their distance",
     "audio": "mean of the channels, float32 in [-1, 1], resampled by soxr HQ, repeated to fill a window",
 }
 

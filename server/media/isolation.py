@@ -1,0 +1,190 @@
+"""A pool of decoding processes: a codec that crashes, hangs or eats memory costs its own request.
+
+Each process is a fresh interpreter with its own thread here that feeds it. Fresh, and not forked
+or made by multiprocessing: that works under threads and on every platform, and does not run a
+caller's main module again.
+"""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from server.errors import DecoderCrashed, DecodeTimeout, ShuttingDown
+from server.media import wire
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, MediaRows, RowSpec
+
+# A worker that keeps its own time limit answers in time to stay alive.
+_GRACE_SECONDS = 0.5
+_START_SECONDS = 60.0
+_SOCKET_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    data: bytes
+    spec: RowSpec
+    kind: MediaKind | None
+    timeout: float
+    future: Future[MediaRows]
+
+
+class DecodePool:
+    """Decodes media in `workers` processes.
+
+    Args:
+        workers: how many media are decoded at once.
+        limits: of every medium.
+        decoder: what the processes run, as "module:function" of the signature of
+            `server.media.decode.decode`.
+    """
+
+    def __init__(
+        self, workers: int, limits: MediaLimits, decoder: str = "server.media.decode:decode"
+    ) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._workers = [_Worker(limits, decoder) for _ in range(workers)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), name=f"decode-{index}", daemon=True)
+            for index, worker in enumerate(self._workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float) -> Future[MediaRows]:
+        """Queues one medium; cancelling the future before a worker takes it costs nothing.
+
+        Args:
+            timeout: seconds that decoding may take once it has started; the limits may say less.
+
+        Returns:
+            A future that raises what `server.media.decode.decode` raises, DecodeTimeout when the
+            worker had to be killed, DecoderCrashed when it died.
+
+        Raises:
+            ShuttingDown: the pool is closed.
+        """
+        future: Future[MediaRows] = Future()
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("the decode pool is closed")
+            self._jobs.put(_Job(data, spec, kind, timeout, future))
+        return future
+
+    def close(self) -> None:
+        """Cancels what waits, stops what runs (its futures raise ShuttingDown), ends the processes."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for worker in self._workers:
+            self._jobs.put(None)
+            worker.stop()
+        for thread in self._threads:
+            thread.join()
+        for worker in self._workers:
+            worker.release()
+
+    def _serve(self, worker: "_Worker") -> None:
+        while (job := self._jobs.get()) is not None:
+            if self._closed:
+                job.future.cancel()
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            try:
+                job.future.set_result(worker.decode(job))
+            except BaseException as error:
+                job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
+
+
+class _Worker:
+    """One process, and the socket to it; used by one thread."""
+
+    def __init__(self, limits: MediaLimits, decoder: str) -> None:
+        self._limits, self._decoder = limits, decoder
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._ready = False
+        self._start()
+
+    def decode(self, job: _Job) -> MediaRows:
+        limit = min(job.timeout, self._limits.decode_timeout_seconds)
+        limits = replace(self._limits, decode_timeout_seconds=limit)
+        request = {"spec": asdict(job.spec), "kind": job.kind, "limits": asdict(limits)}
+        self._wait_until_ready()
+        try:
+            self._link.settimeout(max(limit, 0) + _GRACE_SECONDS)
+            wire.send(self._link, request, [job.data])
+            header, body = wire.receive(self._link)
+        except TimeoutError as error:
+            self._replace()
+            raise DecodeTimeout(f"decoding took longer than {limit:g} s and was stopped") from error
+        except (EOFError, OSError) as error:
+            raise DecoderCrashed(f"the decoder died ({self._replace()})") from error
+        if header["retires"]:
+            self._replace()
+        return wire.read_answer(header, body)
+
+    def stop(self) -> None:
+        """Ends the process for good; called from another thread than `decode`, which then fails."""
+        with self._lock:
+            self._stopped = True
+            self._process.kill()
+
+    def release(self) -> None:
+        """Frees what the stopped process leaves behind."""
+        self._end()
+
+    def _start(self) -> None:
+        self._link, theirs = socket.socketpair()
+        with theirs:
+            for end in (self._link, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+            self._process = subprocess.Popen(  # noqa: S603 - nothing of it comes from a request
+                [sys.executable, "-m", "server.media.worker", str(theirs.fileno()), self._decoder],
+                stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+            )
+        self._ready = False
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            self._link.settimeout(_START_SECONDS)
+            wire.receive(self._link)
+        except (EOFError, OSError) as error:
+            raise DecoderCrashed(f"no decoder can be started ({self._replace()})") from error
+        self._ready = True
+
+    def _replace(self) -> str:
+        """Ends the process and starts another; tells how it ended."""
+        ending = self._end()
+        with self._lock:
+            if not self._stopped:
+                self._start()
+        return ending
+
+    def _end(self) -> str:
+        self._process.kill()
+        code = self._process.wait()
+        self._link.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def _environment() -> dict[str, str]:
+    # The same imports as here, and no threads of numerical libraries, which nothing in a decoder uses.
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
