@@ -1,0 +1,49 @@
+"""Backbones from keras.applications, with their preprocessing inside."""
+
+from typing import Any, Literal
+
+import keras
+from keras import layers
+
+Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
+NAME = "backbone"
+
+
+def pretrained_features(backbone: Backbone, height: int, width: int, weights: str, pixels: Any) -> Any:
+    """The last feature map of a backbone, [B, height / 32, width / 32, C].
+
+    Pretrained, it keeps its batch statistics while it is fine-tuned: batches of a few dozen
+    pictures of another kind would ruin them.
+
+    Args:
+        weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
+        pixels: uint8 or float [B, height, width, 3] in [0, 255].
+
+    Raises:
+        ValueError: an unknown backbone.
+    """
+    start = None if weights == "none" else weights
+    shape = (height, width, 3)
+    match backbone:
+        case "efficientnetb0":
+            body = keras.applications.EfficientNetB0(False, start, input_shape=shape, name=NAME)
+            values = layers.Rescaling(1.0)(pixels)
+        case "resnet50v2":
+            body = keras.applications.ResNet50V2(False, start, input_shape=shape, name=NAME)
+            values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+        case _:
+            raise ValueError(f"no pretrained backbone is called {backbone!r}")
+    return body(values) if weights == "none" else body(values, training=False)
+
+
+def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:
+    """Freezes or thaws the backbone; a tiny model has none, and nothing happens. Compile afterwards."""
+    for layer in model.layers:
+        if layer.name == NAME:
+            layer.trainable = trainable
+
+
+def check_tiny_weights(weights: str) -> None:
+    """Raises ValueError unless `weights` is "none": tiny models are trained from scratch."""
+    if weights != "none":
+        raise ValueError('tiny models have no pretrained weights: use weights="none"')
