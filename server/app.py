@@ -1,6 +1,7 @@
 """The composition root: builds the parts from the settings, serves, and drains."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -24,6 +25,8 @@ from server.sources.source import Sources
 
 log = logging.getLogger(__name__)
 
+# For answers that are on their way out when the last request is done.
+_GOODBYE_SECONDS = 1.0
 _DETECTOR = detector_pb2.DESCRIPTOR.services_by_name["Detector"].full_name
 
 
@@ -108,8 +111,11 @@ class Server:
         """Reports NOT_SERVING, refuses what is new, finishes what was accepted."""
         log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._pipeline.drain()
-        await self._grpc.stop(self._settings.drain_timeout_seconds)
+        # Before gRPC stops: it would answer calls that arrive meanwhile with CANCELLED, which nobody
+        # retries, where the pipeline says UNAVAILABLE.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._pipeline.drain(), self._settings.drain_timeout_seconds)
+        await self._grpc.stop(_GOODBYE_SECONDS)
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self._engine.close)
         log.info("stopped")

@@ -42,14 +42,17 @@ class Pipeline:
         self._max_requests = max_requests
         self._requests = 0
         self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def manifest(self) -> Manifest:
         return self._engine.manifest
 
-    def drain(self) -> None:
-        """Refuses new requests from now on; accepted ones go on."""
+    async def drain(self) -> None:
+        """Refuses new requests from now on, and waits for the accepted ones to be answered."""
         self._draining = True
+        await self._idle.wait()
 
     async def detect(self, request: Request) -> Detection:
         """Judges one request.
@@ -142,7 +145,10 @@ class Pipeline:
                 retry_after=max(0.1, self._engine.backlog_seconds),
             )
         self._requests += 1
+        self._idle.clear()
         try:
             yield
         finally:
             self._requests -= 1
+            if self._requests == 0:
+                self._idle.set()
