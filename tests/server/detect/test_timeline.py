@@ -43,7 +43,7 @@ def test_rows_of_several_media_get_their_own_probabilities() -> None:
         np.array([0.1, 0.2], np.float32),
         np.zeros(0, np.float32),
         np.array([0.3, 0.4], np.float32),
-        np.arange(8, dtype=np.float32).reshape(2, 2, 2) / 8,
+        (np.arange(8) / 8).astype(np.float32).reshape(2, 2, 2),
     )
     rows = scored_rows(Evidence((photo, sound, photo), scores, np.ones(3, np.float32)))
     assert [(r.modality, r.media_index, round(r.fake_probability, 2)) for r in rows] == [
