@@ -22,7 +22,7 @@ def test_a_record_survives_the_file(tmp_path: Path) -> None:
 
 
 def test_no_record_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="image_model.json"):
+    with pytest.raises(OSError, match=r"image_model\.json"):
         read_record(tmp_path, "image")
 
 

@@ -1,0 +1,137 @@
+"""MODEL_CARD.md: what people should know before they believe the detector (Mitchell et al., 2019)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from exporter.parity import TOLERANCE
+from server.engine.manifest import Branch, Manifest
+
+_WARNING = """\
+This detector gives a probability, not proof. It was measured on the data below and on nothing else:
+on other cameras, codecs, languages and, above all, on ways of forging that it was not trained on, its
+error rates are unknown and higher. It is no forensic instrument. Do not accuse anyone on its word alone."""
+
+_LIMITS = """\
+- A verdict needs the medium itself; strong re-compression, small pictures and short sound hide the traces.
+- Editing that is no forgery (filters, beautification, noise suppression) can look like one.
+- Probabilities are calibrated on the validation data. Where fakes are rarer or of other kinds than
+  there, they are not frequencies.
+- The verdict is INCONCLUSIVE between the thresholds. Set them for your own costs of both errors."""
+
+
+def model_card(manifest: Manifest, size_bytes: int) -> str:
+    """The card as Markdown.
+
+    Args:
+        manifest: with parity and training records.
+        size_bytes: of the graph.
+    """
+    sections = [
+        f"# {manifest.name}, version {manifest.version}",
+        f"Deepfake detector for {_listed(manifest.modalities)}: one ONNX graph, written "
+        f"{manifest.created:%Y-%m-%d} ({manifest.precision}, {size_bytes / 1e6:.1f} MB).",
+        _WARNING,
+        "## Input\n\n" + _table(("", ""), _input_rows(manifest)),
+        "## Decision\n\n" + _decision(manifest),
+        "## Calibration and aggregation\n\nA row's probability is sigmoid(logit / temperature + bias); "
+        "a file's is the same of its rows' aggregated logit.\n\n" + _calibration(manifest),
+        *(_training(modality, record) for modality, record in manifest.training.items()),
+        f"## Agreement with Keras\n\nLargest absolute difference in probability between this graph in "
+        f"ONNX Runtime (default settings, CPU) and the Keras models; at most {TOLERANCE:.0e} is allowed.\n\n"
+        + _parity(manifest),
+        f"## Limits\n\n{_LIMITS}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _input_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    rows = []
+    if manifest.image or manifest.video:
+        rows.append(("frames", f"{manifest.width} x {manifest.height} RGB"))
+    if manifest.image:
+        heatmap = f"{manifest.image.heatmap_width} x {manifest.image.heatmap_height}"
+        rows.append(("frames of a video", str(manifest.image.frames_per_video)))
+        rows.append(("crops of a photo", str(manifest.image.crops)))
+        rows.append(("heatmap", f"{heatmap} cells"))
+    if manifest.video:
+        video = manifest.video
+        clips = (
+            f"{video.clips_per_video} of {video.clip_length} frames, {video.clip_stride_seconds:g} s apart"
+        )
+        rows.append(
+            (
+                "clips",
+                clips,
+            )
+        )
+    if manifest.audio:
+        audio = manifest.audio
+        seconds = audio.window_samples / audio.sample_rate
+        rows.append(
+            ("sound", f"mono, {audio.sample_rate} Hz, up to {audio.max_windows} windows of {seconds:g} s")
+        )
+    return [*rows, ("row spec", f"`{manifest.spec_hash}`")]
+
+
+def _decision(manifest: Manifest) -> str:
+    weights = manifest.fusion_weights
+    shares = _listed([f"{modality} {getattr(weights, modality):g}" for modality in manifest.modalities])
+    return (
+        f"The probabilities of the modalities present are averaged with the weights {shares}. At or below "
+        f"{manifest.thresholds.real:g} the verdict is REAL, at or above {manifest.thresholds.fake:g} FAKE, "
+        "between them INCONCLUSIVE. Requests may state their own weights and threshold."
+    )
+
+
+def _calibration(manifest: Manifest) -> str:
+    rows = []
+    for modality in manifest.modalities:
+        branch: Branch = getattr(manifest, modality)
+        rule = branch.aggregation.replace("_", " ")
+        if branch.aggregation == "log_mean_exp":
+            rule += f", sharpness {branch.sharpness:g}"
+        rows.append((modality, f"{branch.temperature:.4g}", f"{branch.bias:.4g}", rule))
+    return _table(("modality", "temperature", "bias", "aggregation"), rows)
+
+
+def _training(modality: str, record: dict[str, Any]) -> str:
+    """One section out of a training record, in the record's own words."""
+    facts = [(key, value) for part in ("data", "settings") for key, value in _flat(record[part])]
+    facts.append(("seed", str(record["seed"])))
+    facts.extend((f"package {name}", version) for name, version in record["packages"].items())
+    measured = _flat(record["metrics"])
+    numbers = _table(("metric", "value"), measured) if measured else "No metrics are in the record."
+    return f"## The {modality} model\n\n### Measured\n\n{numbers}\n\n### Trained on and with\n\n" + _table(
+        ("", ""), facts
+    )
+
+
+def _parity(manifest: Manifest) -> str:
+    rows = [
+        (modality, sample, f"{difference:.1e}")
+        for modality, differences in manifest.parity.items()
+        for sample, difference in differences.items()
+    ]
+    return _table(("modality", "rows", "difference"), rows)
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text)."""
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}" if name else key)]
+    if isinstance(value, list):
+        return [(name, ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value))]
+    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value))]
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _listed(items: Sequence[str]) -> str:
+    return ", ".join(items)

@@ -1,0 +1,81 @@
+"""Makes a converted branch as lean as its mathematics, and safe for ONNX Runtime's default settings.
+
+Each pass keeps the function; parity with Keras is measured afterwards on the finished detector.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnxsim
+from numpy.typing import NDArray
+from onnx import helper
+
+from exporter.head import fold_head
+from exporter.rewrite import Rewriter
+
+
+def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
+    """Gives a simplified copy of a branch (as `exporter.keras_to_onnx.convert` made it)."""
+    # onnxsim folds constants and batch normalisations, and merges transposes and reshapes.
+    simplified: onnx.ModelProto = onnxsim.simplify(branch)[0]
+    rewriter = Rewriter(simplified)
+    fold_head(rewriter)
+    replace_zero_padded_maximum(rewriter)
+    rewriter.drop_unused_constants()
+    # Shapes that the converter assumed for a batch make ORT refuse zero rows.
+    del simplified.graph.value_info[:]
+    return simplified
+
+
+def replace_zero_padded_maximum(rewriter: Rewriter) -> None:
+    """Pad with zeros + MaxPool → MaxPool with pads + Max with a constant.
+
+    ORT's Pad_Fusion merges the pair as it stands into a MaxPool with pads, whose padding is -inf
+    instead of 0 (seen in ResNet50V2). Here the zeros enter after the maximum, where they count.
+    """
+    for pad in rewriter.nodes("Pad"):
+        pool = rewriter.only_consumer(pad.output[0])
+        pads = _spatial_zero_padding(rewriter, pad)
+        if pool is None or pool.op_type != "MaxPool" or pads is None:
+            continue
+        attributes = {item.name: helper.get_attribute_value(item) for item in pool.attribute}
+        if any(attributes.get("pads", ())) or any(size != 1 for size in attributes.get("dilations", ())):
+            continue
+        sizes = [int(size) for size in rewriter.shape(pad.input[0])[2:]]
+        border = _border(sizes, pads, attributes["kernel_shape"], attributes["strides"])
+        inner = f"{pool.output[0]}_inner"
+        rewriter.replace(
+            [pad, pool],
+            helper.make_node("MaxPool", [pad.input[0]], [inner], **(attributes | {"pads": pads})),
+            helper.make_node("Max", [inner, rewriter.add_constant(border)], [pool.output[0]]),
+        )
+
+
+def _spatial_zero_padding(rewriter: Rewriter, pad: onnx.NodeProto) -> list[int] | None:
+    """The pads as MaxPool writes them; None if it pads otherwise."""
+    pads = rewriter.constant(pad.input[1])
+    value = rewriter.constant(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
+    if pads is None or value is None or np.any(value) or len(pad.input) > 3:
+        return None
+    if any(attribute.name == "mode" and attribute.s != b"constant" for attribute in pad.attribute):
+        return None
+    before, after = np.split(pads.astype(int), 2)
+    if np.any(before < 0) or np.any(after < 0) or any((*before[:2], *after[:2])):
+        return None
+    return [*before[2:].tolist(), *after[2:].tolist()]
+
+
+def _border(
+    sizes: Sequence[int], pads: Sequence[int], kernel: Sequence[int], strides: Sequence[int]
+) -> NDArray[np.float32]:
+    """Float32 [1, 1, …]: 0 where the pool's window reaches into the padding, else the lowest number."""
+    rank = len(sizes)
+    touches = np.zeros([1] * rank, bool)
+    for axis, (size, step, length) in enumerate(zip(sizes, strides, kernel, strict=True)):
+        before, after = pads[axis], pads[rank + axis]
+        starts = np.arange(0, before + size + after - length + 1, step) - before
+        outside = (starts < 0) | (starts + length > size)
+        touches = touches | outside.reshape([-1 if other == axis else 1 for other in range(rank)])
+    lowest = np.finfo(np.float32).min
+    return np.where(touches, np.float32(0), lowest).astype(np.float32)[None, None]

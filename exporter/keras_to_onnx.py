@@ -1,0 +1,119 @@
+"""Reads Keras models and converts them to ONNX: every quirk of tf2onnx with Keras 3 lives here.
+
+- `from_keras` keeps EfficientNet's normalisation constants as constants; `from_function` and
+  `model.export(format="onnx")` turn them into required inputs.
+- Opset 17: 18 splits global pooling into transposes and ReduceMean, and 19 is refused.
+- Outputs come without their names and, for a dict, in alphabetical order, so the model is wrapped
+  to give a list, and the tensors are renamed by position.
+- An unknown batch size gets a different made-up symbol for every input and output.
+- tf2onnx narrates on its logger.
+"""
+
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import onnx
+import tensorflow
+import tf2onnx
+
+import training.models  # noqa: F401  registers the layers, so that Keras can load them
+from exporter.graph import IR_VERSION, OPSET
+from server.errors import InvalidModel
+
+OUTPUTS = {"image": ("logit", "heatmap"), "video": ("logit",), "audio": ("logit",)}
+_INPUT = {"image": ("uint8", 4), "video": ("uint8", 5), "audio": ("float32", 2)}
+_SHAPES = {
+    "image": "[batch, height, width, 3]",
+    "video": "[batch, frames, height, width, 3]",
+    "audio": "[batch, samples]",
+}
+_RETRAIN = "Train it again, or remove it and its record to export the other modalities alone."
+
+
+def load_model(path: Path, modality: str) -> keras.Model:
+    """Reads a Keras file and checks that it is a model of this modality.
+
+    Raises:
+        InvalidModel: it is no Keras file, or has unknown layers, inputs or outputs.
+    """
+    # A GPU computes in lower precision (TF32), and parity is measured against this model.
+    tensorflow.config.set_visible_devices([], "GPU")
+    if not zipfile.is_zipfile(path):
+        raise InvalidModel(f"{path} is not a .keras file, or is cut short", _RETRAIN)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its parts raise
+        raise InvalidModel(f"{path} cannot be loaded by Keras: {_first_line(error)}", _RETRAIN) from error
+    _check_input(model, path, modality)
+    _check_outputs(model, path, modality)
+    return model
+
+
+def convert(model: keras.Model, modality: str, path: Path) -> onnx.ModelProto:
+    """Converts a model that `load_model` read from `path`.
+
+    Returns:
+        a branch as `exporter.graph.build_detector` wants it, not cleaned yet.
+
+    Raises:
+        InvalidModel: it computes something that ONNX cannot.
+    """
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    names = OUTPUTS[modality]
+    in_order = keras.Model(model.inputs, [model.output[name] for name in names])
+    source = model.inputs[0]
+    rows = tensorflow.TensorSpec((None, *source.shape[1:]), source.dtype, name="rows")
+    try:
+        branch: onnx.ModelProto = tf2onnx.convert.from_keras(in_order, (rows,), opset=OPSET)[0]
+    except Exception as error:  # tf2onnx raises ValueError, KeyError, AssertionError, …
+        raise InvalidModel(f"{path} cannot be converted to ONNX: {_first_line(error)}", _RETRAIN) from error
+    branch.ir_version = IR_VERSION
+    for output, name in zip(list(branch.graph.output), names, strict=True):
+        _rename(branch.graph, output.name, name)
+    for value in (*branch.graph.input, *branch.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    return branch
+
+
+def _check_input(model: Any, path: Path, modality: str) -> None:
+    dtype, rank = _INPUT[modality]
+    inputs = getattr(model, "inputs", None) or []
+    shapes = [tuple(value.shape) for value in inputs]
+    right = (
+        len(inputs) == 1
+        and inputs[0].dtype == dtype
+        and len(shapes[0]) == rank
+        and None not in shapes[0][1:]
+        and (modality == "audio" or shapes[0][-1] == 3)
+    )
+    if not right:
+        found = ", ".join(f"{value.dtype} {list(value.shape)}" for value in inputs) or "none"
+        raise InvalidModel(f"{path}: input must be {dtype} {_SHAPES[modality]}, but is {found}", _RETRAIN)
+
+
+def _check_outputs(model: Any, path: Path, modality: str) -> None:
+    outputs = model.output if isinstance(model.output, dict) else {}
+    ranks = {"logit": 1, "heatmap": 3}
+    for name in OUTPUTS[modality]:
+        if name not in outputs:
+            found = ", ".join(outputs) or "unnamed outputs only"
+            raise InvalidModel(f"{path}: has no output {name!r}, but {found}", _RETRAIN)
+        shape = tuple(outputs[name].shape)
+        if len(shape) != ranks[name] or None in shape[1:]:
+            raise InvalidModel(f"{path}: output {name!r} has the wrong shape {list(shape)}", _RETRAIN)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for output in graph.output:
+        if output.name == old:
+            output.name = new

@@ -1,0 +1,126 @@
+"""Is the finished detector still the Keras models? Asked of ONNX Runtime with its default settings.
+
+Default settings on purpose: they are what the server uses, and it was one of the default
+optimisations, not the conversion, that changed ResNet50V2's answers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from exporter.samples import Samples
+from server.engine.manifest import Branch, Manifest
+from server.errors import InvalidModel
+
+TOLERANCE = 1e-4
+"""Largest absolute difference in probability that is accepted."""
+
+KerasModel = Callable[..., Mapping[str, Any]]
+Arrays = dict[str, NDArray[np.generic]]
+Parity = dict[str, dict[str, float]]
+_OUTPUTS = {
+    "image": {"logit": "image_probability", "heatmap": "image_heatmap"},
+    "video": {"logit": "clip_probability"},
+    "audio": {"logit": "audio_probability"},
+}
+
+
+def measure_parity(
+    detector: bytes, manifest: Manifest, models: Mapping[str, KerasModel], samples: Sequence[Samples]
+) -> Parity:
+    """Compares the graph with the Keras models, row by row.
+
+    Every modality is run alone, so that zero rows of all others are tried as well.
+
+    Args:
+        detector: the serialized graph.
+        manifest: its manifest.
+        models: Keras models by modality; called with rows, each gives a dict of logits.
+        samples: what to compare on.
+
+    Returns:
+        the largest absolute difference in probability (and heatmap) by modality and samples.
+
+    Raises:
+        InvalidModel: a difference is above `TOLERANCE` or not a number, or the graph
+            fails on some input.
+    """
+    try:
+        session = onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
+        _check_nothing_present(session, manifest)
+        parity = {
+            modality: {
+                sample.name: _difference(session, manifest, modality, models[modality], sample.rows[modality])
+                for sample in samples
+                if modality in sample.rows
+            }
+            for modality in manifest.modalities
+        }
+    except onnxruntime.capi.onnxruntime_pybind11_state.OrtException as error:
+        raise InvalidModel(f"ONNX Runtime cannot run the exported graph: {error}") from error
+    _check_tolerance(parity)
+    return parity
+
+
+def feed(manifest: Manifest, rows: Mapping[str, NDArray[np.generic]]) -> Arrays:
+    """The graph's inputs for one request that has these rows, and zero rows of all other modalities."""
+    frame = (manifest.height, manifest.width, 3)
+    none = np.zeros((0, *frame), np.uint8)
+    images, clips = rows.get("image", none), rows.get("video", none[:, None])
+    frames = np.concatenate([images, clips.reshape(-1, *frame)])
+    inputs: Arrays = {"weights": np.ones((1, 3), np.float32)}
+    if manifest.image or manifest.video:
+        inputs["frames"] = frames
+    if manifest.image:
+        inputs["image_index"] = np.arange(len(images))
+        inputs["image_request"] = np.zeros(len(images), np.int64)
+    if manifest.video:
+        inputs["clip_index"] = np.arange(len(images), len(frames)).reshape(-1, manifest.video.clip_length)
+        inputs["clip_request"] = np.zeros(len(clips), np.int64)
+    if manifest.audio:
+        inputs["audio"] = rows.get("audio", np.zeros((0, manifest.audio.window_samples), np.float32))
+        inputs["audio_request"] = np.zeros(len(inputs["audio"]), np.int64)
+    return inputs
+
+
+def _difference(
+    session: onnxruntime.InferenceSession,
+    manifest: Manifest,
+    modality: str,
+    model: KerasModel,
+    rows: NDArray[np.generic],
+) -> float:
+    expected = model(rows, training=False)
+    names = _OUTPUTS[modality]
+    answers = session.run(list(names.values()), feed(manifest, {modality: rows}))
+    differences = [
+        np.abs(answer - _probability(getattr(manifest, modality), np.asarray(expected[logit]))).max()
+        for logit, answer in zip(names, answers, strict=True)
+    ]
+    return float(np.max(differences))
+
+
+def _probability(branch: Branch, logit: NDArray[np.float32]) -> NDArray[np.float64]:
+    scaled = logit.astype(np.float64) / branch.temperature + branch.bias
+    return np.asarray(1 / (1 + np.exp(-scaled)))
+
+
+def _check_nothing_present(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+    probability, present = session.run(["fake_probability", "modality_present"], feed(manifest, {}))
+    if probability.tolist() != [0] or present.any():
+        raise InvalidModel("the exported graph finds something where there is nothing")
+
+
+def _check_tolerance(parity: Parity) -> None:
+    for modality, differences in parity.items():
+        for sample, difference in differences.items():
+            # Written so that NaN fails.
+            if not difference <= TOLERANCE:
+                raise InvalidModel(
+                    f"the exported {modality} branch differs from Keras by {difference:.2g} in "
+                    f"probability on {sample} rows; {TOLERANCE:.0e} is allowed",
+                    "A construct of this model is not converted faithfully; please report it.",
+                )

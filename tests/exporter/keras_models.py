@@ -1,0 +1,98 @@
+"""Keras models that keep the trainer's contract, small enough for tests, and hard to convert.
+
+Together they hold every construct that a conversion is known to get wrong: padding by zeros before a
+maximum, squeeze-and-excite, batch normalisation with and without a convolution before it,
+frames folded into the batch, a spectrogram.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from training.models.frontend import LogMelSpectrogram
+
+SIZE = 32
+CLIP_LENGTH = 3
+SAMPLE_RATE = 8_000
+WINDOW_SAMPLES = 4_000
+
+
+def image_model(size: int = SIZE) -> keras.Model:
+    rows = keras.Input((size, size, 3), dtype="uint8")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(rows)
+    x = _convolution(x, 8, strides=2)
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.MaxPooling2D(3, strides=2)(x)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    x = layers.Activation("swish")(layers.BatchNormalization()(x))
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    excited = layers.Conv2D(8, 1, activation="sigmoid")(layers.Conv2D(4, 1, activation="swish")(squeezed))
+    return _with_heatmap(rows, layers.Multiply()([x, excited]))
+
+
+def application_model(application: str, size: int) -> keras.Model:
+    """EfficientNetB0 or ResNet50V2 without weights, with ImageNet's preprocessing as layers."""
+    rows = keras.Input((size, size, 3), dtype="uint8")
+    if application == "ResNet50V2":
+        x = layers.Rescaling(1 / 127.5, offset=-1.0)(rows)
+    else:
+        x = layers.Rescaling(1 / 255)(rows)
+        x = layers.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506])(x)
+    backbone = getattr(keras.applications, application)(
+        include_top=False, weights=None, input_shape=(size, size, 3)
+    )
+    return _with_heatmap(rows, backbone(x))
+
+
+def video_model(size: int = SIZE, clip_length: int = CLIP_LENGTH) -> keras.Model:
+    """Convolutions on each frame, then on what changes from frame to frame."""
+    rows = keras.Input((clip_length, size, size, 3), dtype="uint8")
+    x = layers.Rescaling(1 / 255)(rows)
+    x = keras.ops.reshape(x, (-1, size, size, 3))
+    x = _convolution(x, 8, strides=2)
+    x = layers.Activation("relu")(x)
+    height, width, channels = x.shape[1:]
+    x = keras.ops.reshape(x, (-1, clip_length, height, width, channels))
+    x = keras.ops.square(x[:, 1:] - x[:, :-1])
+    x = layers.Conv3D(4, (2, 3, 3), padding="same", activation="relu")(x)
+    x = layers.Dense(1)(layers.GlobalAveragePooling3D()(x))
+    return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
+
+
+def audio_model(window_samples: int = WINDOW_SAMPLES) -> keras.Model:
+    rows = keras.Input((window_samples,), dtype="float32")
+    x = LogMelSpectrogram(
+        sample_rate=SAMPLE_RATE, n_fft=256, hop_length=128, win_lengths=(64, 256), n_mels=16
+    )(rows)
+    x = layers.Activation("relu")(_convolution(layers.Rescaling(1 / 40, offset=1.0)(x), 8, strides=2))
+    x = layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
+
+
+def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Gives batch normalisations statistics that matter: fresh ones are near the identity."""
+    random = np.random.default_rng(seed)
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights(
+                [
+                    random.uniform(0.7, 1.3, shape),
+                    random.normal(0, 0.3, shape),
+                    random.normal(0, 0.3, shape),
+                    random.uniform(0.5, 1.5, shape),
+                ]
+            )
+    return model
+
+
+def _convolution(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization()(x)
+
+
+def _with_heatmap(rows: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:
+    heatmap = layers.Conv2D(1, 1)(features)
+    logit = keras.ops.squeeze(layers.GlobalAveragePooling2D()(heatmap), -1)
+    return keras.Model(rows, {"logit": logit, "heatmap": keras.ops.squeeze(heatmap, -1)})
