@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from training.metrics import METRICS, equal_error_rate, estimate, expected_calibration_error
+
+
+def test_eer_of_a_hand_worked_case() -> None:
+    # At a threshold of 0.5 one of four reals is above and one of four fakes below.
+    labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    scores = [0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9]
+    assert equal_error_rate(labels, scores) == pytest.approx(0.25)
+
+
+def test_eer_is_interpolated_between_thresholds() -> None:
+    # ROC corners (1/3, 1/2) and (1/3, 1): the line FPR = 1 - TPR cuts between them.
+    assert equal_error_rate([0, 0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9, 0.5]) == pytest.approx(1 / 3)
+    # Ties of a real and a fake: one slanted step from (0, 0) to (1, 1), cut in its middle.
+    assert equal_error_rate([0, 1], [0.5, 0.5]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("scores", "rate"), [([0.1, 0.2, 0.8, 0.9], 0.0), ([0.8, 0.9, 0.1, 0.2], 1.0)])
+def test_eer_of_perfect_and_inverted_scores(scores: list[float], rate: float) -> None:
+    assert equal_error_rate([0, 0, 1, 1], scores) == pytest.approx(rate)
+
+
+def test_calibration_error_of_a_hand_worked_case() -> None:
+    # Bin 0.1–0.2 holds two at 0.15, none fake; bin 0.9–1 two at 0.95, one fake: (2·0.15 + 2·0.45) / 4.
+    assert expected_calibration_error([0, 0, 1, 0], [0.15, 0.15, 0.95, 0.95]) == pytest.approx(0.3)
+
+
+def test_metrics_agree_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 300)
+    scores = np.clip(0.5 + 0.2 * (labels - 0.5) + random.normal(0, 0.2, 300), 0.001, 0.999)
+    found = estimate(labels, scores, np.arange(300), resamples=2)
+    expected = {
+        "accuracy": sk.accuracy_score(labels, scores >= 0.5),
+        "auc": sk.roc_auc_score(labels, scores),
+        "average_precision": sk.average_precision_score(labels, scores),
+        "log_loss": sk.log_loss(labels, scores),
+        "brier": np.mean((scores - labels) ** 2),
+    }
+    assert set(found) == set(METRICS)
+    assert {name: found[name].value for name in expected} == pytest.approx(expected)
+
+
+def test_weights_count_like_repeated_scores() -> None:
+    labels, scores = np.array([0, 1, 0, 1, 1]), np.array([0.2, 0.4, 0.6, 0.7, 0.9])
+    weights = np.array([2, 1, 3, 1, 2])
+    for name, metric in METRICS.items():
+        repeated = metric(labels.repeat(weights), scores.repeat(weights), np.ones(weights.sum()))
+        assert metric(labels, scores, weights.astype(float)) == pytest.approx(repeated), name
+
+
+def test_intervals_cover_the_value_and_widen_when_scores_share_a_group() -> None:
+    random = np.random.default_rng(1)
+    labels = np.tile([0, 1], 200)
+    scores = np.clip(0.5 + 0.1 * (labels * 2 - 1) + random.normal(0, 0.2, 400).repeat(1), 0, 1)
+    alone = estimate(labels, scores, np.arange(400), ("auc",))["auc"]
+    # The same evidence ten times over tells no more than once.
+    copied = estimate(labels.repeat(10), scores.repeat(10), np.arange(400).repeat(10), ("auc",))["auc"]
+    naive = estimate(labels.repeat(10), scores.repeat(10), np.arange(4000), ("auc",))["auc"]
+
+    def width(found: object) -> float:
+        return found.high - found.low  # type: ignore[attr-defined, no-any-return]
+
+    assert alone.value is not None
+    assert alone.low is not None
+    assert alone.high is not None
+    assert alone.low < alone.value < alone.high
+    assert width(copied) == pytest.approx(width(alone), rel=0.05)
+    assert width(naive) < 0.5 * width(alone)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(2)
+    covered = 0
+    for _ in range(100):
+        right = (random.random(60) < 0.8).astype(float)
+        found = estimate(np.ones(60, int), right, np.arange(60), ("accuracy",), resamples=200)["accuracy"]
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.8 <= found.high
+    assert 85 <= covered <= 100
+
+
+def test_one_class_alone_has_no_ranking_metrics_and_says_so() -> None:
+    found = estimate([1, 1, 1], [0.2, 0.7, 0.9], ["a", "b", "c"])
+    assert found["auc"].value is None
+    assert found["eer"].value is None
+    assert found["accuracy"].value == pytest.approx(2 / 3)

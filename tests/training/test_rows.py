@@ -1,0 +1,125 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.media import photo_jpeg, speech_wav, video_mp4
+from training.errors import DataError
+from training.rows import UNCLEAR, load_rows, row_label
+from training.sample import WHOLE, Region, Sample
+from training.settings import FitSettings
+
+SETTINGS = FitSettings(image_size=64, crops=2, frames_per_video=3, window_seconds=0.5, max_windows=2)
+
+
+@pytest.mark.parametrize(
+    ("row", "forged", "label"),
+    [
+        (WHOLE, (0.4, 0.4, 0.5, 0.5), 1),
+        ((0.0, 0.0, 0.3, 0.3), (0.4, 0.4, 0.5, 0.5), 0),
+        ((0.0, 0.0, 0.5, 0.5), (0.1, 0.1, 0.9, 0.9), 1),
+        ((0.4, 0.4, 0.6, 0.6), (0.1, 0.1, 0.9, 0.9), 1),
+        ((0.0, 0.0, 0.5, 0.5), (0.3, 0.3, 0.7, 0.7), 1),
+        # A tenth of the region: too little to call it fake, too much to call it real.
+        ((0.0, 0.0, 0.5, 0.5), (0.45, 0.0, 0.95, 0.5), UNCLEAR),
+        ((0.0, 0.0, 0.5, 0.5), (0.49, 0.49, 0.9, 0.9), 0),
+    ],
+)
+def test_a_row_is_fake_where_it_shows_the_forged_region(row: Region, forged: Region, label: int) -> None:
+    assert row_label(1, row, forged) == label
+    assert row_label(0, row, forged) == 0
+
+
+def _photos(folder: Path, count: int = 2) -> list[Sample]:
+    samples = []
+    for index in range(count):
+        path = folder / f"photo{index}.jpg"
+        path.write_bytes(photo_jpeg(192, 96, seed=index))
+        samples.append(Sample(path.name, "image", index % 2, "train", f"group{index}", region=(0, 0, 0.3, 1)))
+    return samples
+
+
+def test_a_photo_gives_labelled_rows_and_a_crop_that_misses_the_forgery_is_real(tmp_path: Path) -> None:
+    table = load_rows(tmp_path, _photos(tmp_path), "image", SETTINGS, workers=1)
+    assert table.values.shape[1:] == (64, 64, 3)
+    assert table.values.dtype == np.uint8
+    real, fake = (table.labels[table.rows(np.array([file]))].tolist() for file in (0, 1))
+    assert real == [0, 0, 0]
+    assert fake[0] == 1
+    assert 0 in fake[1:]
+
+
+def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(video_mp4())
+    samples = [*_photos(tmp_path), Sample("clip.mp4", "video", 1, "val", "clip")]
+    frames = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert frames.counts(frames.files(None)).tolist() == [3, 3, 3]
+    without = load_rows(tmp_path, samples, "image", replace_settings(frames_from_videos=False), workers=1)
+    assert [sample.path for sample in without.samples] == ["photo0.jpg", "photo1.jpg"]
+    clips = load_rows(tmp_path, samples, "video", SETTINGS, workers=1)
+    assert clips.values.shape == (2, 5, 64, 64, 3)
+    assert clips.files("val").tolist() == [0]
+    assert clips.files("train").tolist() == []
+
+
+def replace_settings(**changes: object) -> FitSettings:
+    return SETTINGS.model_copy(update=changes)
+
+
+def test_sound_gives_windows_of_pcm(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(speech_wav(3.0))
+    table = load_rows(tmp_path, [Sample("a.wav", "audio", 1, "test", "a")], "audio", SETTINGS, workers=1)
+    assert table.values.shape == (2, 8000)
+    assert table.values.dtype == np.float32
+    assert table.labels.tolist() == [1, 1]
+
+
+def test_bad_files_are_named_with_the_reason_and_the_others_kept(tmp_path: Path) -> None:
+    samples = _photos(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(photo_jpeg()[:200])
+    (tmp_path / "text.jpg").write_text("no picture at all")
+    for name in ("broken.jpg", "text.jpg", "missing.jpg"):
+        samples.insert(1, Sample(name, "image", 1, "train", name))
+    table = load_rows(tmp_path, samples, "image", SETTINGS, workers=2)
+    assert [sample.path for sample in table.samples] == ["photo0.jpg", "photo1.jpg"]
+    reasons = {entry.path: entry.reason for entry in table.rejected}
+    assert set(reasons) == {"broken.jpg", "text.jpg", "missing.jpg"}
+    assert "CORRUPT_MEDIA" in reasons["broken.jpg"]
+    assert "UNSUPPORTED_MEDIA" in reasons["text.jpg"]
+    assert "No such file" in reasons["missing.jpg"]
+    # The rows that follow a bad file are still those of their own file.
+    alone = load_rows(tmp_path, samples[-1:], "image", SETTINGS, workers=1)
+    assert np.array_equal(table.values[table.rows(np.array([1]))], alone.values)
+
+
+def test_no_usable_file_is_an_error_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture at all")
+    with pytest.raises(DataError, match=r"text\.jpg: UNSUPPORTED_MEDIA"):
+        load_rows(tmp_path, [Sample("text.jpg", "image", 1, "train", "a")], "image", SETTINGS, workers=1)
+
+
+def test_rows_are_decoded_once_and_again_when_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = _photos(tmp_path)
+    first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.rows.decode_files", None)
+        again = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert np.array_equal(first.values, again.values)
+    assert again.data_hash == first.data_hash
+    assert again.samples == first.samples
+    (tmp_path / "photo0.jpg").write_bytes(photo_jpeg(192, 96, seed=9))
+    changed = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert not np.array_equal(first.values, changed.values)
+    assert changed.data_hash != first.data_hash
+
+
+def test_the_data_hash_knows_labels_and_contents_but_not_times(tmp_path: Path) -> None:
+    samples = _photos(tmp_path)
+    first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    (tmp_path / "photo0.jpg").touch()
+    assert load_rows(tmp_path, samples, "image", SETTINGS, workers=1).data_hash == first.data_hash
+    swapped = [replace(sample, label=1 - sample.label) for sample in samples]
+    assert load_rows(tmp_path, swapped, "image", SETTINGS, workers=1).data_hash != first.data_hash

@@ -1,0 +1,135 @@
+"""The command line of training: python -m training {demo,fit,evaluate}."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from training.errors import TrainingError
+from training.files import find_samples, limit_samples
+from training.settings import MODALITIES, FitSettings
+
+_WIDTH_WITHOUT_TERMINAL = 140
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    # What TensorFlow logs while starting is about itself; its errors come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+    try:
+        options.run(options, console)
+    except (TrainingError, ValidationError, OSError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    return 0
+
+
+# The commands import what they need when they run: TensorFlow takes seconds, --help should not.
+
+
+def _demo(options: argparse.Namespace, console: Console) -> None:
+    from training.demo import demo
+
+    demo(
+        output=options.output_dir,
+        data=options.data_dir,
+        media_types=options.media_types,
+        settings=_settings(options),
+        scale=options.scale,
+        version=options.version,
+        workers=options.workers,
+        console=console,
+    )
+
+
+def _fit(options: argparse.Namespace, console: Console) -> None:
+    samples = limit_samples(find_samples(options.data_dir), options.max_samples)
+    settings = _settings(options)
+
+    from training.evaluate import Evaluation, as_table
+    from training.pipeline import train_modality
+
+    records = [
+        train_modality(
+            modality, options.data_dir, samples, options.output_dir, settings, options.workers, console
+        )
+        for modality in options.media_types
+    ]
+    held_out = [Evaluation.model_validate(entry) for record in records for entry in record.metrics["test"]]
+    console.print(as_table(held_out, "Test split"))
+    console.print(f"Export the detector with: python -m exporter {options.output_dir}")
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
+    from training.evaluate import as_json, as_table
+    from training.pipeline import evaluate_folder
+
+    split = None if options.split == "all" else options.split
+    found = evaluate_folder(options.data_dir, options.models, split, options.workers, console)
+    console.print(as_table(found, f"{options.data_dir}, {options.split} files"))
+    if options.json is not None:
+        options.json.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m training", description="Trains and measures the models.")
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    demo = commands.add_parser("demo", help="a detector from nothing: generate media, train, measure, export")
+    demo.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="for the generated media")
+    demo.add_argument("--scale", type=float, default=1.0, help="how many media; 1 is the full corpus")
+    demo.add_argument("--version", type=int, help="of the exported detector; the next free one if left out")
+    _add_training(demo, FitSettings(backbone="tiny"))
+    demo.set_defaults(run=_demo)
+
+    fit = commands.add_parser("fit", help="train, calibrate and measure models on your own data")
+    fit.add_argument("--data-dir", type=Path, default=Path("data"), help="media; see training/files.py")
+    fit.add_argument("--max-samples", type=int, help="files of each modality, at most")
+    _add_training(fit, FitSettings())
+    fit.set_defaults(run=_fit)
+
+    evaluate = commands.add_parser("evaluate", help="measure trained models on a folder of media")
+    evaluate.add_argument("--data-dir", type=Path, required=True, help="media; see training/files.py")
+    evaluate.add_argument("--models", type=Path, default=Path("models"), help="what fit or demo wrote")
+    evaluate.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
+    evaluate.add_argument("--json", type=Path, help="file for the numbers")
+    _add_workers(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> None:
+    parser.add_argument("--output-dir", type=Path, default=Path("models"), help="for models and records")
+    parser.add_argument(
+        "--media-types", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="models to train"
+    )
+    _add_workers(parser)
+    for name, field in FitSettings.model_fields.items():
+        default = getattr(defaults, name)
+        kind: dict[str, Any] = {"type": str if field.annotation == str | None else field.annotation}
+        if field.annotation is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif get_origin(field.annotation) is Literal:
+            kind = {"choices": get_args(field.annotation)}
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", default=default, help=f"{field.description} ({default})", **kind
+        )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding processes")
+
+
+def _settings(options: argparse.Namespace) -> FitSettings:
+    return FitSettings(**{name: getattr(options, name) for name in FitSettings.model_fields})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The detector that needs no download: generated media → models → one ONNX graph."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from training.corpus.clips import write_clips
+from training.corpus.images import write_images
+from training.corpus.speech import write_speech
+from training.errors import ExportFailed
+from training.evaluate import Evaluation, as_table
+from training.files import CORPUS_CSV, find_samples
+from training.pipeline import train_modality
+from training.sample import Sample, write_samples
+from training.settings import FitSettings, Modality
+
+WriteCorpus = Callable[[Path, int, int, int], list[Sample]]
+
+CORPORA: dict[Modality, tuple[WriteCorpus, int]] = {
+    "image": (write_images, 3000),
+    "video": (write_clips, 1200),
+    "audio": (write_speech, 1500),
+}
+"""What writes the media of a modality, and how many of them at scale 1."""
+
+_FEWEST = 20
+_SETTINGS_JSON = "corpus.json"
+
+
+def demo(
+    output: Path,
+    data: Path,
+    media_types: Sequence[Modality],
+    settings: FitSettings,
+    scale: float,
+    version: int | None,
+    workers: int,
+    console: Console,
+) -> None:
+    """Generates the media, trains and measures a model per modality, exports the detector.
+
+    What an earlier run with the same settings has finished is kept: the media, and each model.
+
+    Args:
+        scale: how many media, as a fraction of the full corpus.
+        version: of the detector; the exporter's choice if None.
+
+    Raises:
+        DataError: the corpus is too small to train on.
+        ExportFailed: the detector could not be exported.
+    """
+    samples = make_corpus(data, media_types, settings.seed, scale, workers, console)
+    records = [
+        train_modality(modality, data, samples, output, settings, workers, console)
+        for modality in media_types
+    ]
+    _export(output, version, console)
+    held_out = [Evaluation.model_validate(entry) for record in records for entry in record.metrics["test"]]
+    console.print(as_table(held_out, "Generated media that the models have not seen"))
+    console.print(f"Media in {data}, models and their records in {output}.")
+    console.print(f"Serve them with: python -m server --models {output}")
+
+
+def make_corpus(
+    data: Path, media_types: Sequence[Modality], seed: int, scale: float, workers: int, console: Console
+) -> list[Sample]:
+    """The generated corpus; written unless `data` holds that of the same settings already."""
+    counts = {modality: max(_FEWEST, round(CORPORA[modality][1] * scale)) for modality in media_types}
+    wanted = {"seed": seed, "counts": counts}
+    marker = data / _SETTINGS_JSON
+    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted:
+        console.print(f"{data} holds this corpus already")
+        return find_samples(data)
+    samples: list[Sample] = []
+    for modality, count in counts.items():
+        with console.status(f"generating {count} {modality} media"):
+            samples += CORPORA[modality][0](data, count, seed, workers)
+    write_samples(data / CORPUS_CSV, samples)
+    # Last, so that an interrupted run does not leave half a corpus that looks whole.
+    marker.write_text(json.dumps(wanted), encoding="utf-8")
+    return samples
+
+
+def _export(output: Path, version: int | None, console: Console) -> None:
+    console.rule("export")
+    # As a process: the exporter imports the trainer, not the other way round.
+    command = [sys.executable, "-m", "exporter", str(output)]
+    if version is not None:
+        command += ["--version", str(version)]
+    if subprocess.run(command, check=False).returncode:  # noqa: S603  our own module
+        raise ExportFailed("python -m exporter failed; its message is above")

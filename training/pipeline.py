@@ -1,0 +1,176 @@
+"""From files to calibrated, measured models with their records."""
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from server.media.spec import spec_hash
+from training.augment import augment_clips, augment_images
+from training.batches import Augment
+from training.calibrate import Calibration, calibrate
+from training.errors import DataError
+from training.evaluate import Evaluation, as_json, evaluate, score_files
+from training.files import find_samples
+from training.fit import fit, make_deterministic
+from training.models.audio import build_audio_model
+from training.models.image import build_image_model
+from training.models.video import build_video_model
+from training.record import TrainingRecord, read_record, record_path, write_record
+from training.rows import RowTable, load_rows
+from training.sample import Sample, Split
+from training.settings import MODALITIES, FitSettings, Modality
+
+_AUGMENT: dict[Modality, Augment] = {"image": augment_images, "video": augment_clips}
+_PACKAGES = ("av", "keras", "numpy", "scikit-learn", "scipy", "tensorflow")
+_REJECTIONS_SHOWN = 10
+
+
+def train_modality(
+    modality: Modality,
+    folder: Path,
+    samples: Sequence[Sample],
+    output: Path,
+    settings: FitSettings,
+    workers: int,
+    console: Console,
+) -> TrainingRecord:
+    """Rows → fit → calibrate → evaluate; writes the models and `{modality}_model.json` to `output`.
+
+    A record there of the same data and settings means that this was done before; it is returned.
+
+    Raises:
+        DataError: the files do not suffice; the message says what is missing.
+    """
+    console.rule(f"{modality} model")
+    table = load_rows(folder, samples, modality, settings, workers)
+    _show_rejected(table, console)
+    data = _describe(table)
+    finished = _finished(output, modality, settings, data)
+    if finished is not None:
+        console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
+        return finished
+    output.mkdir(parents=True, exist_ok=True)
+    best = output / f"{modality}_model_best.keras"
+    make_deterministic(settings.seed)
+    model = build_model(modality, settings)
+    pretrained = modality != "audio" and settings.start_weights != "none"
+    final = output / f"{modality}_model_final.keras"
+    history = fit(model, table, settings, pretrained, best, final, _AUGMENT.get(modality))
+    validation = score_files(model, table, "val")
+    calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
+    held_out = evaluate(score_files(model, table, "test"), calibration, modality)
+    record = TrainingRecord(
+        modality=modality,
+        keras_file=best.name,
+        branch=calibration.model_dump() | _rows_per_file(modality, settings),
+        spec_hash=spec_hash(),
+        data=data,
+        settings=settings.model_dump(mode="json"),
+        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        seed=settings.seed,
+        metrics={"history": history, "test": as_json(held_out)},
+    )
+    write_record(output, record)
+    return record
+
+
+def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
+    """A model of this modality as the settings want it, not trained.
+
+    Raises:
+        ValueError: the backbone cannot have these weights.
+    """
+    backbone, size, weights = settings.backbone, settings.image_size, settings.start_weights
+    match modality:
+        case "image":
+            return build_image_model(backbone, size, size, weights)
+        case "video":
+            return build_video_model(backbone, settings.clip_length, size, size, weights)
+        case "audio":
+            return build_audio_model("tiny", settings.sample_rate, settings.window_samples)
+
+
+def evaluate_folder(
+    folder: Path, models: Path, split: Split | None, workers: int, console: Console
+) -> list[Evaluation]:
+    """Every model of `models` that has a record, on the files of a split of `folder`, or on all of them.
+
+    Raises:
+        DataError: there are no models, or none of them has files to be measured on.
+    """
+    samples = find_samples(folder)
+    found: list[Evaluation] = []
+    for modality in MODALITIES:
+        if not record_path(models, modality).is_file():
+            continue
+        record = read_record(models, modality)
+        settings = FitSettings.model_validate(record.settings)
+        chosen = [sample for sample in samples if split in (None, sample.split)]
+        if not any(sample.modality == modality for sample in chosen):
+            console.print(f"{folder} has no {modality} files to measure the {modality} model on")
+            continue
+        table = load_rows(folder, chosen, modality, settings, workers)
+        _show_rejected(table, console)
+        model = keras.saving.load_model(models / record.keras_file, compile=False)
+        calibration = Calibration.model_validate(record.branch)
+        found += evaluate(score_files(model, table, split), calibration, modality)
+    if not found:
+        raise DataError(
+            f"nothing to measure: no trained models in {models}, or no files for them in {folder}"
+        )
+    return found
+
+
+def _finished(
+    output: Path, modality: Modality, settings: FitSettings, data: dict[str, Any]
+) -> TrainingRecord | None:
+    try:
+        record = read_record(output, modality)
+    except (OSError, ValueError):
+        return None
+    same = record.settings == settings.model_dump(mode="json") and record.data == data
+    return (
+        record
+        if same and record.spec_hash == spec_hash() and (output / record.keras_file).is_file()
+        else None
+    )
+
+
+def _describe(table: RowTable) -> dict[str, Any]:
+    counts = Counter((sample.split, "fake" if sample.label else "real") for sample in table.samples)
+    return {
+        "hash": table.data_hash,
+        "files": {f"{split} {kind}": count for (split, kind), count in sorted(counts.items())},
+        "rows": len(table.labels),
+        "operators": dict(sorted(Counter(sample.operator for sample in table.samples).items())),
+        "rejected": [asdict(entry) for entry in table.rejected],
+    }
+
+
+def _rows_per_file(modality: Modality, settings: FitSettings) -> dict[str, Any]:
+    match modality:
+        case "image":
+            return {"frames_per_video": settings.frames_per_video, "crops": settings.crops}
+        case "video":
+            return {
+                "clips_per_video": settings.clips_per_video,
+                "clip_stride_seconds": settings.clip_stride_seconds,
+            }
+        case "audio":
+            return {"sample_rate": settings.sample_rate, "max_windows": settings.max_windows}
+
+
+def _show_rejected(table: RowTable, console: Console) -> None:
+    if not table.rejected:
+        return
+    console.print(f"[yellow]{len(table.rejected)} files are left out:")
+    for entry in table.rejected[:_REJECTIONS_SHOWN]:
+        console.print(f"  {entry.path}: {entry.reason}", markup=False)
+    if len(table.rejected) > _REJECTIONS_SHOWN:
+        console.print("  … all of them are in the training record, under data.rejected")

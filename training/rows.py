@@ -1,0 +1,195 @@
+"""Files → labelled rows, made by the server's own decoders and kept on disk for the next run."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.media.spec import spec_hash
+from server.media.types import MediaRows
+from training.decode import Rejected, decode_files
+from training.errors import DataError
+from training.sample import Region, Sample, Split, read_samples, write_samples
+from training.settings import FitSettings, Modality
+
+UNCLEAR = -1
+"""Label of a row that shows too little of a forged region to be called either."""
+
+_MISSED, _SHOWN = 0.05, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class RowTable:
+    """The rows of one modality; those of a file lie side by side.
+
+    Attributes:
+        values: [N, ...] as the model takes them: uint8 [H, W, 3] frames, uint8 [T, H, W, 3] clips
+            or float32 [S] sound windows; read from disk on demand.
+        labels: int8 [N], 0 real, 1 fake, or UNCLEAR.
+        starts: int64 [F + 1], where the rows of each file begin, and the end of the last.
+        samples: [F], the files that gave rows.
+        rejected: those that gave none.
+        data_hash: SHA-256 over the files' bytes, labels and splits.
+    """
+
+    values: NDArray[Any]
+    labels: NDArray[np.int8]
+    starts: NDArray[np.int64]
+    samples: list[Sample]
+    rejected: list[Rejected]
+    data_hash: str
+
+    def files(self, split: Split | None) -> NDArray[np.int64]:
+        """Indices of a split's files, or of all."""
+        chosen = [index for index, sample in enumerate(self.samples) if split in (None, sample.split)]
+        return np.asarray(chosen, np.int64)
+
+    def rows(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the rows of these files, in their order."""
+        ranges = [np.arange(self.starts[file], self.starts[file + 1]) for file in files]
+        return np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
+
+    def counts(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows each of these files has."""
+        return self.starts[files + 1] - self.starts[files]
+
+
+def row_label(label: int, row: Region, forged: Region) -> int:
+    """Label of an image row of a file with this label.
+
+    Overlap is measured against the smaller of the two, so both a crop inside a large forged
+    region and one that holds a small region whole count as fake.
+
+    Args:
+        row: the part of the picture that the row shows: left, top, right, bottom as fractions.
+        forged: the part of the picture that was forged.
+    """
+    if label == 0:
+        return 0
+    width = max(0.0, min(row[2], forged[2]) - max(row[0], forged[0]))
+    height = max(0.0, min(row[3], forged[3]) - max(row[1], forged[1]))
+    share = width * height / max(min(_area(row), _area(forged)), 1e-9)
+    if share >= _SHOWN:
+        return 1
+    return 0 if share < _MISSED else UNCLEAR
+
+
+def _area(region: Region) -> float:
+    return (region[2] - region[0]) * (region[3] - region[1])
+
+
+def load_rows(
+    folder: Path, samples: Sequence[Sample], modality: Modality, settings: FitSettings, workers: int
+) -> RowTable:
+    """The rows that these files give the model of a modality.
+
+    They are decoded once and kept in `folder/.rows/`, under a name that changes with the files
+    (path, size, time of change), their labels and the row settings. Files that cannot be
+    decoded are in `rejected`.
+
+    Raises:
+        DataError: no file gives a row.
+    """
+    used = [sample for sample in samples if _feeds(sample, modality, settings)]
+    cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
+    if not cache.is_dir():
+        _write(cache, folder, used, modality, settings, workers)
+    return _read(cache)
+
+
+def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:
+    frames = modality == "image" and sample.modality == "video" and settings.frames_from_videos
+    return sample.modality == modality or frames
+
+
+def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, settings: FitSettings) -> str:
+    files = [(asdict(sample), _stamp(folder / sample.path)) for sample in samples]
+    key = json.dumps([spec_hash(), asdict(settings.row_spec(modality)), files])
+    return f"{modality}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _write(
+    cache: Path,
+    folder: Path,
+    samples: Sequence[Sample],
+    modality: Modality,
+    settings: FitSettings,
+    workers: int,
+) -> None:
+    # Written beside its place and renamed, so that an interrupted run leaves no half of a table.
+    part = cache.with_name(cache.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    kept: list[Sample] = []
+    labels: list[int] = []
+    counts: list[int] = []
+    rejected: list[Rejected] = []
+    row: NDArray[Any] = np.zeros(0)
+    digest = hashlib.sha256()
+    spec = settings.row_spec(modality)
+    with (part / "values.bin").open("wb") as file:
+        for sample, decoded in decode_files(folder, samples, spec, workers, f"decoding {modality} rows"):
+            if isinstance(decoded, Rejected):
+                rejected.append(decoded)
+                continue
+            values, row_labels = _rows_of(decoded.rows, sample, modality)
+            if not len(values):
+                rejected.append(Rejected(sample.path, f"it gives no {modality} rows"))
+                continue
+            file.write(np.ascontiguousarray(values).data)
+            row = values[0]
+            kept.append(sample)
+            labels += row_labels
+            counts.append(len(values))
+            digest.update(f"{decoded.content_hash} {sample.label} {sample.split}\n".encode())
+    if not kept:
+        reasons = "; ".join(f"{entry.path}: {entry.reason}" for entry in rejected[:3]) or "there are none"
+        raise DataError(f"no file in {folder} gives {modality} rows ({reasons})")
+    np.savez(part / "rows.npz", labels=np.asarray(labels, np.int8), counts=np.asarray(counts, np.int64))
+    write_samples(part / "samples.csv", kept)
+    facts = {
+        "shape": row.shape,
+        "dtype": str(row.dtype),
+        "data_hash": digest.hexdigest(),
+        "rejected": [asdict(entry) for entry in rejected],
+    }
+    (part / "table.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    part.rename(cache)
+
+
+def _read(cache: Path) -> RowTable:
+    facts = json.loads((cache / "table.json").read_text(encoding="utf-8"))
+    arrays = np.load(cache / "rows.npz")
+    labels, starts = arrays["labels"], np.concatenate([[0], np.cumsum(arrays["counts"])])
+    return RowTable(
+        values=np.memmap(cache / "values.bin", facts["dtype"], "r", shape=(len(labels), *facts["shape"])),
+        labels=labels,
+        starts=starts,
+        samples=read_samples(cache / "samples.csv"),
+        rejected=[Rejected(**entry) for entry in facts["rejected"]],
+        data_hash=facts["data_hash"],
+    )
+
+
+def _rows_of(rows: MediaRows, sample: Sample, modality: Modality) -> tuple[NDArray[Any], list[int]]:
+    if modality == "audio":
+        return rows.audio, [sample.label] * len(rows.audio)
+    if modality == "video":
+        return rows.frames[rows.clip_index], [sample.label] * len(rows.clip_index)
+    regions = [(float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in rows.image_regions]
+    labels = [row_label(sample.label, region, sample.region) for region in regions]
+    return rows.frames[rows.image_index], labels

@@ -1,0 +1,72 @@
+"""Settings of training: names, defaults and what they mean; the command line is made from them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.media.types import RowSpec
+
+Modality = Literal["image", "video", "audio"]
+MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
+
+
+class RowSettings(BaseModel):
+    """Which rows are made of a file; the exported graph asks the server for the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(224, ge=32, description="height and width of frames, in pixels")
+    crops: int = Field(4, ge=0, description="native-resolution crops of a photo, besides the whole picture")
+    frames_per_video: int = Field(5, ge=1, description="frames of a video that the image model sees")
+    clips_per_video: int = Field(2, ge=1, description="clips of a video that the video model sees")
+    clip_length: int = Field(5, ge=3, description="frames of a clip")
+    clip_stride_seconds: float = Field(0.04, gt=0, description="seconds between frames of a clip")
+    sample_rate: int = Field(16_000, ge=4_000, description="of sound, in Hz")
+    window_seconds: float = Field(4.0, gt=0, description="length of a sound window")
+    max_windows: int = Field(4, ge=1, description="windows of a sound")
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.sample_rate * self.window_seconds)
+
+    def row_spec(self, modality: Modality) -> RowSpec:
+        """What the decoder is asked for to train the model of this modality."""
+        return RowSpec(
+            height=self.image_size,
+            width=self.image_size,
+            crops=self.crops,
+            frames=self.frames_per_video,
+            clips=self.clips_per_video,
+            clip_length=self.clip_length,
+            clip_stride_seconds=self.clip_stride_seconds,
+            sample_rate=self.sample_rate,
+            window_samples=self.window_samples,
+            windows=self.max_windows,
+            want_images=modality == "image",
+            want_clips=modality == "video",
+            want_audio=modality == "audio",
+        )
+
+
+class FitSettings(RowSettings):
+    """How the models are built and trained."""
+
+    backbone: Literal["tiny", "efficientnetb0", "resnet50v2"] = Field(
+        "efficientnetb0", description="feature extractor of the image and video models"
+    )
+    weights: str | None = Field(
+        None, description="of the backbone: imagenet, none or a path; None is imagenet, for tiny none"
+    )
+    epochs: int = Field(20, ge=1, description="passes over the training rows, at most")
+    batch_size: int = Field(32, ge=1, description="rows per step")
+    learning_rate: float = Field(1e-3, gt=0, description="peak; a tenth of it while fine-tuning")
+    fine_tune: bool = Field(True, description="train a pretrained backbone too, after its head")
+    patience: int = Field(6, ge=1, description="epochs without a better validation AUC before stopping")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="of the training targets")
+    frames_from_videos: bool = Field(True, description="train the image model on frames of videos too")
+    seed: int = Field(7, ge=0, description="of weights, order and augmentation")
+
+    @property
+    def start_weights(self) -> str:
+        """Where the backbone's weights come from: imagenet, none or a path."""
+        return self.weights or ("none" if self.backbone == "tiny" else "imagenet")
