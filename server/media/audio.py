@@ -165,7 +165,9 @@ class _Track:
             self._budget.remaining_seconds()
             try:
                 frames = self._decoder.decode(packet)
-            except (av.error.InvalidDataError, av.error.EOFError) as error:
+            except MemoryError:
+                raise
+            except av.FFmpegError as error:
                 failure = error
                 continue
             for frame in frames:

@@ -10,7 +10,7 @@ from server.media import probe
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
-from server.media.image import decode_heif, decode_only_frame, decode_still
+from server.media.image import decode_gif, decode_heif, decode_still
 from server.media.limits import Budget, MediaLimits
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.video import picture_facts, picture_rows
@@ -60,7 +60,7 @@ def _decode_streams(
         rows = _sound(demuxed, None, spec, budget)
     elif found is probe.GIF and len(demuxed.video_packets) == 1:
         _check_kind(MediaKind.IMAGE, stated)
-        rows = decode_only_frame(demuxed.video, demuxed.video_packets[0], spec, budget)
+        rows = decode_gif(demuxed.video, demuxed.video_packets[0], spec, budget)
     else:
         _check_kind(MediaKind.VIDEO, stated)
         rows = _video(demuxed.video, demuxed, found, spec, budget)
@@ -75,8 +75,7 @@ def _video(
     rows = MediaRows(picture_facts(stream))
     try:
         with typed_errors("the pictures"):
-            ordered = found is not probe.AVI
-            rows = picture_rows(stream, demuxed.video_packets, ordered, spec, budget)
+            rows = picture_rows(stream, demuxed.video_packets, found is probe.AVI, spec, budget)
     except (CorruptMedia, UnsupportedMedia) as error:
         failures.append(error)
     try:

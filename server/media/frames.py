@@ -50,7 +50,7 @@ class FrameReader:
         self,
         stream: av.VideoStream,
         packets: list[Packet],
-        ordered: bool,
+        decode_times_only: bool,
         size: tuple[int, int],
         budget: Budget,
     ) -> None:
@@ -58,8 +58,11 @@ class FrameReader:
         self._converter, self._width, self._height = PixelConverter(), *size
         base = float(stream.time_base or 1)
         stamps = [packet.pts if packet.pts is not None else packet.dts for packet in packets]
-        self._ordered = ordered and None not in stamps
         self._stamps = _known(stamps)
+        # A container without presentation times gives frames the times at which they are decoded,
+        # unless FFmpeg's parser knows better, and then they are not ascending.
+        guessed = decode_times_only and bool((np.diff(self._stamps) > 0).all())
+        self._ordered = not guessed and None not in stamps
         shown = np.asarray([not packet.is_discard for packet in packets])
         self._display = np.unique(self._stamps[shown])
         self._tolerance = _NEAR_SECONDS / base

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from server.errors import CorruptMedia, UnsupportedMedia
+from server.media import probe
 from server.media.container import Packet, check_codec, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
@@ -31,8 +32,9 @@ def decode_still(data: bytes, found: Format, spec: RowSpec, budget: Budget) -> M
     with typed_errors("the picture"):
         decoder = cast("av.VideoCodecContext", av.CodecContext.create(found.name, "r"))
         tune_decoder(decoder, budget)
-        # A picture that breaks off would be judged by its grey remainder.
-        decoder.options = {**decoder.options, "err_detect": "explode"}
+        if found is probe.JPEG:
+            # One that breaks off would otherwise be judged by its grey remainder.
+            decoder.options = {**decoder.options, "err_detect": "explode"}
         frame = _first_frame(decoder, av.Packet(still.payload))
         facts = MediaFacts(
             MediaKind.IMAGE, video_codec=found.name, size_bytes=len(data), warnings=still.warnings
@@ -56,13 +58,24 @@ def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> Med
     packet = next((packet for packet in container.demux(streams[0]) if packet.size), None)
     if packet is None:
         raise CorruptMedia("the picture is empty")
-    rows = decode_only_frame(streams[0], packet, spec, budget)
+    rows = _only_frame(streams[0], packet, spec, budget)
     alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
     return replace(rows, facts=replace(rows.facts, warnings=alpha))
 
 
-def decode_only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
-    """Rows of a container that holds a single picture, such as a GIF that does not move."""
+def decode_gif(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
+    """Rows of a GIF that does not move.
+
+    Raises:
+        CorruptMedia: it breaks off, which its decoder would fill with transparency.
+        MediaError: see `server.media.decode.decode`.
+    """
+    if not bytes(packet).rstrip(b"\0").endswith(b";"):
+        raise CorruptMedia("the GIF ends before its end marker")
+    return _only_frame(stream, packet, spec, budget)
+
+
+def _only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
     frame = _first_frame(stream.codec_context, packet)

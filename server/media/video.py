@@ -27,13 +27,13 @@ _HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 
 
 def picture_rows(
-    stream: av.VideoStream, packets: list[Packet], ordered: bool, spec: RowSpec, budget: Budget
+    stream: av.VideoStream, packets: list[Packet], decode_times_only: bool, spec: RowSpec, budget: Budget
 ) -> MediaRows:
     """Image rows and clips of a video; both index the same frames.
 
     Args:
         packets: all of the stream's, in the order of the file.
-        ordered: whether the container's timestamps are in display order (AVI's are not).
+        decode_times_only: whether the container stores no presentation times (AVI).
 
     Raises:
         CorruptMedia: no frame can be decoded.
@@ -45,7 +45,7 @@ def picture_rows(
         raise CorruptMedia("the video has no pictures")
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
-    reader = FrameReader(stream, packets, ordered, (spec.width, spec.height), budget)
+    reader = FrameReader(stream, packets, decode_times_only, (spec.width, spec.height), budget)
     budget.check_duration(reader.seconds)
     plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames)
     images = choose_frames(reader.starts, reader.end, spec.frames) if spec.want_images else _NONE
