@@ -60,7 +60,11 @@ def sound_rows(
         starts = choose_windows(total, window, spec.windows)
         pieces = [sound[start : start + window] for start in starts]
     else:
-        pieces = [track.decode_part(int(start), window, rate) for start in starts]
+        parts = [track.decode_part(int(start), window, rate) for start in starts]
+        pieces = [piece for piece, _ in parts]
+        starts = np.asarray([start for _, start in parts])
+    if not track.rate:
+        raise CorruptMedia("the sound cannot be decoded") from track.failure
     facts = MediaFacts(
         MediaKind.AUDIO,
         audio_codec=codec_name(stream),
@@ -85,7 +89,7 @@ def rows_of_pieces(
     kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
     if len(kept) < len(pieces):
         missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
-        facts = replace(facts, warnings=(f"{missing} are shorter than {MIN_SECONDS} s and were left out.",))
+        facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
     windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
     begins = times[kept]
     ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])
@@ -115,7 +119,8 @@ class _Track:
     Attributes:
         origin: seconds of its first sample on the stream's clock.
         seconds: its length, told by its packets (headers lie).
-        rate, channels: as decoded, which for some AAC is twice what the header says.
+        rate, channels: as decoded, which for some AAC is twice what the header says; 0 before.
+        failure: the last error of a packet.
     """
 
     def __init__(self, stream: av.AudioStream, packets: list[Packet], budget: Budget) -> None:
@@ -129,38 +134,46 @@ class _Track:
         first = float(starts[0]) if stream.start_time is None else stream.start_time * base
         self.origin = max(first, float(starts[0]))
         self.seconds = max(0.0, float(self._ends.max()) - self.origin)
+        self._stated_rate = max(1, self._decoder.sample_rate)
         self.rate = self.channels = 0
+        self.failure: av.FFmpegError | None = None
 
     def decode_all(self, sample_rate: int) -> Sound:
         """The whole sound, float32 mono at `sample_rate`."""
         sound, _ = self._decode(self._packets)
         return _resampled(sound, self.rate, sample_rate)
 
-    def decode_part(self, start: int, length: int, sample_rate: int) -> Sound:
-        """What `decode_all(sample_rate)[start : start + length]` would be, decoding no more than needed."""
-        begin = start / sample_rate - _RESAMPLER_LEAD_SECONDS
+    def decode_part(self, start: int, length: int, sample_rate: int) -> tuple[Sound, int]:
+        """What `decode_all(sample_rate)[start : start + length]` would be, decoding no more than needed.
+
+        Returns:
+            The sound, and where it starts: a little earlier if the track ends sooner than its
+            packets tell, as the padding of some codecs does.
+        """
+        # Both rates have a sample at every multiple of the grid: cutting there keeps their phase.
+        begin = start / sample_rate - _RESAMPLER_LEAD_SECONDS - 1 / gcd(self._stated_rate, sample_rate)
         end = (start + length) / sample_rate + _RESAMPLER_LEAD_SECONDS
         wanted = (self._ends - self.origin > begin - _CODEC_LEAD_SECONDS) & (self._starts - self.origin < end)
         sound, first_time = self._decode([self._packets[index] for index in np.flatnonzero(wanted)])
         if not len(sound):
-            return sound
-        # Both rates have a sample at every multiple of `grid`: cutting there keeps their phase.
+            return sound, start
         grid = self.rate // gcd(self.rate, sample_rate)
         have = round((first_time - self.origin) * self.rate)
-        cut = max(0, ceil(max(begin * self.rate, have) / grid)) * grid
+        cut = max(ceil(begin * self.rate / grid), ceil(have / grid), 0) * grid
         resampled = _resampled(sound[cut - have :], self.rate, sample_rate)
-        skip = start - cut * sample_rate // self.rate
-        return resampled[max(0, skip) : skip + length]
+        skip = min(start - cut * sample_rate // self.rate, len(resampled) - length)
+        skip = max(skip, 0)
+        return resampled[skip : skip + length], skip + cut * sample_rate // self.rate
 
     def _decode(self, packets: list[Packet]) -> tuple[Sound, float]:
-        """Decodes a run of packets: mono at the track's own rate, and the time of its first sample.
+        """Decodes what can be of a run of packets.
 
-        Raises:
-            CorruptMedia: no packet of it can be decoded.
+        Returns:
+            The sound, mono at the track's own rate, and the time of its first sample.
         """
         self._decoder.flush_buffers()
-        chunks: list[Sound] = []
-        first_time, failure = None, None
+        chunks: list[Sound] = [np.zeros(0, np.float32)]
+        first_time = None
         for packet in [*packets, None]:
             self._budget.remaining_seconds()
             try:
@@ -168,16 +181,14 @@ class _Track:
             except MemoryError:
                 raise
             except av.FFmpegError as error:
-                failure = error
+                self.failure = error
                 continue
             for frame in frames:
                 if first_time is None:
                     first_time = self._check(frame)
                 if frame.sample_rate == self.rate:
                     chunks.append(_mono(frame))
-        if first_time is None:
-            raise CorruptMedia("the sound cannot be decoded") from failure
-        return np.concatenate(chunks), first_time
+        return np.concatenate(chunks), self.origin if first_time is None else first_time
 
     def _check(self, frame: av.AudioFrame) -> float:
         rate, channels = frame.sample_rate, frame.layout.nb_channels
@@ -203,6 +214,6 @@ def _mono(frame: av.AudioFrame) -> Sound:
 
 
 def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:
-    if rate != sample_rate:
+    if rate != sample_rate and len(sound):
         sound = soxr.resample(sound, rate, sample_rate, quality="HQ")
     return np.clip(sound, -1, 1)

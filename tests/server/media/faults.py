@@ -1,0 +1,70 @@
+"""Decoders that fail in the ways that codecs do; the pool is told to run them instead of ours."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+from server.errors import CorruptMedia
+from server.media.limits import MediaLimits
+from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+
+
+def decode(data: bytes, spec: RowSpec, limits: MediaLimits, kind: MediaKind | None) -> MediaRows:
+    """Does what the first word of `data` says; any other word is a medium without rows."""
+    word, _, rest = data.partition(b" ")
+    fault = _FAULTS.get(word)
+    if fault is not None:
+        fault(rest, limits)
+    return MediaRows(MediaFacts(MediaKind.AUDIO, size_bytes=len(data), sample_rate=os.getpid()))
+
+
+def _crash(rest: bytes, limits: MediaLimits) -> None:
+    ctypes.string_at(0)
+
+
+def _abort(rest: bytes, limits: MediaLimits) -> None:
+    os.abort()
+
+
+def _exit(rest: bytes, limits: MediaLimits) -> None:
+    os._exit(3)
+
+
+def _hang(rest: bytes, limits: MediaLimits) -> None:
+    time.sleep(600)
+
+
+def _eat_memory(rest: bytes, limits: MediaLimits) -> None:
+    bytearray(2 * limits.max_memory_bytes)
+
+
+def _leak(rest: bytes, limits: MediaLimits) -> None:
+    _leaked.append(bytearray(limits.max_memory_bytes * 2 // 3))
+
+
+def _make_a_mistake(rest: bytes, limits: MediaLimits) -> None:
+    raise KeyError("nobody thought of this")
+
+
+def _refuse(rest: bytes, limits: MediaLimits) -> None:
+    raise CorruptMedia("as it should be", "a hint")
+
+
+def _wait_for_file(rest: bytes, limits: MediaLimits) -> None:
+    while not Path(os.fsdecode(rest)).exists():
+        time.sleep(0.005)
+
+
+_leaked: list[bytearray] = []
+_FAULTS = {
+    b"crash": _crash,
+    b"abort": _abort,
+    b"exit": _exit,
+    b"hang": _hang,
+    b"memory": _eat_memory,
+    b"leak": _leak,
+    b"mistake": _make_a_mistake,
+    b"corrupt": _refuse,
+    b"wait": _wait_for_file,
+}

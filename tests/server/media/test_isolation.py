@@ -1,0 +1,225 @@
+"""A codec that crashes, hangs or eats memory costs its own request, and nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.errors import (
+    CorruptMedia,
+    DecoderCrashed,
+    DecodeTimeout,
+    MediaError,
+    MediaLimitExceeded,
+    ShuttingDown,
+)
+from server.media.decode import decode
+from server.media.isolation import DecodePool
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, MediaRows, RowSpec
+from tests.media import photo_jpeg, speech_mp3, video_mp4
+
+LIMITS = MediaLimits()
+SMALL = MediaLimits(max_memory_bytes=256 * 2**20)
+SPEC = RowSpec(width=64, height=64, crops=2, window_samples=16_001)
+FAULTS = "tests.server.media.faults:decode"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    with closing(DecodePool(2, LIMITS)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def faulty() -> Iterator[DecodePool]:
+    with closing(DecodePool(1, SMALL, FAULTS)) as pool:
+        yield pool
+
+
+def ask(pool: DecodePool, data: bytes, timeout: float = 20.0) -> MediaRows:
+    return pool.submit(data, SPEC, None, timeout).result(60)
+
+
+def process(pool: DecodePool) -> int:
+    """The process that answers; `faults` puts it where a sample rate belongs."""
+    return ask(pool, b"who").facts.sample_rate
+
+
+@pytest.mark.parametrize("medium", [photo_jpeg, video_mp4, speech_mp3])
+def test_rows_are_those_of_decoding_in_process(pool: DecodePool, medium: type[bytes]) -> None:
+    data = medium()
+    ours, theirs = ask(pool, data), decode(data, SPEC, LIMITS)
+    for field in fields(MediaRows):
+        if field.name == "facts":
+            assert ours.facts == theirs.facts
+        else:
+            np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+            assert getattr(ours, field.name).dtype == getattr(theirs, field.name).dtype
+
+
+def test_errors_keep_their_type_and_words(pool: DecodePool) -> None:
+    with pytest.raises(MediaError) as here:
+        decode(b"no medium", SPEC, LIMITS)
+    with pytest.raises(type(here.value)) as there:
+        ask(pool, b"no medium")
+    assert (there.value.message, there.value.hint) == (here.value.message, here.value.hint)
+    with pytest.raises(MediaError, match="stated to be audio"):
+        pool.submit(photo_jpeg(), SPEC, MediaKind.AUDIO, 20).result(60)
+
+
+def test_many_at_once_get_their_own_answers(pool: DecodePool) -> None:
+    photos = [photo_jpeg(80, 60, seed) for seed in range(24)]
+    futures = [pool.submit(photo, SPEC, None, 20) for photo in photos]
+    for photo, future in zip(photos, futures, strict=True):
+        np.testing.assert_array_equal(future.result(60).frames, decode(photo, SPEC, LIMITS).frames)
+
+
+@pytest.mark.parametrize(
+    ("fault", "ending"), [("crash", "SIGSEGV"), ("abort", "SIGABRT"), ("exit", "status 3")]
+)
+def test_a_crash_costs_its_own_request(faulty: DecodePool, fault: str, ending: str) -> None:
+    before = process(faulty)
+    futures = [faulty.submit(data, SPEC, None, 20) for data in (fault.encode(), b"next")]
+    with pytest.raises(DecoderCrashed, match=ending):
+        futures[0].result(60)
+    after = futures[1].result(60).facts.sample_rate
+    assert after != before
+    assert after == process(faulty)
+
+
+def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
+    before = process(faulty)
+    started = time.monotonic()
+    with pytest.raises(DecodeTimeout, match=r"0\.2 s"):
+        ask(faulty, b"hang", timeout=0.2)
+    assert time.monotonic() - started < 10
+    assert process(faulty) != before
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+
+
+def test_the_limits_hold_where_the_request_allows_more() -> None:
+    with (
+        closing(DecodePool(1, MediaLimits(decode_timeout_seconds=0.2), FAULTS)) as pool,
+        pytest.raises(DecodeTimeout),
+    ):
+        ask(pool, b"hang", timeout=500)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux caps the address space")
+def test_memory_is_capped(faulty: DecodePool) -> None:
+    with pytest.raises(MediaLimitExceeded, match="memory"):
+        ask(faulty, b"memory")
+    assert ask(faulty, b"fine").facts.size_bytes == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the address space")
+def test_a_process_that_leaks_is_replaced(faulty: DecodePool) -> None:
+    before = process(faulty)
+    for _ in range(3):
+        assert ask(faulty, b"leak").facts.sample_rate
+    assert process(faulty) != before
+
+
+def test_mistakes_of_ours_cost_one_request_too(faulty: DecodePool) -> None:
+    before = process(faulty)
+    with pytest.raises(DecoderCrashed, match="nobody thought of this"):
+        ask(faulty, b"mistake")
+    with pytest.raises(CorruptMedia, match="as it should be") as refused:
+        ask(faulty, b"corrupt")
+    assert refused.value.hint == "a hint"
+    assert process(faulty) == before
+
+
+def test_the_other_workers_go_on(tmp_path: Path) -> None:
+    with closing(DecodePool(2, SMALL, FAULTS)) as pool:
+        gate = tmp_path / "gate"
+        waiting = pool.submit(b"wait " + os.fsencode(gate), SPEC, None, 20)
+        for _ in range(3):
+            with pytest.raises(DecoderCrashed):
+                ask(pool, b"crash")
+        assert not waiting.done()
+        gate.touch()
+        assert waiting.result(60).facts.sample_rate
+
+
+def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    running = faulty.submit(b"wait " + os.fsencode(gate), SPEC, None, 20)
+    waiting = [faulty.submit(b"crash", SPEC, None, 20) for _ in range(3)]
+    assert all(future.cancel() for future in waiting)
+    gate.touch()
+    worker = running.result(60).facts.sample_rate
+    assert process(faulty) == worker
+
+
+def test_closing_cancels_what_waits_and_stops_what_runs() -> None:
+    pool = DecodePool(1, SMALL, FAULTS)
+    worker = process(pool)
+    running, waiting = (pool.submit(b"hang", SPEC, None, 600) for _ in range(2))
+    while not running.running():
+        time.sleep(0.005)
+    pool.close()
+    pool.close()
+    with pytest.raises(ShuttingDown):
+        running.result(0)
+    assert waiting.cancelled()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    with pytest.raises(ShuttingDown):
+        pool.submit(b"", SPEC, None, 1)
+
+
+def test_a_decoder_that_cannot_start_is_an_error_and_not_a_hang() -> None:
+    with (
+        closing(DecodePool(1, SMALL, "tests.server.media.faults:no_such_function")) as pool,
+        pytest.raises(DecoderCrashed, match="no decoder can be started"),
+    ):
+        ask(pool, b"anything")
+
+
+OWNER = """
+import sys
+from server.media.isolation import DecodePool
+from server.media.limits import MediaLimits
+from server.media.types import RowSpec
+pool = DecodePool(1, MediaLimits(), "tests.server.media.faults:decode")
+print(pool.submit(b"who", RowSpec(), None, 20).result(60).facts.sample_rate, flush=True)
+pool.submit(b"hang", RowSpec(), None, 20)
+sys.stdin.read()
+"""
+
+
+def test_processes_die_with_the_one_that_made_the_pool() -> None:
+    # A script without `if __name__ == "__main__"`, which multiprocessing would run again.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert owner.stdout is not None
+    worker = int(owner.stdout.readline())
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    for _ in range(1000):
+        if not _alive(worker):
+            return
+        time.sleep(0.01)
+    pytest.fail("the worker outlived its pool")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
