@@ -166,6 +166,17 @@ def encode_video(
     return buffer.getvalue()
 
 
+def damage_packets(data: bytes, kind: str, start: int = 0, stop: int | None = None) -> bytes:
+    """The file with the content of packets start..stop of its "video" or "audio" overwritten."""
+    out = bytearray(data)
+    with av.open(io.BytesIO(data), "r") as container:
+        packets = [packet for packet in container.demux(**{kind: 0}) if packet.size]
+    for packet in packets[start:stop]:
+        place = data.find(bytes(packet))
+        out[place : place + packet.size] = b"\xff" * packet.size
+    return bytes(out)
+
+
 class _SoundTrack:
     """A sound stream of an output file; must be made before the first packet is written."""
 

@@ -14,7 +14,16 @@ from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.pixels import PixelConverter
 from server.media.types import MediaKind, MediaRows, RowSpec
-from tests.media import Picture, encode_picture, encode_video, moving_pictures, photo, speech, video_mp4
+from tests.media import (
+    Picture,
+    damage_packets,
+    encode_picture,
+    encode_video,
+    moving_pictures,
+    photo,
+    speech,
+    video_mp4,
+)
 
 LIMITS = MediaLimits()
 WIDTH, HEIGHT = 96, 64
@@ -33,17 +42,6 @@ def in_sequence(data: bytes) -> list[Picture]:
 def numbers(rows: MediaRows, frames: list[Picture]) -> list[int]:
     """Which of `frames` each row of `rows.frames` is, to the bit."""
     return [[np.array_equal(frame, row) for frame in frames].index(True) for row in rows.frames]
-
-
-def damaged(data: bytes, kind: str, count: int | None = None) -> bytes:
-    """The file with the content of its first `count` (or all) packets of a kind overwritten."""
-    out = bytearray(data)
-    with av.open(io.BytesIO(data), "r") as container:
-        packets = [packet for packet in container.demux(**{kind: 0}) if packet.size]
-    for packet in packets[:count]:
-        start = data.find(bytes(packet))
-        out[start : start + packet.size] = b"\xff" * packet.size
-    return bytes(out)
 
 
 CODECS = [
@@ -202,7 +200,7 @@ def test_a_video_without_sound_says_so() -> None:
 
 
 def test_a_broken_sound_track_costs_a_warning() -> None:
-    data = damaged(encode_video(PICTURES, "matroska", sound=speech(2.4, 44_100)), "audio")
+    data = damage_packets(encode_video(PICTURES, "matroska", sound=speech(2.4, 44_100)), "audio")
     rows = decode(data, SPEC, LIMITS)
     assert len(rows.image_index) == 5
     assert len(rows.audio) == 0
@@ -210,7 +208,7 @@ def test_a_broken_sound_track_costs_a_warning() -> None:
 
 
 def test_broken_pictures_beside_good_sound_cost_a_warning() -> None:
-    data = damaged(encode_video(PICTURES, "matroska", sound=speech(2.4, 44_100)), "video")
+    data = damage_packets(encode_video(PICTURES, "matroska", sound=speech(2.4, 44_100)), "video")
     rows = decode(data, SPEC, LIMITS)
     assert len(rows.frames) == 0
     assert len(rows.audio) > 0
@@ -221,7 +219,7 @@ def test_broken_pictures_beside_good_sound_cost_a_warning() -> None:
 
 def test_one_damaged_group_costs_only_its_frames() -> None:
     options = {"x264-params": "keyint=12:scenecut=0"}
-    data = damaged(encode_video(PICTURES, "matroska", options=options), "video", count=12)
+    data = damage_packets(encode_video(PICTURES, "matroska", options=options), "video", stop=12)
     rows = decode(data, SPEC, LIMITS)
     assert len(rows.image_index) == 4
     assert "1 of 5 frames" in rows.facts.warnings[0]
