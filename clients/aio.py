@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Self, Unpack
 
 import grpc
@@ -33,12 +34,16 @@ class AsyncDetector:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         options = channel.channel_options(retries)
-        self._channel = (
-            grpc.aio.secure_channel(target, credentials, options)
-            if credentials
-            else grpc.aio.insecure_channel(target, options)
-        )
+        if credentials:
+            self._channel = grpc.aio.secure_channel(target, credentials, options)
+            self._upload_channel = grpc.secure_channel(target, credentials, options)
+        else:
+            self._channel = grpc.aio.insecure_channel(target, options)
+            self._upload_channel = grpc.insecure_channel(target, options)
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
+        # When a server refuses an upload midway, grpc.aio (1.85.1) may report INTERNAL instead of the
+        # server's reason; plain grpc does not. Neither connects before it is used.
+        self._upload_stub = detector_pb2_grpc.DetectorStub(self._upload_channel)
         self._metadata = channel.call_metadata(token)
         self._timeout = timeout
         self._retries = retries
@@ -100,17 +105,32 @@ class AsyncDetector:
     async def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
         deadline = time.monotonic() + timeout
         for pause in channel.pauses(self._retries):
-            left = deadline - time.monotonic()
             try:
                 with translated():
-                    return await self._stub.DetectUpload(
-                        upload.parts(), timeout=left, metadata=self._metadata
-                    )
+                    return await self._upload_once(upload, deadline - time.monotonic())
             except DetectionError as error:
                 if pause is None or not error.retryable:
                     raise
-                await asyncio.sleep(min(error.retry_after or pause, max(left, 0)))
+                wait = error.retry_after or pause
+                if time.monotonic() + wait > deadline:
+                    raise
+                await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+    async def _upload_once(self, upload: Upload, timeout: float) -> pb.DetectResponse:
+        loop, finished = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(finished.set)
+
+        call = self._upload_stub.DetectUpload.future(upload.parts(), timeout, self._metadata)
+        call.add_done_callback(wake)
+        try:
+            await finished.wait()
+            return call.result()
+        finally:
+            call.cancel()
 
     async def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:
         try:
@@ -126,6 +146,7 @@ class AsyncDetector:
             )
 
     async def close(self) -> None:
+        self._upload_channel.close()
         await self._channel.close()
 
     async def __aenter__(self) -> Self:

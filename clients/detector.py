@@ -111,14 +111,18 @@ class Detector:
     def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
         deadline = time.monotonic() + timeout
         for pause in channel.pauses(self._retries):
-            left = deadline - time.monotonic()
             try:
                 with translated():
-                    return self._stub.DetectUpload(upload.parts(), left, self._metadata)
+                    return self._stub.DetectUpload(
+                        upload.parts(), deadline - time.monotonic(), self._metadata
+                    )
             except DetectionError as error:
                 if pause is None or not error.retryable:
                     raise
-                time.sleep(min(error.retry_after or pause, max(left, 0)))
+                wait = error.retry_after or pause
+                if time.monotonic() + wait > deadline:
+                    raise
+                time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
     def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:

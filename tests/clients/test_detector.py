@@ -169,15 +169,19 @@ def test_uploads_are_tried_again_whole(client: Client, fake_detector: FakeDetect
     assert fake_detector.requests[0].media[0].content == content
 
 
-def test_uploads_wait_as_long_as_the_server_says_but_not_beyond_the_timeout(
-    client: Client, fake_detector: FakeDetector
-) -> None:
+def test_uploads_do_not_wait_beyond_the_timeout(client: Client, fake_detector: FakeDetector) -> None:
     fake_detector.failures = [
         failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full", retry_after=600.0)
     ]
-    with pytest.raises(DetectionError) as caught:
-        client("detect", bytes(UPLOAD_ABOVE + 1), timeout=0.5)
-    assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(DetectionError, match="OVERLOADED"):
+        client("detect", bytes(UPLOAD_ABOVE + 1), timeout=5.0)
+    assert fake_detector.calls == ["DetectUpload"]
+
+
+def test_broken_uploads_are_not_tried_again(client: Client, fake_detector: FakeDetector) -> None:
+    with pytest.raises(DetectionError, match="CORRUPT_MEDIA"):
+        client("detect", b"broken" + bytes(UPLOAD_ABOVE))
+    assert fake_detector.calls == ["DetectUpload"]
 
 
 def test_the_server_can_forbid_another_try(client: Client, fake_detector: FakeDetector) -> None:

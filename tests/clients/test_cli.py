@@ -1,0 +1,226 @@
+"""`python -m clients` against a scripted server."""
+
+import csv
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+from typer.testing import CliRunner, Result
+
+from clients.__main__ import PANELS_UP_TO, app
+from clients.predictions import COLUMNS
+from deepfake.v1 import detector_pb2 as pb
+from tests.clients.fake_detector import FakeDetector, failure
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two good media, one broken, a note, and a video one folder deeper."""
+    media = tmp_path / "media"
+    (media / "deeper").mkdir(parents=True)
+    (media / "a.jpg").write_bytes(b"real a")
+    (media / "b.PNG").write_bytes(b"fake b")
+    (media / "c.mp3").write_bytes(b"broken c")
+    (media / "notes.txt").write_bytes(b"no medium")
+    (media / "deeper" / "d.mp4").write_bytes(b"fake d")
+    return media
+
+
+def run(fake: FakeDetector, *arguments: str | Path) -> Result:
+    command, *others = map(str, arguments)
+    return CliRunner().invoke(app, [command, "--server", fake.address, *others], env={"COLUMNS": "150"})
+
+
+def test_one_file_gets_a_panel_with_everything(fake_detector: FakeDetector, folder: Path) -> None:
+    result = run(fake_detector, "detect", folder / "b.PNG", "--timeline")
+    assert result.exit_code == 0, result.output
+    for text in (
+        "b.PNG",
+        "FAKE",
+        "93.8% fake",
+        "5 frames",
+        "2 windows",
+        "weight 0.75",
+        "1.00 – 2.00 s",
+        "suspicious audio 1.50 – 2.50 s, up to 75.0%",
+        "640 × 360",
+        "h264",
+        "31 ms",
+        "scripted 7",
+    ):
+        assert text in result.output
+    assert fake_detector.requests[0].options.timeline
+
+
+def test_a_broken_file_costs_only_its_own_answer(fake_detector: FakeDetector, folder: Path) -> None:
+    result = run(fake_detector, "detect", folder)
+    assert result.exit_code == 1
+    assert "CORRUPT_MEDIA" in result.output
+    assert "Check that the file opens." in result.output
+    assert "1 FAILED, 2 FAKE, 1 REAL" in result.output
+    assert "notes.txt" not in result.output
+
+
+def test_a_missing_file_does_not_stop_the_rest(fake_detector: FakeDetector, folder: Path) -> None:
+    result = run(fake_detector, "detect", folder / "nowhere.jpg", folder / "a.jpg")
+    assert result.exit_code == 1
+    assert "UNREADABLE_FILE" in result.output
+    assert "1 FAILED, 1 REAL" in result.output
+
+
+def test_of_many_files_each_gets_a_line(fake_detector: FakeDetector, tmp_path: Path) -> None:
+    for number in range(PANELS_UP_TO + 1):
+        (tmp_path / f"{number:02}.jpg").write_bytes(b"real")
+    result = run(fake_detector, "detect", tmp_path, "--concurrency", "3")
+    lines = result.output.splitlines()
+    assert result.exit_code == 0
+    assert sum(".jpg" in line and line.startswith("REAL") for line in lines) == PANELS_UP_TO + 1
+    assert f"{PANELS_UP_TO + 1} REAL" in lines
+
+
+def test_json_has_the_whole_answer_of_each_file_on_a_line(fake_detector: FakeDetector, folder: Path) -> None:
+    result = run(fake_detector, "detect", folder, "--json")
+    answers = {Path(answer["path"]).name: answer for answer in map(json.loads, result.stdout.splitlines())}
+    assert set(answers) == {"a.jpg", "b.PNG", "c.mp3", "d.mp4"}
+    assert answers["b.PNG"]["response"]["verdict"] == "VERDICT_FAKE"
+    assert answers["b.PNG"]["response"]["media"][0]["video_codec"] == "h264"
+    assert answers["c.mp3"]["error"]["code"] == "CORRUPT_MEDIA"
+    assert result.exit_code == 1
+
+
+def test_options_reach_the_server(fake_detector: FakeDetector, folder: Path) -> None:
+    options = ["--modalities", "image", "--modalities", "audio", "--threshold", "0.25"]
+    result = run(
+        fake_detector, "detect", "s3://b/k.mp4", *options, "--frames-per-video", "3", "--token", "secret"
+    )
+    assert result.exit_code == 0, result.output
+    request = fake_detector.requests[0]
+    assert request.media[0].uri == "s3://b/k.mp4"
+    assert request.options == pb.DetectOptions(
+        modalities=[pb.MODALITY_IMAGE, pb.MODALITY_AUDIO], threshold=0.25, frames_per_video=3
+    )
+    assert fake_detector.metadata["authorization"] == "Bearer secret"
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file))
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.jsonl"])
+def test_predictions_have_a_record_for_each_file(
+    fake_detector: FakeDetector, folder: Path, tmp_path: Path, name: str
+) -> None:
+    result = run(fake_detector, "detect", folder, "--output", tmp_path / name)
+    assert result.exit_code == 1
+    records = {Path(str(record["path"])).name: record for record in read(tmp_path / name)}
+    assert set(records) == {"a.jpg", "b.PNG", "c.mp3", "d.mp4"}
+    assert all(list(record) == COLUMNS for record in records.values())
+    expected = {
+        "path": folder / "deeper" / "d.mp4",
+        "verdict": "FAKE",
+        "reason": None,
+        "fake_probability": 0.9375,
+        "image_probability": 0.9375,
+        "image_rows": 5,
+        "video_probability": None,
+        "video_rows": None,
+        "audio_probability": 0.5,
+        "audio_rows": 2,
+        "kind": "VIDEO",
+        "duration_seconds": 4.5,
+        "width": 640,
+        "height": 360,
+        "size_bytes": 6,
+        "total_seconds": 0.03125,
+        "model_name": "scripted",
+        "model_version": "7",
+        "error_code": None,
+        "error_message": None,
+        "error_hint": None,
+    }
+    assert _as_text(records["d.mp4"]) == _as_text(expected)
+    assert records["c.mp3"]["error_code"] == "CORRUPT_MEDIA"
+    assert records["c.mp3"]["error_hint"] == "Check that the file opens."
+    assert not records["c.mp3"]["verdict"]
+
+
+def _as_text(record: dict[str, object]) -> dict[str, str]:
+    return {key: "" if value is None else str(value) for key, value in record.items()}
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.jsonl"])
+def test_resume_asks_only_for_what_has_no_verdict_yet(
+    fake_detector: FakeDetector, folder: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / name
+    run(fake_detector, "detect", folder / "a.jpg", folder / "c.mp3", "--output", output)
+    torn = output.read_text() + output.read_text().splitlines()[-1][:25]
+    output.write_text(torn)
+    (folder / "c.mp3").write_bytes(b"real after all")
+    fake_detector.requests.clear()
+    result = run(fake_detector, "detect", folder, "--output", output, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "1 answered before" in result.output
+    assert {request.media[0].name for request in fake_detector.requests} == {"b.PNG", "c.mp3", "d.mp4"}
+    assert sorted(Path(str(record["path"])).name for record in read(output)) == [
+        "a.jpg",
+        "b.PNG",
+        "c.mp3",
+        "d.mp4",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["detect"],
+        ["detect", "x.jpg", "--output", "predictions.xlsx"],
+        ["detect", "x.jpg", "--resume"],
+        ["detect", "x.jpg", "--threshold", "1.5"],
+        ["detect", "x.jpg", "--modalities", "smell"],
+    ],
+)
+def test_wrong_commands_exit_with_2_and_ask_nobody(fake_detector: FakeDetector, arguments: list[str]) -> None:
+    assert run(fake_detector, *arguments).exit_code == 2
+    assert fake_detector.calls == []
+
+
+def test_a_folder_without_media_is_a_wrong_command(fake_detector: FakeDetector, tmp_path: Path) -> None:
+    result = run(fake_detector, "detect", tmp_path)
+    assert result.exit_code == 2
+    assert "no media" in result.output
+
+
+def test_a_server_that_is_not_there_is_one_error(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "predictions.csv"
+    result = CliRunner().invoke(
+        app, ["detect", str(folder), "--server", "127.0.0.1:1", "--timeout", "1", "--output", str(output)]
+    )
+    assert result.exit_code == 1
+    assert result.output.count("UNAVAILABLE") + result.output.count("DEADLINE_EXCEEDED") == 1
+
+
+def test_overload_is_waited_out(fake_detector: FakeDetector, folder: Path) -> None:
+    fake_detector.failures = [failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full")]
+    result = run(fake_detector, "detect", folder / "a.jpg")
+    assert result.exit_code == 0, result.output
+
+
+def test_names_cannot_steer_the_terminal(fake_detector: FakeDetector, tmp_path: Path) -> None:
+    path = tmp_path / "[red]\x1b[2Jevil.jpg"
+    path.write_bytes(b"real")
+    result = run(fake_detector, "detect", path)
+    assert result.exit_code == 0
+    assert "\x1b[2J" not in result.output
+    assert "[red]" in result.output
+
+
+def test_model_says_what_is_served(fake_detector: FakeDetector) -> None:
+    result = run(fake_detector, "model")
+    assert result.exit_code == 0
+    for text in ("scripted 7", "image, audio", "CPUExecutionProvider", "0.35"):
+        assert text in result.output
+    whole = json.loads(run(fake_detector, "model", "--json").stdout)
+    assert whole["manifest"]["thresholds"] == {"real": 0.35, "fake": 0.65}
