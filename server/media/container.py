@@ -41,6 +41,7 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
         "format_whitelist": found.name,
         "codec_whitelist": _CODECS,
         "max_streams": str(budget.limits.max_streams),
+        **_decoder_caps(budget),
         **(_SOUND_PROBE if found.kind is MediaKind.AUDIO else _PROBE),
     }
     return av.open(
@@ -126,9 +127,10 @@ def check_codec(stream: Stream, allowed: frozenset[str]) -> None:
 
 
 def tune_decoder(decoder: av.CodecContext, budget: Budget) -> None:
-    """One thread, and the caps that options given to the container do not carry to a decoder."""
+    """One thread, and caps: those given to the container bind only the decoders that probe it."""
     decoder.thread_count = 1
-    decoder.options = {
-        "max_pixels": str(budget.limits.max_pixels),
-        "max_samples": str(_MAX_SAMPLES_PER_FRAME),
-    }
+    decoder.options = _decoder_caps(budget)
+
+
+def _decoder_caps(budget: Budget) -> dict[str, str]:
+    return {"max_pixels": str(budget.limits.max_pixels), "max_samples": str(_MAX_SAMPLES_PER_FRAME)}

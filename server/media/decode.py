@@ -12,6 +12,7 @@ from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
 from server.media.image import decode_gif, decode_heif, decode_still
 from server.media.limits import Budget, MediaLimits
+from server.media.stills import gif_size
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.video import picture_facts, picture_rows
 
@@ -38,6 +39,8 @@ def decode(data: bytes, spec: RowSpec, limits: MediaLimits, kind: MediaKind | No
         _check_kind(found.kind, kind)
     if found.still:
         return decode_still(data, found, spec, budget)
+    if found is probe.GIF:
+        budget.check_pixels(*gif_size(data))
     with typed_errors("the file"), open_container(data, found, budget) as container:
         if found is probe.HEIF:
             rows = decode_heif(container, spec, budget)

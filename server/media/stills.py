@@ -40,6 +40,18 @@ def read_still(data: bytes, found: probe.Format) -> Still:
         raise CorruptMedia("the picture ends in its header") from error
 
 
+def gif_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a GIF's canvas, which its demuxer would allocate unasked.
+
+    Raises:
+        CorruptMedia: it ends before it says.
+    """
+    if len(data) < 10:
+        raise CorruptMedia("the GIF ends in its header")
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
 def _jpeg(data: bytes) -> Still:
     header = read_jpeg(data)
     warnings = () if header.complete else ("The JPEG ends without its end marker.",)

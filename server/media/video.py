@@ -86,6 +86,8 @@ def _rows(
 
 def picture_facts(stream: av.VideoStream) -> MediaFacts:
     """What the header says of pictures that are not decoded."""
+    if not stream.codec_context:  # None for codecs that FFmpeg does not know
+        return MediaFacts(MediaKind.VIDEO)
     return MediaFacts(
         MediaKind.VIDEO, video_codec=codec_name(stream), width=stream.width, height=stream.height
     )
