@@ -128,7 +128,8 @@ class _Worker:
         except TimeoutError as error:
             self._replace()
             raise DecodeTimeout(f"decoding took longer than {limit:g} s and was stopped") from error
-        except (EOFError, OSError) as error:
+        except Exception as error:
+            # Dead, or taken over and talking nonsense: either way not to be used again.
             raise DecoderCrashed(f"the decoder died ({self._replace()})") from error
         if header["retires"]:
             self._replace()

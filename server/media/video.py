@@ -115,7 +115,7 @@ def _missing(
     warnings = []
     if len(shown) < len(images):
         warnings.append(f"{len(images) - len(shown)} of {len(images)} frames could not be decoded.")
-    if spec.want_clips and not len(clips):
+    if spec.want_clips and spec.clips and not len(clips):
         warnings.append(
             f"The video's {len(reader.starts)} frames are too few for a clip of {spec.clip_length}."
         )

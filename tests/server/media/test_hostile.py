@@ -164,46 +164,65 @@ def test_too_many_streams() -> None:
 
 def test_an_avif_made_of_tiles_is_refused() -> None:
     tile = encode_picture(photo(64, 64), "AVIF")
-    assert decode(tile, SPEC, LIMITS).facts.width == 64
+    configuration, coded = _whole_box(tile, b"av1C"), _whole_box(tile, b"mdat")[8:]
+    single = _heif(b"avif", b"av01", configuration, coded, tiles=1)
+    assert decode(single, SPEC, LIMITS).facts.width == 64
     with pytest.raises(UnsupportedMedia, match="tiles"):
-        decode(_grid_avif(tile, 64, 64), SPEC, LIMITS)
+        decode(_heif(b"avif", b"av01", configuration, coded, tiles=2), SPEC, LIMITS)
 
 
-def _grid_avif(tile: bytes, width: int, height: int) -> bytes:
-    """Two copies of an AVIF side by side, as one item that refers to two (ISO/IEC 23008-12)."""
-    coded = tile[tile.index(b"mdat") + 4 :]
-    at = tile.index(b"av1C")
-    configuration = tile[at - 4 : at - 4 + struct.unpack_from(">I", tile, at - 4)[0]]
-    grid = struct.pack(">BBBBHH", 0, 0, 0, 1, 2 * width, height)
+def test_a_heic_of_one_item_is_read_and_one_of_tiles_is_refused() -> None:
+    picture = photo(64, 64)
+    options = {"x265-params": "log-level=none:keyint=1", "crf": "4"}
+    movie = encode_video([picture], "mp4", "libx265", options=options)
+    configuration, coded = _whole_box(movie, b"hvcC"), _whole_box(movie, b"mdat")[8:]
+    rows = decode(_heif(b"heic", b"hvc1", configuration, coded, tiles=1), RowSpec(64, 64), LIMITS)
+    assert rows.facts.video_codec == "hevc"
+    assert np.abs(rows.frames[0].astype(int) - picture).mean() < 6
+    with pytest.raises(UnsupportedMedia, match="tiles"):
+        decode(_heif(b"heic", b"hvc1", configuration, coded, tiles=2), SPEC, LIMITS)
 
-    def size(w: int, h: int) -> bytes:
-        return _box(b"ispe", struct.pack(">III", 0, w, h))
+
+def _heif(brand: bytes, name: bytes, configuration: bytes, coded: bytes, tiles: int) -> bytes:
+    """A still of 64 x 64 pixels, or a grid of such stills side by side (ISO/IEC 23008-12).
+
+    Item 1 is the first still, items 2... its repetitions; with several the last item is the grid.
+    """
+    stills = range(1, tiles + 1)
+    items = [(number, name) for number in stills] + ([(tiles + 1, b"grid")] if tiles > 1 else [])
+    grid = struct.pack(">BBBBHH", 0, 0, 0, tiles - 1, tiles * 64, 64)
+    sizes = b"".join(_box(b"ispe", struct.pack(">III", 0, width, 64)) for width in (64, tiles * 64))
+    entries = [_box(b"infe", struct.pack(">IHH4sB", 2 << 24, number, 0, kind, 0)) for number, kind in items]
+    used = [struct.pack(">HBBB", number, 2, 0x01, 0x83) for number in stills]
+    used += [struct.pack(">HBB", number, 1, 0x02) for number, kind in items if kind == b"grid"]
+    parts = struct.pack(f">HH{tiles}H", tiles + 1, tiles, *stills)
 
     def meta(offset: int) -> bytes:
-        items = [(1, b"grid"), (2, b"av01"), (3, b"av01")]
-        entries = b"".join(_box(b"infe", struct.pack(">IHH4sB", 2 << 24, n, 0, name, 0)) for n, name in items)
-        places = struct.pack(">HHHHII", 1, 1, 0, 1, 0, len(grid)) + b"".join(
-            struct.pack(">HHHHII", number, 0, 0, 1, offset, len(coded)) for number in (2, 3)
-        )
-        properties = _box(b"ipco", size(2 * width, height) + size(width, height) + configuration)
-        association = struct.pack(">IIHBB", 0, 3, 1, 1, 0x01) + b"".join(
-            struct.pack(">HBBB", number, 2, 0x02, 0x83) for number in (2, 3)
-        )
-        return _box(
-            b"meta",
-            bytes(4)
-            + _box(b"hdlr", bytes(8) + b"pict" + bytes(13))
-            + _box(b"pitm", struct.pack(">IH", 0, 1))
-            + _box(b"iloc", struct.pack(">IBBH", 1 << 24, 0x44, 0, 3) + places)
-            + _box(b"iinf", struct.pack(">IH", 0, 3) + entries)
-            + _box(b"iref", bytes(4) + _box(b"dimg", struct.pack(">HHHH", 1, 2, 2, 3)))
-            + _box(b"iprp", properties + _box(b"ipma", association))
-            + _box(b"idat", grid),
-        )
+        places = [struct.pack(">HHHHII", number, 0, 0, 1, offset, len(coded)) for number in stills]
+        places += [struct.pack(">HHHHII", number, 1, 0, 1, 0, len(grid)) for number, _ in items[tiles:]]
+        boxes = [
+            _box(b"hdlr", bytes(8) + b"pict" + bytes(13)),
+            _box(b"pitm", struct.pack(">IH", 0, items[-1][0])),
+            _box(b"iloc", struct.pack(">IBBH", 1 << 24, 0x44, 0, len(items)) + b"".join(places)),
+            _box(b"iinf", struct.pack(">IH", 0, len(items)) + b"".join(entries)),
+            _box(b"iref", bytes(4) + _box(b"dimg", parts)) if tiles > 1 else b"",
+            _box(
+                b"iprp",
+                _box(b"ipco", sizes + configuration)
+                + _box(b"ipma", struct.pack(">II", 0, len(items)) + b"".join(used)),
+            ),
+            _box(b"idat", grid),
+        ]
+        return _box(b"meta", bytes(4) + b"".join(boxes))
 
-    start = _box(b"ftyp", b"avif" + bytes(4) + b"avifmif1")
+    start = _box(b"ftyp", brand + bytes(4) + brand + b"mif1")
     offset = len(start) + len(meta(0)) + 8
     return start + meta(offset) + _box(b"mdat", coded)
+
+
+def _whole_box(data: bytes, name: bytes) -> bytes:
+    start = data.index(name) - 4
+    return data[start : start + struct.unpack_from(">I", data, start)[0]]
 
 
 def _box(name: bytes, content: bytes) -> bytes:

@@ -25,7 +25,7 @@ from server.media.decode import decode
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
-from tests.media import photo_jpeg, speech_mp3, video_mp4
+from tests.media import encode_picture, photo_jpeg, speech_mp3, video_mp4
 
 LIMITS = MediaLimits()
 SMALL = MediaLimits(max_memory_bytes=256 * 2**20)
@@ -120,6 +120,15 @@ def test_memory_is_capped(faulty: DecodePool) -> None:
     with pytest.raises(MediaLimitExceeded, match="memory"):
         ask(faulty, b"memory")
     assert ask(faulty, b"fine").facts.size_bytes == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux caps the address space")
+def test_a_codec_that_asks_for_too_much_memory_is_refused() -> None:
+    large = encode_picture(np.zeros((5_000, 6_000, 3), np.uint8), "PNG")
+    with closing(DecodePool(1, MediaLimits(max_memory_bytes=64 * 2**20))) as pool:
+        with pytest.raises(MediaLimitExceeded, match="memory"):
+            ask(pool, large)
+        assert len(ask(pool, photo_jpeg()).frames) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the address space")
