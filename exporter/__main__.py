@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -13,11 +13,13 @@ from rich.table import Table
 from server.engine.manifest import FusionWeights, Thresholds
 from server.errors import DetectorError
 
+app = typer.Typer(add_completion=False)
 console = Console()
 
 Weight = Annotated[float, typer.Option(min=0, help="Default weight in the fused probability.")]
 
 
+@app.command()
 def main(
     models: Annotated[Path, typer.Argument(help="Folder with {image,video,audio}_model_{best,final}.keras.")],
     name: Annotated[str, typer.Option(help="Of the detector.")] = "detector",
@@ -57,9 +59,9 @@ def main(
                 lambda step: status.update(escape(step)),
             )
     except DetectorError as error:
-        console.print(f"[red]{error.code}[/red] {escape(error.message)}", soft_wrap=True)
-        console.print(escape(error.hint), soft_wrap=True)
-        raise typer.Exit(1) from None
+        _fail(error.code, error.message, error.hint)
+    except OSError as error:
+        _fail("OS_ERROR", str(error))
     table = Table("modality", "rows", "difference", title="Largest difference in probability to Keras")
     for modality, differences in exported.manifest.parity.items():
         for sample, difference in differences.items():
@@ -69,6 +71,11 @@ def main(
     console.print(
         f"wrote {escape(str(exported.path))} ({megabytes:.1f} MB) and its MODEL_CARD.md", soft_wrap=True
     )
+
+
+def _fail(code: str, *lines: str) -> NoReturn:
+    console.print(f"[red]{code}[/red]", *map(escape, lines), sep="\n", soft_wrap=True)
+    raise typer.Exit(1)
 
 
 def _thresholds(real: float, fake: float) -> Thresholds:
@@ -89,4 +96,4 @@ def _check(name: str, models: Path, media_dir: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

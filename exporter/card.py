@@ -9,7 +9,8 @@ from server.engine.manifest import Branch, Manifest
 _WARNING = """\
 This detector gives a probability, not proof. It was measured on the data below and on nothing else:
 on other cameras, codecs, languages and, above all, on ways of forging that it was not trained on, its
-error rates are unknown and higher. It is no forensic instrument. Do not accuse anyone on its word alone."""
+error rates are unknown, and likely to be higher. It is no forensic instrument: do not accuse anyone on
+its word alone."""
 
 _LIMITS = """\
 - A verdict needs the medium itself; strong re-compression, small pictures and short sound hide the traces.

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from exporter.head import fold_head
-from exporter.rewrite import Rewriter
+from exporter.layout import hoist_transposes
+from exporter.rewrite import Rewriter, attributes
 
 
 def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
     """Gives a simplified copy of a branch (as `exporter.keras_to_onnx.convert` made it)."""
     # onnxsim folds constants and batch normalisations, and merges transposes and reshapes.
     simplified: onnx.ModelProto = onnxsim.simplify(branch)[0]
-    rewriter = Rewriter(simplified)
-    fold_head(rewriter)
-    replace_zero_padded_maximum(rewriter)
-    rewriter.drop_unused_constants()
-    # Shapes that the converter assumed for a batch make ORT refuse zero rows.
+    for rewrite in (hoist_transposes, fold_head, replace_zero_padded_maximum):
+        rewriter = Rewriter(simplified)
+        rewrite(rewriter)
+        rewriter.drop_unused()
+    # Shapes that the converter assumed for a batch make ORT (up to 1.31) refuse zero rows.
     del simplified.graph.value_info[:]
     return simplified
 
@@ -31,23 +32,26 @@ def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
 def replace_zero_padded_maximum(rewriter: Rewriter) -> None:
     """Pad with zeros + MaxPool → MaxPool with pads + Max with a constant.
 
-    ORT's Pad_Fusion merges the pair as it stands into a MaxPool with pads, whose padding is -inf
-    instead of 0 (seen in ResNet50V2). Here the zeros enter after the maximum, where they count.
+    ORT's Pad_Fusion (up to 1.31) merges the pair as it stands into a MaxPool with pads, whose padding
+    is -inf instead of 0 (seen in ResNet50V2). Here the zeros enter after the maximum, where they count.
     """
     for pad in rewriter.nodes("Pad"):
         pool = rewriter.only_consumer(pad.output[0])
         pads = _spatial_zero_padding(rewriter, pad)
         if pool is None or pool.op_type != "MaxPool" or pads is None:
             continue
-        attributes = {item.name: helper.get_attribute_value(item) for item in pool.attribute}
-        if any(attributes.get("pads", ())) or any(size != 1 for size in attributes.get("dilations", ())):
+        found = attributes(pool)
+        dilated = any(size != 1 for size in found.get("dilations", ()))
+        if dilated or any(found.get("pads", ())) or found.get("ceil_mode", 0):
             continue
+        if any(amount >= size for amount, size in zip(pads, 2 * found["kernel_shape"], strict=True)):
+            continue  # a MaxPool refuses windows that see nothing but padding
         sizes = [int(size) for size in rewriter.shape(pad.input[0])[2:]]
-        border = _border(sizes, pads, attributes["kernel_shape"], attributes["strides"])
-        inner = f"{pool.output[0]}_inner"
+        border = _border(sizes, pads, found["kernel_shape"], found["strides"])
+        inner = rewriter.unused_name(pool.output[0])
         rewriter.replace(
             [pad, pool],
-            helper.make_node("MaxPool", [pad.input[0]], [inner], **(attributes | {"pads": pads})),
+            helper.make_node("MaxPool", [pad.input[0]], [inner], **(found | {"pads": pads})),
             helper.make_node("Max", [inner, rewriter.add_constant(border)], [pool.output[0]]),
         )
 
@@ -58,7 +62,7 @@ def _spatial_zero_padding(rewriter: Rewriter, pad: onnx.NodeProto) -> list[int] 
     value = rewriter.constant(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
     if pads is None or value is None or np.any(value) or len(pad.input) > 3:
         return None
-    if any(attribute.name == "mode" and attribute.s != b"constant" for attribute in pad.attribute):
+    if attributes(pad).get("mode", b"constant") != b"constant":
         return None
     before, after = np.split(pads.astype(int), 2)
     if np.any(before < 0) or np.any(after < 0) or any((*before[:2], *after[:2])):

@@ -6,7 +6,7 @@
 - Outputs come without their names and, for a dict, in alphabetical order, so the model is wrapped
   to give a list, and the tensors are renamed by position.
 - An unknown batch size gets a different made-up symbol for every input and output.
-- tf2onnx narrates on its logger.
+- What it cannot convert it leaves in the graph as TensorFlow's own operator, and only logs that.
 """
 
 import logging
@@ -46,7 +46,7 @@ def load_model(path: Path, modality: str) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its parts raise
-        raise InvalidModel(f"{path} cannot be loaded by Keras: {_first_line(error)}", _RETRAIN) from error
+        raise InvalidModel(f"{path} cannot be loaded by Keras: {_reason(error)}", _RETRAIN) from error
     _check_input(model, path, modality)
     _check_outputs(model, path, modality)
     return model
@@ -61,15 +61,16 @@ def convert(model: keras.Model, modality: str, path: Path) -> onnx.ModelProto:
     Raises:
         InvalidModel: it computes something that ONNX cannot.
     """
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     names = OUTPUTS[modality]
     in_order = keras.Model(model.inputs, [model.output[name] for name in names])
     source = model.inputs[0]
     rows = tensorflow.TensorSpec((None, *source.shape[1:]), source.dtype, name="rows")
     try:
         branch: onnx.ModelProto = tf2onnx.convert.from_keras(in_order, (rows,), opset=OPSET)[0]
+        onnx.checker.check_model(branch)
     except Exception as error:  # tf2onnx raises ValueError, KeyError, AssertionError, …
-        raise InvalidModel(f"{path} cannot be converted to ONNX: {_first_line(error)}", _RETRAIN) from error
+        raise InvalidModel(f"{path} cannot be converted to ONNX: {_reason(error)}", _RETRAIN) from error
     branch.ir_version = IR_VERSION
     for output, name in zip(list(branch.graph.output), names, strict=True):
         _rename(branch.graph, output.name, name)
@@ -95,7 +96,9 @@ def _check_input(model: Any, path: Path, modality: str) -> None:
 
 
 def _check_outputs(model: Any, path: Path, modality: str) -> None:
-    outputs = model.output if isinstance(model.output, dict) else {}
+    # A Sequential that was only loaded raises AttributeError here.
+    output = getattr(model, "output", None)
+    outputs = output if isinstance(output, dict) else {}
     ranks = {"logit": 1, "heatmap": 3}
     for name in OUTPUTS[modality]:
         if name not in outputs:
@@ -106,8 +109,10 @@ def _check_outputs(model: Any, path: Path, modality: str) -> None:
             raise InvalidModel(f"{path}: output {name!r} has the wrong shape {list(shape)}", _RETRAIN)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _reason(error: Exception) -> str:
+    """The line that tells most out of an error of Keras or tf2onnx."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if "Could not locate" in line), lines[0])
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

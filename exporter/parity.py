@@ -48,19 +48,16 @@ def measure_parity(
         InvalidModel: a difference is above `TOLERANCE` or not a number, or the graph
             fails on some input.
     """
-    try:
-        session = onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
-        _check_nothing_present(session, manifest)
-        parity = {
-            modality: {
-                sample.name: _difference(session, manifest, modality, models[modality], sample.rows[modality])
-                for sample in samples
-                if modality in sample.rows
-            }
-            for modality in manifest.modalities
+    session = _open(detector)
+    _check_nothing_present(session, manifest)
+    parity = {
+        modality: {
+            sample.name: _difference(session, manifest, modality, models[modality], sample.rows[modality])
+            for sample in samples
+            if modality in sample.rows
         }
-    except onnxruntime.capi.onnxruntime_pybind11_state.OrtException as error:
-        raise InvalidModel(f"ONNX Runtime cannot run the exported graph: {error}") from error
+        for modality in manifest.modalities
+    }
     _check_tolerance(parity)
     return parity
 
@@ -95,7 +92,7 @@ def _difference(
 ) -> float:
     expected = model(rows, training=False)
     names = _OUTPUTS[modality]
-    answers = session.run(list(names.values()), feed(manifest, {modality: rows}))
+    answers = _run(session, list(names.values()), feed(manifest, {modality: rows}))
     differences = [
         np.abs(answer - _probability(getattr(manifest, modality), np.asarray(expected[logit]))).max()
         for logit, answer in zip(names, answers, strict=True)
@@ -108,8 +105,25 @@ def _probability(branch: Branch, logit: NDArray[np.float32]) -> NDArray[np.float
     return np.asarray(1 / (1 + np.exp(-scaled)))
 
 
+def _open(detector: bytes) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ORT's errors have no common base
+        raise InvalidModel(f"ONNX Runtime cannot load the exported graph: {error}") from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession, names: list[str], inputs: Arrays
+) -> list[NDArray[np.float32]]:
+    try:
+        answers: list[NDArray[np.float32]] = session.run(names, inputs)
+    except Exception as error:
+        raise InvalidModel(f"ONNX Runtime cannot run the exported graph: {error}") from error
+    return answers
+
+
 def _check_nothing_present(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    probability, present = session.run(["fake_probability", "modality_present"], feed(manifest, {}))
+    probability, present = _run(session, ["fake_probability", "modality_present"], feed(manifest, {}))
     if probability.tolist() != [0] or present.any():
         raise InvalidModel("the exported graph finds something where there is nothing")
 

@@ -1,58 +1,99 @@
-"""What graph surgery needs: who uses a tensor, what is constant, and swapping nodes in place."""
+"""What graph surgery needs: who makes and who uses a tensor, what is constant, swapping nodes in place."""
 
 from collections.abc import Sequence
+from itertools import count
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 
 class Rewriter:
-    """One graph under surgery; the nodes stay in topological order."""
+    """One graph under surgery; the nodes stay in topological order.
+
+    Shapes are those that the graph had at the start; tensors made since have none.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
         inferred = shape_inference.infer_shapes(model).graph
         values = (*inferred.value_info, *inferred.input, *inferred.output)
-        self._shapes = {value.name: value.type.tensor_type.shape for value in values}
+        self._types = {value.name: value.type.tensor_type for value in values}
         self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        self._names = {name for node in self.graph.node for name in (*node.input, *node.output)}
 
     def nodes(self, op_type: str) -> list[onnx.NodeProto]:
         return [node for node in self.graph.node if node.op_type == op_type]
 
+    def producer(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that makes the tensor; None for inputs and constants."""
+        return next((node for node in self.graph.node if tensor in node.output), None)
+
     def only_consumer(self, tensor: str) -> onnx.NodeProto | None:
         """The node that reads the tensor, if it is just one and the tensor is no output of the graph."""
         consumers = [node for node in self.graph.node if tensor in node.input]
-        is_output = any(output.name == tensor for output in self.graph.output)
-        return consumers[0] if len(consumers) == 1 and not is_output else None
+        return consumers[0] if len(consumers) == 1 and not self._is_output(tensor) else None
 
     def constant(self, tensor: str) -> NDArray[np.generic] | None:
         """The value of an initializer; None if the tensor is computed."""
         return self._constants.get(tensor)
 
+    def dtype(self, tensor: str) -> int:
+        """As in TensorProto.DataType; 0 if unknown."""
+        return self._types[tensor].elem_type if tensor in self._types else 0
+
     def shape(self, tensor: str) -> list[int | str]:
         """Sizes, symbols for those that are not fixed; empty if unknown (or a scalar)."""
-        dimensions = self._shapes[tensor].dim if tensor in self._shapes else ()
+        dimensions = self._types[tensor].shape.dim if tensor in self._types else ()
         return [item.dim_value if item.HasField("dim_value") else item.dim_param for item in dimensions]
+
+    def unused_name(self, like: str) -> str:
+        name = next(f"{like}_{n}" for n in count(1) if f"{like}_{n}" not in self._names)
+        self._names.add(name)
+        return name
 
     def add_constant(self, value: NDArray[np.generic]) -> str:
         """Stores an array and gives the name of its initializer."""
-        name = f"clean_{len(self._constants)}"
+        name = self.unused_name("constant")
         self._constants[name] = value
         self.graph.initializer.append(numpy_helper.from_array(value, name))
         return name
 
     def replace(self, old: Sequence[onnx.NodeProto], *new: onnx.NodeProto) -> None:
-        """Puts `new` where the first of `old` stood; `new` has to make what others read of `old`."""
-        kept = [node for node in self.graph.node if node not in old]
-        place = next(index for index, node in enumerate(self.graph.node) if node in old)
-        nodes = [*kept[:place], *new, *kept[place:]]
+        """Puts `new` where the last of `old` stood; `new` has to make what others read of `old`."""
+        last = max(index for index, node in enumerate(self.graph.node) if node in old)
+        before = [node for node in self.graph.node[:last] if node not in old]
+        nodes = [*before, *new, *self.graph.node[last + 1 :]]
         del self.graph.node[:]
         self.graph.node.extend(nodes)
 
-    def drop_unused_constants(self) -> None:
-        used = {name for node in self.graph.node for name in node.input}
-        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(kept)
+    def drop_identities(self) -> None:
+        """Lets the users of an Identity read its input instead, unless it makes an output of the graph."""
+        for identity in self.nodes("Identity"):
+            if self._is_output(identity.output[0]):
+                continue
+            for node in self.graph.node:
+                node.input[:] = [identity.input[0] if n == identity.output[0] else n for n in node.input]
+
+    def drop_unused(self) -> None:
+        """Removes nodes and constants that no output depends on."""
+        used = {output.name for output in self.graph.output}
+        kept: list[onnx.NodeProto] = []
+        for node in reversed(self.graph.node):
+            if used.intersection(node.output):
+                kept.append(node)
+                used.update(node.input)
+        constants = [tensor for tensor in self.graph.initializer if tensor.name in used]
+        del self.graph.node[:], self.graph.initializer[:]
+        self.graph.node.extend(reversed(kept))
+        self.graph.initializer.extend(constants)
+
+    def _is_output(self, tensor: str) -> bool:
+        return any(output.name == tensor for output in self.graph.output)
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node as Python values."""
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}

@@ -12,7 +12,7 @@ from keras import layers
 from training.models.frontend import LogMelSpectrogram
 
 SIZE = 32
-CLIP_LENGTH = 3
+CLIP_LENGTH = 4
 SAMPLE_RATE = 8_000
 WINDOW_SAMPLES = 4_000
 
@@ -46,17 +46,17 @@ def application_model(application: str, size: int) -> keras.Model:
 
 
 def video_model(size: int = SIZE, clip_length: int = CLIP_LENGTH) -> keras.Model:
-    """Convolutions on each frame, then on what changes from frame to frame."""
+    """Changes between frames, and moments over time."""
     rows = keras.Input((clip_length, size, size, 3), dtype="uint8")
     x = layers.Rescaling(1 / 255)(rows)
-    x = keras.ops.reshape(x, (-1, size, size, 3))
-    x = _convolution(x, 8, strides=2)
-    x = layers.Activation("relu")(x)
-    height, width, channels = x.shape[1:]
-    x = keras.ops.reshape(x, (-1, clip_length, height, width, channels))
-    x = keras.ops.square(x[:, 1:] - x[:, :-1])
-    x = layers.Conv3D(4, (2, 3, 3), padding="same", activation="relu")(x)
-    x = layers.Dense(1)(layers.GlobalAveragePooling3D()(x))
+    steps = keras.ops.softsign(8 * (x[:, 1:] - x[:, :-1]))
+    x = keras.ops.concatenate([x[:, 1:-1], steps[:, :-1], steps[:, 1:]], axis=-1)
+    x = keras.ops.reshape(x, (-1, size, size, 9))
+    x = layers.Activation("relu")(_convolution(x, 8, strides=2))
+    x = keras.ops.reshape(x, (-1, clip_length - 2, *x.shape[1:]))
+    x = keras.ops.concatenate([keras.ops.mean(x, axis=1), keras.ops.max(x, axis=1)], axis=-1)
+    x = layers.Activation("relu")(_convolution(x, 8, strides=2))
+    x = layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
 
 
@@ -71,7 +71,7 @@ def audio_model(window_samples: int = WINDOW_SAMPLES) -> keras.Model:
 
 
 def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Gives batch normalisations statistics that matter: fresh ones are near the identity."""
+    """Makes mistakes show: fresh batch normalisations are near the identity, fresh logits near 0."""
     random = np.random.default_rng(seed)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
@@ -84,6 +84,8 @@ def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
                     random.uniform(0.5, 1.5, shape),
                 ]
             )
+        if getattr(layer, "filters", getattr(layer, "units", 0)) == 1:
+            layer.set_weights([random.normal(0, 1, weight.shape) for weight in layer.get_weights()])
     return model
 
 

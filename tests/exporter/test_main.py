@@ -1,0 +1,57 @@
+"""The command line, in a process of its own as people run it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from exporter.__main__ import app
+
+AddModel = Callable[..., Path]
+
+
+def test_one_command_exports(add_model: AddModel, tmp_path: Path) -> None:
+    add_model("audio")
+    command = [sys.executable, "-m", "exporter", str(tmp_path), "--name", "mine", "--fake-threshold", "0.8"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "generated" in result.stdout
+    assert (tmp_path / "mine" / "1" / "model.onnx").is_file()
+    assert "at or above 0.8 FAKE" in (tmp_path / "mine" / "1" / "MODEL_CARD.md").read_text()
+
+
+def test_a_broken_file_ends_with_one_clear_error(add_model: AddModel, tmp_path: Path) -> None:
+    add_model("audio")
+    (tmp_path / "audio_model_best.keras").write_bytes(b"PK\x03\x04 cut")
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "INVALID_MODEL" in result.output
+    assert "audio_model_best.keras" in result.output
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.glob("*/*/model.onnx"))
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "python -m training" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--real-threshold", "0.9", "--fake-threshold", "0.1"],
+        ["--fake-threshold", "1.5"],
+        ["--image-weight", "-1"],
+        ["--name", "../elsewhere"],
+        ["--version", "0"],
+        ["--media-dir", "nowhere"],
+    ],
+)
+def test_impossible_options_are_named(tmp_path: Path, arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path), *arguments])
+    assert result.exit_code == 2
+    assert arguments[-2] in result.output

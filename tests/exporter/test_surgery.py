@@ -1,0 +1,160 @@
+"""The rewrites one by one, on graphs of a few nodes, against the same graph as it was, not optimised."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from exporter.clean import replace_zero_padded_maximum
+from exporter.graph import IR_VERSION, OPSET
+from exporter.head import fold_head
+from exporter.layout import hoist_transposes
+from exporter.nodes import Nodes
+from exporter.rewrite import Rewriter
+
+Rewrite = Callable[[Rewriter], None]
+RANDOM = np.random.default_rng(0)
+
+
+def model(nodes: Nodes, dtype: int, shape: Sequence[int], rank: int) -> onnx.ModelProto:
+    """Rows of this shape in, a tensor `result` out."""
+    rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
+    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, [f"d{axis}" for axis in range(rank)])
+    graph = helper.make_graph(nodes.nodes, "graph", [rows], [result], nodes.constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def run(graph: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
+    return np.asarray(session.run(None, {"rows": rows})[0])
+
+
+def rewritten(graph: onnx.ModelProto, rewrite: Rewrite) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    rewriter = Rewriter(copy)
+    rewrite(rewriter)
+    rewriter.drop_unused()
+    onnx.checker.check_model(copy)
+    return copy
+
+
+def operators(graph: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in graph.graph.node]
+
+
+def check_same(before: onnx.ModelProto, after: onnx.ModelProto, rows: NDArray[np.generic]) -> None:
+    np.testing.assert_allclose(run(after, rows), run(before, rows), rtol=1e-4, atol=1e-4)
+
+
+def pixels(*shape: int) -> NDArray[np.uint8]:
+    return RANDOM.integers(0, 256, (2, *shape), dtype=np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    pads=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+)
+def test_zero_padded_maximum(kernel: int, stride: int, pads: list[int]) -> None:
+    nodes = Nodes("")
+    amounts = nodes.constant([0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]], np.int64)
+    padded = nodes.add("Pad", "rows", amounts)
+    nodes.add("MaxPool", padded, output="result", kernel_shape=[kernel] * 2, strides=[stride] * 2)
+    before = model(nodes, TensorProto.FLOAT, (2, 6, 5), 4)
+    after = rewritten(before, replace_zero_padded_maximum)
+    if max(pads) < kernel:
+        assert operators(after) == ["MaxPool", "Max"]
+    # All negative, so that a zero from the padding always wins.
+    check_same(before, after, -1 - RANDOM.random((2, 2, 6, 5), np.float32))
+
+
+def test_maximum_padded_with_another_value_stays() -> None:
+    nodes = Nodes("")
+    padded = nodes.add(
+        "Pad", "rows", nodes.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64), nodes.constant(-9.0)
+    )
+    nodes.add("MaxPool", padded, output="result", kernel_shape=[3, 3], strides=[2, 2])
+    before = model(nodes, TensorProto.FLOAT, (2, 6, 5), 4)
+    assert operators(rewritten(before, replace_zero_padded_maximum)) == ["Pad", "MaxPool"]
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_scaling_is_folded_into_the_convolution(padding: int) -> None:
+    nodes = Nodes("")
+    x = nodes.add("Cast", nodes.add("Transpose", "rows", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    x = nodes.add("Div", x, nodes.constant(127.5))
+    x = nodes.add("Sub", x, nodes.constant(np.array([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1)))
+    x = nodes.add("Mul", nodes.constant(np.array([2, 3, 4.0]).reshape(3, 1, 1)), x)
+    weights = nodes.constant(RANDOM.normal(size=(5, 3, 3, 3)))
+    nodes.add("Conv", x, weights, nodes.constant(RANDOM.normal(size=5)), output="result", pads=[padding] * 4)
+    before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
+    after = rewritten(before, fold_head)
+    assert operators(after) == ["Transpose", "Cast", *(["Add"] if padding else []), "Conv"]
+    check_same(before, after, pixels(8, 8, 3))
+
+
+def test_a_constant_divided_by_pixels_is_not_folded() -> None:
+    nodes = Nodes("")
+    x = nodes.add("Cast", nodes.add("Transpose", "rows", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    x = nodes.add("Sub", nodes.constant(1.0), x)
+    nodes.add("Conv", x, nodes.constant(RANDOM.normal(size=(5, 3, 3, 3))), output="result")
+    before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
+    assert operators(rewritten(before, fold_head)) == ["Transpose", "Cast", "Sub", "Conv"]
+
+
+def test_transpose_meets_its_inverse() -> None:
+    nodes = Nodes("")
+    weights = nodes.constant(RANDOM.normal(size=(4, 3, 1, 1)))
+    last = nodes.add("Transpose", nodes.add("Conv", "rows", weights), perm=[0, 2, 3, 1])
+    x = nodes.add("Softsign", nodes.add("Mul", last, nodes.constant(RANDOM.normal(size=4))))
+    x = nodes.add("Concat", x, nodes.add("Abs", last), axis=-1)
+    x = nodes.add("Slice", x, *(nodes.constant([value], np.int64) for value in (1, 7, -1)))
+    x = nodes.add("ReduceMean", x, axes=[2], keepdims=1)
+    nodes.add("Transpose", x, output="result", perm=[0, 3, 1, 2])
+    before = model(nodes, TensorProto.FLOAT, (3, 6, 5), 4)
+    after = rewritten(before, hoist_transposes)
+    assert "Transpose" not in operators(after)
+    check_same(before, after, RANDOM.normal(size=(2, 3, 6, 5)).astype(np.float32))
+
+
+def test_transpose_moves_over_frames_to_the_bytes() -> None:
+    nodes = Nodes("")
+    clips = nodes.add("Cast", "rows", to=TensorProto.FLOAT)
+    frames = nodes.add("Reshape", clips, nodes.constant([-1, 4, 5, 3], np.int64))
+    scaled = nodes.add("Add", frames, nodes.constant([1.0, 2.0, 3.0]))
+    clips = nodes.add("Reshape", scaled, nodes.constant([-1, 2, 4, 5, 3], np.int64))
+    largest = nodes.add("ReduceMax", clips, axes=[1], keepdims=0)
+    nodes.add("Transpose", largest, output="result", perm=[0, 3, 1, 2])
+    before = model(nodes, TensorProto.UINT8, (2, 4, 5, 3), 4)
+    after = rewritten(before, hoist_transposes)
+    transposes = [node for node in after.graph.node if node.op_type == "Transpose"]
+    assert [node.input[0] for node in transposes] == ["rows"]
+    check_same(before, after, pixels(2, 4, 5, 3))
+
+
+def test_transpose_that_would_only_move_stays() -> None:
+    nodes = Nodes("")
+    product = nodes.add("MatMul", "rows", nodes.constant(RANDOM.normal(size=(3, 4))))
+    nodes.add("Transpose", nodes.add("Abs", product), output="result", perm=[0, 3, 1, 2])
+    before = model(nodes, TensorProto.FLOAT, (6, 5, 3), 4)
+    assert operators(rewritten(before, hoist_transposes)) == ["MatMul", "Abs", "Transpose"]
+
+
+def test_a_reshape_that_mixes_places_and_channels_blocks() -> None:
+    nodes = Nodes("")
+    mixed = nodes.add("Reshape", "rows", nodes.constant([-1, 5, 6, 3], np.int64))
+    nodes.add("Transpose", nodes.add("Cast", mixed, to=TensorProto.FLOAT), output="result", perm=[0, 3, 1, 2])
+    before = model(nodes, TensorProto.UINT8, (6, 5, 3), 4)
+    after = rewritten(before, hoist_transposes)
+    assert operators(after) == ["Reshape", "Cast", "Transpose"]
+    check_same(before, after, pixels(6, 5, 3))
