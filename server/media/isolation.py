@@ -154,6 +154,7 @@ class _Worker:
                 [sys.executable, "-m", "server.media.worker", str(theirs.fileno()), self._decoder],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the pool's owner, who decides when to stop
                 env=_environment(),
             )
         self._ready = False

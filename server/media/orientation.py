@@ -28,7 +28,7 @@ class Orientation:
     def rotation_degrees(self) -> int:
         """Clockwise, after mirroring: 0, 90, 180 or 270."""
         if self.transpose:
-            return 270 if self.flip_rows == (not self.mirrored) else 90
+            return 90 if self.flip_columns else 270
         return 180 if self.flip_rows else 0
 
     def stored_size(self, width: int, height: int) -> tuple[int, int]:

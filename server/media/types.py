@@ -84,7 +84,7 @@ def _no_audio() -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class MediaRows:
-    """The rows of one medium; I, C or A may be 0.
+    """The rows of one medium; I, C or A may be 0, and then the other axes of those arrays too.
 
     Attributes:
         frames: uint8 [F, H, W, 3], upright RGB.

@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import os
 import resource
-import signal
 import socket
 import sys
 import threading
@@ -28,8 +27,6 @@ def main() -> None:
     link = socket.socket(fileno=int(sys.argv[1]))
     module, function = sys.argv[2].split(":")
     decoder: Decoder = getattr(importlib.import_module(module), function)
-    # Ctrl-C in a terminal reaches the whole process group; the pool decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_die_with_parent, daemon=True).start()
     idle_bytes = _address_space()

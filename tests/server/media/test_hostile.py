@@ -271,7 +271,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(damaged())
 def test_any_damage_ends_in_rows_or_in_an_error_of_ours(data: bytes) -> None:
     try:

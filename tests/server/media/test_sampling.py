@@ -121,8 +121,11 @@ def test_windows_lie_in_the_sound_and_are_evenly_spread(total: int, window: int,
         assert gaps.max() - gaps.min() <= 1
         assert (starts[0], starts[-1] + window) == (0, total)
     if count * window >= total > window:
-        assert starts[0] <= window // 10
-        assert np.diff(starts).max(initial=0) <= window
+        # At most a tenth of a window is left out, in all.
+        heard = (
+            len(starts) * window if len(starts) == 1 else window + np.minimum(np.diff(starts), window).sum()
+        )
+        assert total - heard <= window // 10
 
 
 def test_crops_fill_rows_that_fit_the_picture() -> None:

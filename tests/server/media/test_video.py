@@ -156,6 +156,18 @@ def test_colours_follow_the_tag_or_else_the_height(colorspace: Colorspace | None
     assert np.abs(frame.astype(int) - scene).mean() < 2.0
 
 
+def test_full_range_is_honoured() -> None:
+    data = encode_video(PICTURES[:3], "avi", "mjpeg", pix_fmt="yuvj444p", options={"qmin": "1", "qmax": "1"})
+    frame = decode(data, SPEC, LIMITS).frames[0]
+    assert np.abs(frame.astype(int) - PICTURES[0]).mean() < 2.5
+
+
+def test_high_dynamic_range_is_named() -> None:
+    pq = {"x264-params": "transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"}
+    rows = decode(encode_video(PICTURES[:12], options=pq), SPEC, LIMITS)
+    assert rows.facts.warnings[0] == "High dynamic range was not tone-mapped."
+
+
 def test_a_moving_gif_is_a_video_and_a_still_one_a_photo() -> None:
     moving = encode_video(PICTURES[:10], "gif", "gif", pix_fmt="rgb8", fps=10)
     rows = decode(moving, SPEC, LIMITS)
