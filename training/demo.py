@@ -8,9 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training.corpus.clips import write_clips
-from training.corpus.images import write_images
-from training.corpus.speech import write_speech
+from training.corpus import clips, images, speech
 from training.errors import ExportFailed
 from training.evaluate import Evaluation, as_table
 from training.files import CORPUS_CSV, find_samples
@@ -21,13 +19,14 @@ from training.settings import FitSettings, Modality
 WriteCorpus = Callable[[Path, int, int, int], list[Sample]]
 
 CORPORA: dict[Modality, tuple[WriteCorpus, int]] = {
-    "image": (write_images, 3000),
-    "video": (write_clips, 1200),
-    "audio": (write_speech, 1500),
+    "image": (images.write_images, images.DEMO_COUNT),
+    "video": (clips.write_clips, clips.DEMO_COUNT),
+    "audio": (speech.write_speech, 1000),
 }
-"""What writes the media of a modality, and how many of them at scale 1."""
+"""What writes the media of a modality, and the count that it is given at scale 1."""
 
-_FEWEST = 20
+# With fewer, a split may end up without any.
+_FEWEST = 40
 _SETTINGS_JSON = "corpus.json"
 
 

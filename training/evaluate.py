@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from rich.markup import escape
 from rich.table import Table
 
 from training.batches import predict_logits
@@ -122,7 +123,7 @@ def _by_operator(
 
 def as_table(evaluations: Sequence[Evaluation], title: str) -> Table:
     """For a terminal: file level, row level, then every operator against the real files."""
-    table = Table(title=title, caption="[low, high]: 95 % bootstrap interval over groups of files")
+    table = Table(title=title, caption="In brackets: 95 % bootstrap intervals over groups of files")
     for heading in ("model", "measured on", "n", *_SHOWN):
         table.add_column(heading)
     for evaluation in evaluations:
@@ -144,7 +145,7 @@ def _cell(found: Estimate | None, name: str) -> str:
         return ""
     if name not in _OPERATOR_METRICS or found.low is None or found.high is None:
         return f"{found.value:.3f}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return escape(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
 
 
 def as_json(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:

@@ -92,6 +92,7 @@ def fit(
                     keras.callbacks.EarlyStopping("val_auc", patience=settings.patience, mode="max"),
                     _ShowProgress(progress, phase, len(batches)),
                 ],
+                shuffle=False,  # the batches are
                 verbose=0,
             )
         for name, values in run.history.items():

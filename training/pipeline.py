@@ -27,7 +27,7 @@ from training.sample import Sample, Split
 from training.settings import MODALITIES, FitSettings, Modality
 
 _AUGMENT: dict[Modality, Augment] = {"image": augment_images, "video": augment_clips}
-_PACKAGES = ("av", "keras", "numpy", "scikit-learn", "scipy", "tensorflow")
+_PACKAGES = ("av", "keras", "numpy", "scipy", "tensorflow")
 _REJECTIONS_SHOWN = 10
 
 

@@ -1,0 +1,118 @@
+"""The whole chain at its smallest: generated media → fit → calibrate → export → the same answers."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+
+from training.__main__ import main
+from training.calibrate import Calibration
+from training.evaluate import score_files
+from training.files import find_samples
+from training.record import read_record
+from training.rows import load_rows
+from training.settings import MODALITIES, FitSettings, Modality
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    assert main([*_command(folder), "--version", "3"]) == 0
+    return folder
+
+
+def _command(folder: Path) -> list[str]:
+    folders = f"--data-dir {folder / 'data'} --output-dir {folder / 'models'}"
+    pictures = "--image-size 64 --crops 1 --frames-per-video 2 --clips-per-video 1"
+    sound = "--window-seconds 1 --max-windows 2"
+    return f"demo {folders} --scale 0.001 --epochs 1 --workers 2 {pictures} {sound}".split()
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_exported_graph_gives_every_file_the_probability_that_keras_gives(
+    folder: Path, modality: Modality
+) -> None:
+    record = read_record(folder / "models", modality)
+    settings = FitSettings.model_validate(record.settings)
+    table = load_rows(folder / "data", find_samples(folder / "data"), modality, settings, workers=1)
+    model = keras.saving.load_model(folder / "models" / record.keras_file, compile=False)
+    scored = score_files(model, table, "val")
+    calibration = Calibration.model_validate(record.branch)
+    expected = calibration.probability(calibration.aggregate(scored.logits, scored.starts))
+
+    files = table.files("val")
+    rows = table.values[table.rows(files)]
+    requests = np.repeat(np.arange(len(files)), table.counts(files))
+    session = onnxruntime.InferenceSession(str(folder / "models" / "detector" / "3" / "model.onnx"))
+    found = session.run(["modality_probability"], _feeds(modality, rows, requests, len(files), session))[0]
+    assert np.abs(found[:, MODALITIES.index(modality)] - expected).max() < 1e-4
+
+
+def _feeds(
+    modality: Modality,
+    rows: np.ndarray,
+    requests: np.ndarray,
+    count: int,
+    session: onnxruntime.InferenceSession,
+) -> dict[str, np.ndarray]:
+    """No rows for any modality but one."""
+    empty = {
+        value.name: np.zeros(
+            [0 if isinstance(size, str) else size for size in value.shape],
+            {"tensor(uint8)": np.uint8, "tensor(int64)": np.int64, "tensor(float)": np.float32}[value.type],
+        )
+        for value in session.get_inputs()
+    }
+    feeds = empty | {"weights": np.ones((count, 3), np.float32)}
+    index = np.arange(len(rows))
+    match modality:
+        case "image":
+            return feeds | {"frames": rows, "image_index": index, "image_request": requests}
+        case "video":
+            length = rows.shape[1]
+            frames = rows.reshape(-1, *rows.shape[2:])
+            clips = np.arange(len(frames)).reshape(-1, length)
+            return feeds | {"frames": frames, "clip_index": clips, "clip_request": requests}
+        case "audio":
+            return feeds | {"audio": rows, "audio_request": requests}
+
+
+def test_records_say_how_the_models_came_about(folder: Path) -> None:
+    for modality in MODALITIES:
+        record = read_record(folder / "models", modality)
+        assert record.seed == record.settings["seed"] == 7
+        assert record.data["files"]["train real"] == record.data["files"]["train fake"]
+        assert "tensorflow" in record.packages
+        assert {"auc", "eer"} <= set(record.metrics["test"][0]["by_file"])
+
+
+def test_a_second_run_keeps_media_and_models_and_exports_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (folder / "models").glob("*.keras")}
+    media = (folder / "data" / "corpus.json").stat().st_mtime_ns
+    assert main(_command(folder)) == 0
+    assert {path: path.stat().st_mtime_ns for path in (folder / "models").glob("*.keras")} == before
+    assert (folder / "data" / "corpus.json").stat().st_mtime_ns == media
+    assert "holds this corpus already" in capsys.readouterr().out
+    assert (folder / "models" / "detector" / "4" / "model.onnx").is_file()
+
+
+def test_evaluate_repeats_the_numbers_of_the_record(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = ["evaluate", "--data-dir", str(folder / "data"), "--models", str(folder / "models")]
+    assert main([*command, "--workers", "1", "--json", str(report)]) == 0
+    recorded = [
+        entry for modality in MODALITIES for entry in read_record(folder / "models", modality).metrics["test"]
+    ]
+    assert json.loads(report.read_text()) == recorded
+
+
+def test_a_folder_without_media_ends_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--data-dir", str(tmp_path), "--output-dir", str(tmp_path / "models")]) == 1
+    assert "error: " in capsys.readouterr().out
