@@ -43,7 +43,7 @@ class Settings(BaseSettings):
 
     models: Path | None = Field(
         None,
-        description="Folder of <name>/<version>/model.onnx. Default: ./models if it holds a model, "
+        description="Folder of NAME/VERSION/model.onnx. Default: ./models if it holds a model, "
         "else the detector bundled with this package.",
     )
     model: str | None = Field(None, description="Which model of the folder, if it holds several.")

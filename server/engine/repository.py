@@ -25,7 +25,7 @@ def find_model(folder: Path | None, name: str | None = None, version: str | None
             folder = BUNDLED
     models = _models(folder)
     if not models:
-        raise ModelNotFound(f"{folder} holds no <name>/<version>/{_GRAPH}")
+        raise ModelNotFound(f"{folder} holds no NAME/VERSION/{_GRAPH}")
     if name is None and len(models) > 1:
         raise ModelNotFound(
             f"{folder} holds several models: {', '.join(sorted(models))}", "Choose one with --model."
