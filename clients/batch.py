@@ -11,7 +11,7 @@ from clients.requests import Options, is_uri
 from deepfake.v1 import detector_pb2 as pb
 
 # The server goes by the bytes; this only keeps notes and spreadsheets in a folder from being sent.
-_PICTURES = {
+PICTURES = {
     ".jpg",
     ".jpeg",
     ".jfif",
@@ -25,9 +25,9 @@ _PICTURES = {
     ".heic",
     ".heif",
 }
-_VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv", ".flv"}
-_SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma"}
-MEDIA_SUFFIXES = _PICTURES | _VIDEOS | _SOUNDS
+VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv", ".flv"}
+SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma"}
+MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 
 
 def find_media(names: Iterable[str]) -> Iterator[str]:

@@ -1,0 +1,62 @@
+"""python -m benchmarks: see --help."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.ceiling import CONCURRENCY, Plan, measure
+from benchmarks.keras_model import exported_model
+
+TABLE_WIDTH = 110
+RESULTS = Path("benchmarks/results")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measures this server on this machine.")
+
+
+@app.callback()
+def main() -> None:
+    """More than one command: the first argument says which."""
+
+
+@app.command()
+def ceiling(
+    model: Annotated[Path | None, typer.Option(help="An exported <name>/<version>/model.onnx.")] = None,
+    backbone: Annotated[
+        Literal["tiny", "efficientnetb0", "resnet50v2"], typer.Option(help="Without --model: export this.")
+    ] = "efficientnetb0",
+    size: Annotated[int, typer.Option(help="Without --model: pixels of a side.", min=32)] = 256,
+    concurrency: Annotated[
+        list[int] | None, typer.Option(help="Clients; repeatable. [default: 1 8 32]")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(help="Of each measurement.", min=0.5)] = 8.0,
+) -> None:
+    """Compares the server with a bare ONNX Runtime session on the same rows, and measures the decoders.
+
+    Exits with 1 if a request failed or was answered wrongly.
+    """
+    console = Console()
+    try:
+        with console.status("exporting the model (only the first time)"):
+            path = model or exported_model(backbone, size)
+        plan = Plan(path.resolve(), tuple(concurrency or CONCURRENCY), rounds, seconds)
+        with console.status("") as status:
+            measured = measure(plan, status.update)
+    except RuntimeError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    rows = report.lines(measured)
+    heading = report.title(plan, measured)
+    console.print(report.rich_table(heading, rows), width=max(console.width, TABLE_WIDTH), crop=False)
+    console.print(f"\n{heading}\n\n{report.markdown(rows)}\n", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"written to {report.write_json(RESULTS, plan, measured, rows)}", soft_wrap=True)
+    if measured.failures or measured.wrong:
+        console.print(f"failures {measured.failures}, wrong answers {measured.wrong}", style="red")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks")

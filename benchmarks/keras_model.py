@@ -1,0 +1,62 @@
+"""An untrained detector of photos with a full-size backbone, made once and kept.
+
+Speed does not depend on what the weights are. As a process of its own
+(`python -m benchmarks.keras_model FOLDER BACKBONE SIZE`), so that TensorFlow is not in the one that measures.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+NAME = "benchmark"
+KEEP = Path("benchmarks/results/models")
+
+
+def exported_model(backbone: str, size: int, folder: Path = KEEP) -> Path:
+    """`.../model.onnx` of an image detector for size × size pixels, from `folder` or exported into it.
+
+    Raises:
+        RuntimeError: it has to be made, and the extra `train` is missing or a step failed.
+    """
+    models = folder / f"{backbone}-{size}"
+    model = models / NAME / "1" / "model.onnx"
+    if not model.is_file():
+        if importlib.util.find_spec("tensorflow") is None:
+            raise RuntimeError(
+                f"{model} has to be exported first: install the extra 'train', or give a --model"
+            )
+        _run("benchmarks.keras_model", str(models), backbone, str(size))
+        _run("exporter", str(models), "--name", NAME, "--version", "1")
+    return model
+
+
+def write_keras_model(folder: Path, backbone: str, size: int) -> None:
+    """Writes the Keras model and its training record into `folder`."""
+    import keras
+
+    from server.media.spec import spec_hash
+    from training.models.image import build_image_model
+    from training.record import TrainingRecord, write_record
+
+    keras.utils.set_random_seed(1)
+    model = build_image_model(backbone, size, size, weights="none")  # type: ignore[arg-type]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "image_model_best.keras"
+    model.save(file)
+    settings = {"backbone": backbone, "weights": "none", "trained": False}
+    write_record(
+        folder,
+        TrainingRecord(
+            modality="image", keras_file=file.name, branch={}, spec_hash=spec_hash(), settings=settings
+        ),
+    )
+
+
+def _run(module: str, *arguments: str) -> None:
+    if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode:  # noqa: S603
+        raise RuntimeError(f"python -m {module} {' '.join(arguments)} failed; its message is above")
+
+
+if __name__ == "__main__":
+    write_keras_model(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
