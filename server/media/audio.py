@@ -1,6 +1,5 @@
 """Sound to rows: windows of mono PCM at the model's sample rate."""
 
-from dataclasses import replace
 from math import ceil, gcd
 from typing import Any
 
@@ -15,11 +14,7 @@ from server.media.limits import Budget
 from server.media.probe import AUDIO_CODECS
 from server.media.sampling import choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
-
-Sound = NDArray[np.float32]
-
-MIN_SECONDS = 0.25
-"""Less holds not one syllable, and repeating it to fill a window would make up evidence."""
+from server.media.windows import Sound, rows_of_pieces
 
 _SAMPLE_RATES = range(4_000, 384_001)
 _MAX_CHANNELS = 16
@@ -74,30 +69,6 @@ def sound_rows(
     )
     offset = 0.0 if origin is None else track.origin - origin
     return rows_of_pieces(facts, pieces, starts / rate + offset, spec)
-
-
-def rows_of_pieces(
-    facts: MediaFacts, pieces: list[Sound], times: NDArray[np.float64], spec: RowSpec
-) -> MediaRows:
-    """Windows from pieces of sound: short ones are repeated to fill a window, too short ones left out.
-
-    Args:
-        pieces: mono PCM at `spec.sample_rate`, each at most a window long.
-        times: float64, seconds at which each begins.
-    """
-    enough = min(MIN_SECONDS * spec.sample_rate, spec.window_samples)
-    kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
-    if len(kept) < len(pieces):
-        missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
-        facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
-    windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
-    begins = times[kept]
-    ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])
-    return MediaRows(
-        facts,
-        audio=np.stack(windows) if windows else np.zeros((0, spec.window_samples), np.float32),
-        audio_times=np.stack([begins, ends], 1),
-    )
 
 
 def sound_facts(stream: av.AudioStream | None) -> MediaFacts:

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import InvalidRequest
-from server.media.audio import rows_of_pieces
 from server.media.sampling import ClipPlan, choose_clips, choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+from server.media.windows import rows_of_pieces
 
 
 def raw_frame_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.audio import MIN_SECONDS
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
+from server.media.windows import MIN_SECONDS
 from tests.media import (
     Sound,
     damage_packets,

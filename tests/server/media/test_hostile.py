@@ -4,7 +4,6 @@ import http.server
 import io
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,10 +66,8 @@ def test_no_reference_is_followed_even_by_a_demuxer_that_would(demuxer: str, tmp
             "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
             "dash": f"<?xml version='1.0'?><MPD><Period><BaseURL>{url}</BaseURL></Period></MPD>",
         }
-        started = time.monotonic()
         with pytest.raises(MediaError), typed_errors("the file"):
             open_container(scripts[demuxer].encode(), Format(demuxer), Budget(LIMITS))
-        assert time.monotonic() - started < 10
         server.shutdown()
     assert visits == []
 

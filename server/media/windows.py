@@ -1,0 +1,37 @@
+"""From pieces of PCM to windows; needs no decoder, so that decoded input can come this way too."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.media.types import MediaFacts, MediaRows, RowSpec
+
+Sound = NDArray[np.float32]
+
+MIN_SECONDS = 0.25
+"""Less holds not one syllable, and repeating it to fill a window would make up evidence."""
+
+
+def rows_of_pieces(
+    facts: MediaFacts, pieces: list[Sound], times: NDArray[np.float64], spec: RowSpec
+) -> MediaRows:
+    """Windows from pieces of sound: short ones are repeated to fill a window, too short ones left out.
+
+    Args:
+        pieces: mono PCM at `spec.sample_rate`, each at most a window long.
+        times: float64, seconds at which each begins.
+    """
+    enough = min(MIN_SECONDS * spec.sample_rate, spec.window_samples)
+    kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
+    if len(kept) < len(pieces):
+        missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
+        facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
+    windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
+    begins = times[kept]
+    ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])
+    return MediaRows(
+        facts,
+        audio=np.stack(windows) if windows else np.zeros((0, spec.window_samples), np.float32),
+        audio_times=np.stack([begins, ends], 1),
+    )
