@@ -131,7 +131,7 @@ class _Worker:
         except Exception as error:
             # Dead, or taken over and talking nonsense: either way not to be used again.
             raise DecoderCrashed(f"the decoder died ({self._replace()})") from error
-        if header["retires"]:
+        if header.get("retires"):
             self._replace()
         return wire.read_answer(header, body)
 
