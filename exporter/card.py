@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.parity import TOLERANCE
+from exporter.parity import HEATMAP_TOLERANCE, TOLERANCE
 from server.engine.manifest import Branch, Manifest
 
 _WARNING = """\
@@ -38,8 +38,8 @@ def model_card(manifest: Manifest, size_bytes: int) -> str:
         "a file's is the same of its rows' aggregated logit.\n\n" + _calibration(manifest),
         *(_training(modality, record) for modality, record in manifest.training.items()),
         f"## Agreement with Keras\n\nLargest absolute difference in probability between this graph in "
-        f"ONNX Runtime (default settings, CPU) and the Keras models; at most {TOLERANCE:.0e} is allowed.\n\n"
-        + _parity(manifest),
+        f"ONNX Runtime (default settings, CPU) and the Keras models; at most {TOLERANCE:.0e} is allowed, and "
+        f"{HEATMAP_TOLERANCE:.0e} in cells of the heatmap.\n\n" + _parity(manifest),
         f"## Limits\n\n{_LIMITS}",
     ]
     return "\n\n".join(sections) + "\n"

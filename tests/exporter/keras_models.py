@@ -8,6 +8,7 @@ frames folded into the batch, a spectrogram.
 import keras
 import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from training.models.frontend import LogMelSpectrogram
 
@@ -70,22 +71,32 @@ def audio_model(window_samples: int = WINDOW_SAMPLES) -> keras.Model:
     return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
 
 
+def varied_rows(model: keras.Model, count: int, seed: int = 0) -> NDArray[np.generic]:
+    """Noise at different levels: rows of one kind would all get nearly the same logit."""
+    shape = (count, *model.inputs[0].shape[1:])
+    levels = 0.05 ** np.linspace(0, 1, count).reshape(-1, *[1] * (len(shape) - 1))
+    noise = np.random.default_rng(seed).normal(0, 1, shape) * levels
+    if model.inputs[0].dtype == "uint8":
+        return np.clip(128 + 60 * noise, 0, 255).astype(np.uint8)
+    return (0.3 * noise).astype(np.float32)
+
+
 def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Makes mistakes show: fresh batch normalisations are near the identity, fresh logits near 0."""
+    """Makes mistakes show: fresh batch normalisations are near the identity, fresh logits near 0.
+
+    Their statistics are set to those of some rows, as training would have done, so that signals neither
+    vanish nor saturate on the way through a deep model.
+    """
     random = np.random.default_rng(seed)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights(
-                [
-                    random.uniform(0.7, 1.3, shape),
-                    random.normal(0, 0.3, shape),
-                    random.normal(0, 0.3, shape),
-                    random.uniform(0.5, 1.5, shape),
-                ]
-            )
+            layer.gamma.assign(random.uniform(0.7, 1.3, layer.gamma.shape))
+            layer.beta.assign(random.normal(0, 0.3, layer.beta.shape))
+            layer.momentum = 0.0
         if getattr(layer, "filters", getattr(layer, "units", 0)) == 1:
-            layer.set_weights([random.normal(0, 1, weight.shape) for weight in layer.get_weights()])
+            kernel, bias = layer.get_weights()
+            layer.set_weights([random.normal(0, 2 / kernel.shape[-2] ** 0.5, kernel.shape), bias + 0.3])
+    model(varied_rows(model, 4, seed), training=True)
     return model
 
 

@@ -30,15 +30,7 @@ class Case:
         return onnxruntime.InferenceSession(self.branch.SerializeToString())
 
     def rows(self, count: int) -> NDArray[np.generic]:
-        random = np.random.default_rng(0)
-        shape = (count, *self.model.inputs[0].shape[1:])
-        # Noise at different levels, as rows of one kind would all get nearly the same logit.
-        noise = random.normal(0, 1, shape) * 0.05 ** np.linspace(0, 1, count).reshape(
-            -1, *[1] * (len(shape) - 1)
-        )
-        if self.modality == "audio":
-            return (0.3 * noise).astype(np.float32)
-        return np.clip(128 + 60 * noise, 0, 255).astype(np.uint8)
+        return keras_models.varied_rows(self.model, count, seed=1)
 
     def operators(self) -> Counter[str]:
         return Counter(node.op_type for node in self.branch.graph.node)
@@ -70,8 +62,9 @@ def check_answers(case: Case) -> None:
     expected = case.model(rows)
     for name, answer in zip(OUTPUTS[case.modality], case.session.run(None, {"rows": rows}), strict=True):
         reference = np.asarray(expected[name])
-        assert reference.std() > 1e-3, "this model cannot tell a right graph from a wrong one"
-        np.testing.assert_allclose(sigmoid(answer), sigmoid(reference), atol=1e-5)
+        assert reference.std() > 1e-2, "this model cannot tell a right graph from a wrong one"
+        tolerance = 1e-5 if name == "logit" else 1e-4
+        np.testing.assert_allclose(sigmoid(answer), sigmoid(reference), rtol=0, atol=tolerance)
 
 
 def sigmoid(logit: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -114,7 +107,7 @@ def test_applications_are_lean(application: Case) -> None:
     assert first == ["Transpose", "Cast", "Add", "Conv"]
     operators = application.operators()
     assert operators["Transpose"] == 1
-    assert operators["BatchNormalization"] == operators["Pad"] == operators["Squeeze"] == 0
+    assert operators["BatchNormalization"] == operators["Pad"] == 0
 
 
 def test_no_padding_feeds_a_maximum(small: Case) -> None:
