@@ -115,13 +115,13 @@ def utter(rng: np.random.Generator, seconds: float, tract: float, pace: float) -
         pace: factor on the durations of all sounds.
     """
     score = _Score([])
-    until_pause = int(rng.integers(4, 16))
+    until_pause = int(rng.integers(2, 12))
     while len(score.rows) * STEP_SECONDS < seconds:
         _syllable(rng, score, pace)
         until_pause -= 1
         if not until_pause:
             _pause(rng, score)
-            until_pause = int(rng.integers(4, 16))
+            until_pause = int(rng.integers(2, 12))
     table = np.array(score.rows)[: round(seconds / STEP_SECONDS)]
     return _coarticulate(rng, table, tract, pace)
 
@@ -152,7 +152,7 @@ def _hold(
     rng: np.random.Generator, score: _Score, sounds: tuple[Phoneme, ...], pace: float, stress: float = 0.0
 ) -> None:
     sound = sounds[rng.integers(len(sounds))]
-    loud = float(rng.lognormal(0, 0.2)) * (1 + 0.4 * stress)
+    loud = float(rng.lognormal(0, 0.35)) * (1 + 0.6 * stress)
     score.add(
         sound,
         sound.seconds * pace * rng.lognormal(0, 0.25),
@@ -173,7 +173,7 @@ def _plosive(rng: np.random.Generator, score: _Score, pace: float) -> None:
 def _pause(rng: np.random.Generator, score: _Score) -> None:
     rest = Phoneme((500, 1500, 2500), 0.0, voicing=0.0)
     breath = 0.15 if rng.random() < 0.3 else 0.0
-    score.add(rest, rng.uniform(0.05, 0.5), aspiration=breath)
+    score.add(rest, float(rng.choice([0.1, 0.2, 0.4, 0.8])) * rng.uniform(0.5, 1.5), aspiration=breath)
 
 
 def _coarticulate(rng: np.random.Generator, table: Track, tract: float, pace: float) -> Tracks:

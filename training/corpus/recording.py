@@ -12,11 +12,13 @@ Pcm = NDArray[np.float64]
 
 def record(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     """Float64 of the same length, peak 1."""
-    if rng.random() < 0.75:
+    in_studio = rng.random() < 0.35
+    if not in_studio and rng.random() < 0.75:
         pcm = _in_room(rng, pcm, rate)
     pcm = _through_microphone(rng, pcm, rate)
     pcm = pcm / (pcm.std() + 1e-9)
-    pcm = pcm + draw_noise(rng, len(pcm), rate) * 10 ** (-rng.uniform(12, 75) / 20)
+    quiet = rng.uniform(40, 85) if in_studio else rng.uniform(18, 70)
+    pcm = pcm + draw_noise(rng, len(pcm), rate) * 10 ** (-quiet / 20)
     if rng.random() < 0.3:
         pcm = _compressed(rng, pcm, rate)
     if rng.random() < 0.25:
@@ -48,8 +50,8 @@ def _in_room(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     early = np.zeros(length)
     inside = where < length
     np.add.at(early, where[inside], (rng.normal(0, 0.5, reflections) * np.exp(-where / rate / 0.03))[inside])
-    response = early * rng.uniform(0, 1)
-    response += tail / (np.linalg.norm(tail) + 1e-9) * 10 ** (-rng.uniform(0, 25) / 20)
+    response = early * rng.uniform(0, 0.7)
+    response += tail / (np.linalg.norm(tail) + 1e-9) * 10 ** (-rng.uniform(2, 28) / 20)
     response[0] += 1
     return np.asarray(fftconvolve(pcm, response)[: len(pcm)])
 

@@ -25,6 +25,9 @@ FORMATS = {
 }
 """File extension → container, codec, sample rates."""
 
+EXACT = {"fflags": "+bitexact"}
+"""Keeps containers from writing random serial numbers."""
+
 LOSSY = ("libmp3lame", "aac", "libopus")
 
 
@@ -79,7 +82,9 @@ def send(journey: Journey, pcm: Pcm, rate: int, path: Path) -> None:
 def encode(pcm: Pcm, rate: int, file: Path | BytesIO, extension: str, kilobits: int = 64) -> None:
     """Writes mono sound in [-1, 1] in one of FORMATS."""
     container, codec, _ = FORMATS[extension]
-    with av.open(str(file) if isinstance(file, Path) else file, "w", format=container) as output:
+    with av.open(
+        str(file) if isinstance(file, Path) else file, "w", format=container, options=EXACT
+    ) as output:
         stream = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout="mono"))
         if codec in LOSSY:
             stream.bit_rate = kilobits * 1000

@@ -35,6 +35,8 @@ class Speaker:
         growth: of the flow derivative before it closes, in nepers per open phase.
         return_share: time constant of the closing edge as a share of a cycle; large is dull.
         breath: gain of the noise in the glottis, relative to its pulses.
+        gust: how long that noise lasts around the closing of the glottis, as a share of a cycle.
+        leak: its gain during the rest of the cycle, relative to the gust.
         jitter, shimmer: relative scatter of the length and strength of cycles.
         bandwidths: factor on the bandwidths of the formants.
     """
@@ -48,6 +50,8 @@ class Speaker:
     growth: float
     return_share: float
     breath: float
+    gust: float
+    leak: float
     jitter: float
     shimmer: float
     bandwidths: float
@@ -65,8 +69,10 @@ def draw_speaker(rng: np.random.Generator) -> Speaker:
         open_quotient=rng.uniform(0.4, 0.8),
         closing=rng.uniform(0.62, 0.85),
         growth=rng.uniform(0.5, 4.0),
-        return_share=float(np.exp(rng.uniform(np.log(0.008), np.log(0.08)))),
+        return_share=float(np.exp(rng.uniform(np.log(0.004), np.log(0.06)))),
         breath=float(np.exp(rng.uniform(np.log(0.02), np.log(0.4)))),
+        gust=rng.uniform(0.06, 0.3),
+        leak=rng.uniform(0.0, 0.3),
         jitter=float(np.exp(rng.uniform(np.log(0.002), np.log(0.02)))),
         shimmer=rng.uniform(0.01, 0.12),
         bandwidths=rng.uniform(0.7, 1.5),
@@ -77,10 +83,10 @@ def speak(rng: np.random.Generator, speaker: Speaker, seconds: float, rate: int)
     """Float64 [seconds * rate], peak 1."""
     tracks = utter(rng, seconds, speaker.tract, speaker.pace)
     samples = round(seconds * rate)
-    pulses, openness = _glottis(rng, speaker, tracks, samples, rate)
+    pulses, gusts = _glottis(rng, speaker, tracks, samples, rate)
     noise = rng.standard_normal(samples)
     aspiration = _per_sample(tracks.aspiration, samples)
-    breath = speaker.breath * openness * _per_sample(tracks.voicing, samples)
+    breath = speaker.breath * gusts * _per_sample(tracks.voicing, samples)
     source = pulses + 0.3 * noise * (breath + 0.3 * aspiration)
     voiced = _filter(source, _vocal_tract(rng, speaker, tracks, rate))
     hiss = noise * _per_sample(tracks.frication, samples)
@@ -94,7 +100,7 @@ def speak(rng: np.random.Generator, speaker: Speaker, seconds: float, rate: int)
 def _glottis(
     rng: np.random.Generator, speaker: Speaker, tracks: Tracks, samples: int, rate: int
 ) -> tuple[Pcm, Pcm]:
-    """Derivative of the glottal flow, and how open the glottis is in [0, 1], at `rate`."""
+    """Derivative of the glottal flow, and gain of the noise that it carries, at `rate`."""
     seconds = samples / rate
     starts, lengths, strengths = _cycles(rng, speaker, tracks, seconds)
     time = np.arange(round(seconds * GLOTTAL_RATE)) / GLOTTAL_RATE
@@ -102,9 +108,9 @@ def _glottis(
     phase = np.clip((time - starts[cycle]) / lengths[cycle], 0, 1)
     flow = _flow_derivative(speaker, phase) * strengths[cycle]
     flow *= np.interp(time, _times(tracks.voicing), tracks.voicing)
-    openness = np.where(phase < speaker.open_quotient, np.sin(np.pi * phase / speaker.open_quotient), 0.1)
+    gusts = np.exp(-(((phase - speaker.open_quotient) / speaker.gust) ** 2)) + speaker.leak
     pulses = soxr.resample(flow, GLOTTAL_RATE, rate)
-    return _fit(pulses, samples), np.interp(np.arange(samples) / rate, time, openness)
+    return _fit(pulses, samples), np.interp(np.arange(samples) / rate, time, gusts)
 
 
 def _cycles(
@@ -150,7 +156,7 @@ def _vocal_tract(rng: np.random.Generator, speaker: Speaker, tracks: Tracks, rat
     """Second-order sections [steps, formants + 1, 6]: a cascade of formants, then the nose."""
     steps = len(tracks.voicing)
     upper = speaker.tract * (np.arange(3500, rate, 1000) + rng.normal(0, 120, len(range(3500, rate, 1000))))
-    upper = upper[upper < min(0.46 * rate, rng.uniform(4500, 9000))]  # losses flatten the highest formants
+    upper = upper[upper < min(0.46 * rate, rng.uniform(5000, 12_000))]  # losses flatten the highest formants
     centres = np.concatenate([tracks.formants, np.tile(upper, (steps, 1))], axis=1)
     centres = np.clip(centres, 150, 0.47 * rate)
     widths = speaker.bandwidths * (45 + 0.035 * centres + (centres / 1000) ** 3)

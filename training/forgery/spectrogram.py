@@ -133,7 +133,7 @@ def _griffin_lim(
 
 def _predicted(rng: np.random.Generator, mel: Magnitude) -> Magnitude:
     """Errors of an acoustic model: smooth over time and bands, and a little off everywhere."""
-    log = np.log(mel + 1e-6 * mel.max())
+    log = np.log(mel + 1e-6 * mel.max() + 1e-12)
     kernel = np.array([1.0, rng.uniform(1, 6), 1.0])
     for axis in (0, 1):
         log = np.apply_along_axis(np.convolve, axis, log, kernel / kernel.sum(), "same")

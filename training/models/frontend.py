@@ -1,5 +1,6 @@
 """Log-mel spectrograms as plain matrix products, so that they convert to ONNX."""
 
+from math import gcd
 from typing import Any
 
 import keras
@@ -8,9 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-COLUMNS = 32
-"""Columns of the two-stage DFT; frames then start at whole rows of this many samples."""
-
+_MOST_COLUMNS = 32
 AMIN = 1e-10
 
 
@@ -22,13 +21,14 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
     with Hann windows and Slaney mel bands, to less than 0.1 dB. A short window resolves the glottal
     pulses of a voice and a long one its harmonics, so each of `win_lengths` gives a channel.
 
-    TensorFlow's FFT does not convert to ONNX. Here sample n = 32 r + c of a frame meets bin
-    k = j + (n_fft / 32) m in two products (Cooley and Tukey, 1965): over rows r, with the window and
-    the twiddle factors folded into that matrix, then over columns c. Bins k and n_fft - k of a real
-    signal have the same power, so j runs over half its range.
+    TensorFlow's FFT does not convert to ONNX. Here a frame is a table of rows x columns samples, and
+    sample n = columns r + c meets bin k = j + rows m in two products (Cooley and Tukey, 1965): over
+    rows r, with the window and the twiddle factors folded into that matrix, then over columns c.
+    Bins k and n_fft - k of a real signal have the same power, so j runs over half its range.
+    It is fast where a power of 2 divides n_fft and hop_length: frames then start at whole rows.
 
     Raises:
-        ValueError: hop_length or n_fft is no multiple of 32, or a window is longer than n_fft.
+        ValueError: a window is longer than n_fft.
     """
 
     def __init__(
@@ -44,8 +44,6 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if n_fft % COLUMNS or hop_length % COLUMNS:
-            raise ValueError(f"n_fft and hop_length must be multiples of {COLUMNS}: {n_fft}, {hop_length}")
         if max(win_lengths) > n_fft:
             raise ValueError(f"win_lengths must not exceed n_fft = {n_fft}: {win_lengths}")
         self.sample_rate = sample_rate
@@ -56,26 +54,27 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
         self.fmin = fmin
         self.fmax = sample_rate / 2 if fmax is None else fmax
         self.center = center
-        self.rows = n_fft // COLUMNS
+        self.columns = gcd(_MOST_COLUMNS, n_fft, hop_length)
+        self.rows = n_fft // self.columns
         self.half = self.rows // 2 + 1
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self._row_matrix = self._rows_dft()
-        self._column_matrix = _columns_dft()
+        self._column_matrix = _columns_dft(self.columns)
         self._mel_matrix = self._folded_mel()
         self._frame_rows = self._frames_in_rows(int(input_shape[1] or 0))
         super().build(input_shape)
 
     def call(self, pcm: Any) -> Any:
         frames, windows = len(self._frame_rows), len(self.win_lengths)
-        rows = ops.reshape(self._whole_rows(pcm), (-1, self._frame_rows.max() + 1, COLUMNS))
-        framed = ops.reshape(ops.take(rows, self._frame_rows.ravel(), axis=1), (-1, self.rows, COLUMNS))
+        rows = ops.reshape(self._whole_rows(pcm), (-1, self._frame_rows.max() + 1, self.columns))
+        framed = ops.reshape(ops.take(rows, self._frame_rows.ravel(), axis=1), (-1, self.rows, self.columns))
         by_column = ops.matmul(ops.transpose(framed, (2, 0, 1)), self._row_matrix)
-        by_column = ops.reshape(by_column, (COLUMNS, -1, windows * self.half, 2))
-        by_row = ops.reshape(ops.transpose(by_column, (1, 2, 3, 0)), (-1, 2 * COLUMNS))
+        by_column = ops.reshape(by_column, (self.columns, -1, windows * self.half, 2))
+        by_row = ops.reshape(ops.transpose(by_column, (1, 2, 3, 0)), (-1, 2 * self.columns))
         parts = ops.square(ops.matmul(by_row, self._column_matrix))
-        power = parts[:, :COLUMNS] + parts[:, COLUMNS:]
-        mel = ops.matmul(ops.reshape(power, (-1, self.half * COLUMNS)), self._mel_matrix)
+        power = parts[:, : self.columns] + parts[:, self.columns :]
+        mel = ops.matmul(ops.reshape(power, (-1, self.half * self.columns)), self._mel_matrix)
         decibels = ops.log(ops.maximum(mel, AMIN)) * (10 / np.log(10))
         return ops.transpose(ops.reshape(decibels, (-1, frames, windows, self.n_mels)), (0, 1, 3, 2))
 
@@ -94,7 +93,7 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
 
     def _whole_rows(self, pcm: Any) -> Any:
         """Pads as librosa's `center` does and keeps the samples that some frame covers."""
-        used = (int(self._frame_rows.max()) + 1) * COLUMNS
+        used = (int(self._frame_rows.max()) + 1) * self.columns
         if not self.center:
             return pcm[:, :used]
         before = self.n_fft // 2
@@ -102,31 +101,31 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
         return ops.pad(pcm, ((0, 0), (before, after)))[:, :used]
 
     def _frames_in_rows(self, samples: int) -> NDArray[np.int32]:
-        """Which rows of 32 samples make up each frame: int32 [frames, rows]."""
+        """Which rows of samples make up each frame: int32 [frames, rows]."""
         padded = samples + (self.n_fft // 2 * 2 if self.center else 0)
         count = 1 + (padded - self.n_fft) // self.hop_length
-        starts = np.arange(count) * (self.hop_length // COLUMNS)
+        starts = np.arange(count) * (self.hop_length // self.columns)
         return (starts[:, None] + np.arange(self.rows)).astype(np.int32)
 
     def _rows_dft(self) -> NDArray[np.float32]:
-        """Float32 [32, rows, windows · half · (real, imaginary)]."""
-        row, column, bin_ = np.ogrid[: self.rows, :COLUMNS, : self.half]
+        """Float32 [columns, rows, windows · half · (real, imaginary)]."""
+        row, column, bin_ = np.ogrid[: self.rows, : self.columns, : self.half]
         turns = row * bin_ / self.rows + column * bin_ / self.n_fft
         basis = np.exp(-2j * np.pi * turns)
         stacked = np.stack([basis * self._window(n)[:, :, None] for n in self.win_lengths], axis=2)
         parts = np.stack([stacked.real, stacked.imag], axis=-1)
-        return parts.transpose(1, 0, 2, 3, 4).reshape(COLUMNS, self.rows, -1).astype(np.float32)
+        return parts.transpose(1, 0, 2, 3, 4).reshape(self.columns, self.rows, -1).astype(np.float32)
 
     def _window(self, length: int) -> NDArray[np.float64]:
         window = librosa.util.pad_center(librosa.filters.get_window("hann", length), size=self.n_fft)
-        return np.asarray(window, np.float64).reshape(self.rows, COLUMNS)
+        return np.asarray(window, np.float64).reshape(self.rows, self.columns)
 
     def _folded_mel(self) -> NDArray[np.float32]:
-        """Mel weights float32 [half · 32, n_mels] in the order of the bins of the two stages."""
+        """Mel weights float32 [half · columns, n_mels] in the order of the bins of the two stages."""
         mel = librosa.filters.mel(
             sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels, fmin=self.fmin, fmax=self.fmax
         )
-        bins = (np.arange(self.half)[:, None] + self.rows * np.arange(COLUMNS)).ravel()
+        bins = (np.arange(self.half)[:, None] + self.rows * np.arange(self.columns)).ravel()
         folded = np.minimum(bins, self.n_fft - bins)
         _, first, inverse = np.unique(folded, return_index=True, return_inverse=True)
         weights = mel.T[folded]
@@ -134,8 +133,8 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
         return np.ascontiguousarray(weights, np.float32)
 
 
-def _columns_dft() -> NDArray[np.float32]:
-    """Float32 [(real, imaginary) · 32, (real, imaginary) · 32]."""
-    column, bin_ = np.ogrid[:COLUMNS, :COLUMNS]
-    basis = np.exp(-2j * np.pi * column * bin_ / COLUMNS)
+def _columns_dft(columns: int) -> NDArray[np.float32]:
+    """Float32 [(real, imaginary) · columns, (real, imaginary) · columns]."""
+    column, bin_ = np.ogrid[:columns, :columns]
+    basis = np.exp(-2j * np.pi * column * bin_ / columns)
     return np.block([[basis.real, basis.imag], [-basis.imag, basis.real]]).astype(np.float32)

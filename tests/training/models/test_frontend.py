@@ -16,7 +16,8 @@ SAMPLES = 20_000
 
 SETTINGS = [
     {"win_lengths": (400, 128)},
-    {"n_fft": 256, "hop_length": 32, "win_lengths": (96,), "n_mels": 32, "center": False},
+    {"n_fft": 128, "hop_length": 16, "win_lengths": (48,), "n_mels": 16, "fmin": 200.0, "center": False},
+    {"n_fft": 400, "hop_length": 100, "win_lengths": (400,), "n_mels": 40},
     {
         "n_fft": 2048,
         "hop_length": 512,
@@ -33,12 +34,12 @@ def pcm() -> NDArray[np.float32]:
     """A fading tone over noise, and noise alone."""
     noise = np.random.default_rng(0).standard_normal((2, SAMPLES)) * 0.01
     tone = np.sin(np.arange(SAMPLES) * 0.3) * np.linspace(0.9, 0, SAMPLES)
-    return (noise + np.stack([tone, np.zeros(SAMPLES)])).astype(np.float32)
+    return np.asarray(noise + np.stack([tone, np.zeros(SAMPLES)]), np.float32)
 
 
 def librosa_decibels(layer: LogMelSpectrogram, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
     def channel(row: NDArray[np.float32], win_length: int) -> NDArray[np.float32]:
-        power = librosa.feature.melspectrogram(
+        power: NDArray[np.float32] = librosa.feature.melspectrogram(
             y=row,
             sr=layer.sample_rate,
             n_fft=layer.n_fft,
@@ -49,7 +50,8 @@ def librosa_decibels(layer: LogMelSpectrogram, pcm: NDArray[np.float32]) -> NDAr
             fmax=layer.fmax,
             center=layer.center,
         )
-        return np.asarray(librosa.power_to_db(power, top_db=None).T, np.float32)
+        decibels: NDArray[np.float32] = librosa.power_to_db(power, top_db=None)
+        return decibels.T
 
     rows = [np.stack([channel(row, n) for n in layer.win_lengths], axis=-1) for row in pcm]
     return np.asarray(rows, np.float32)
@@ -83,7 +85,6 @@ def test_is_the_same_after_saving_and_loading(tmp_path: Path, pcm: NDArray[np.fl
     assert loaded.layers[-1].settings() == model.layers[-1].settings()
 
 
-@pytest.mark.parametrize("settings", [{"hop_length": 100}, {"n_fft": 1000}, {"win_lengths": (2048,)}])
-def test_refuses_what_it_cannot_compute(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"multiples|exceed"):
-        LogMelSpectrogram(**settings)
+def test_refuses_a_window_longer_than_the_frame() -> None:
+    with pytest.raises(ValueError, match="n_fft"):
+        LogMelSpectrogram(n_fft=1024, win_lengths=(400, 2048))
