@@ -11,6 +11,15 @@ from training.models.layers import conv_block
 
 AudioBackbone = Literal["tiny", "cnn"]
 
+TINY_EPOCHS = 6
+"""Passes over the generated corpus for "tiny", at a learning rate of 1e-3 and batches of 32.
+
+More fit generated voices better and real ones worse: after 10, real speech is taken for forged
+more often, while the validation score still rises.
+"""
+
+_JITTER = 1.0
+
 
 @keras.saving.register_keras_serializable(package="deepfake")
 class NormalisedLevel(layers.Layer):  # type: ignore[misc]
@@ -96,7 +105,7 @@ def _pulse_features(level: Any, sample_rate: int, dropout: float) -> Any:
         sample_rate, n_fft=128, hop_length=16, win_lengths=(48,), n_mels=16, fmin=200.0, center=False
     )(level)
     features = layers.BatchNormalization()(BandCoherence()(decibels))
-    features = layers.SpatialDropout1D(0.1)(RowJitter(0.8)(features))
+    features = layers.SpatialDropout1D(0.1)(RowJitter(_JITTER)(features))
     features = layers.Dropout(dropout)(_conv(features, 48, size=1))
     return MeanAndDeviation()(_conv(_conv(features, 48), 48))
 

@@ -52,10 +52,10 @@ def test_format_rate_length_and_level_do_not_tell_real_from_fake(folder: Path, s
 
 
 def test_files_depend_on_the_seed_alone(folder: Path, samples: list[Sample], tmp_path: Path) -> None:
-    again = write_speech(tmp_path / "again", 6, seed=3, workers=1)
+    again = write_speech(tmp_path / "again", 4, seed=3, workers=1)
     other = write_speech(tmp_path / "other", 1, seed=4, workers=1)
 
-    assert again == samples[:12]
+    assert again == samples[:8]
     for sample in again:
         assert (tmp_path / "again" / sample.path).read_bytes() == (folder / sample.path).read_bytes()
     assert (
