@@ -1,6 +1,7 @@
 """The engine: workers that take a batch as soon as they are free, run it and hand out the answers."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -107,6 +108,9 @@ class Engine:
         self._failures = 0
         seconds = time.monotonic() - start
         for job, scores in zip(batch, answers, strict=True):
+            if not math.isfinite(scores.fake_probability):
+                job.future.set_exception(EngineFailed("the model has no number for this medium"))
+                continue
             job.future.set_result(
                 replace(scores, queue_seconds=start - job.enqueued, inference_seconds=seconds)
             )

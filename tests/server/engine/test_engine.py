@@ -111,6 +111,17 @@ def test_a_request_that_breaks_the_graph_breaks_no_other(engine: Engine, watched
     assert np.isfinite([futures[0].result(10).fake_probability, futures[2].result(10).fake_probability]).all()
 
 
+def test_no_number_is_an_error_of_its_own_request(engine: Engine, watched: WatchedSession) -> None:
+    fine, sick = (random_rows(engine.manifest, seed, windows=1) for seed in (1, 2))
+    sick.audio[0, 0] = np.nan
+    held_back(engine, watched)
+    futures = [engine.submit(rows, soon()) for rows in (fine, sick)]
+    watched.may_run.set()
+    assert np.isfinite(futures[0].result(10).fake_probability)
+    with pytest.raises(EngineFailed, match="no number"):
+        futures[1].result(10)
+
+
 def test_an_engine_that_keeps_failing_reports_its_death_once(watched: WatchedSession) -> None:
     deaths: list[bool] = []
     engine = Engine(watched, workers=1, on_death=lambda: deaths.append(True))
