@@ -86,7 +86,8 @@ class Camera:
         rows, columns = np.ogrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j]
         image *= (1 - self.vignette * (rows**2 + columns**2) / 2).astype(np.float32)[..., None]
         white = float(np.percentile(image[::4, ::4], 98))
-        return image / max(white, 1e-3)
+        exposed: Plane = image / max(white, 1e-3)
+        return exposed
 
     def develop(self, exposed: Plane, rng: np.random.Generator) -> Picture:
         """Sensor noise and everything after it; `rng` draws the noise only."""
@@ -128,7 +129,7 @@ def _demosaic_bilinear(raw: Plane, phase: tuple[int, int]) -> Plane:
 
 def _demosaic_malvar(raw: Plane, phase: tuple[int, int]) -> Plane:
     red, blue = _sites(raw.shape, phase)
-    red_row = red.any(axis=1)[:, None]
+    red_row = np.any(red, axis=1, keepdims=True)
     along = ndimage.convolve(raw, _MALVAR_ROW.astype(np.float32), mode="mirror")
     across = ndimage.convolve(raw, _MALVAR_ROW.T.astype(np.float32), mode="mirror")
     cross = ndimage.convolve(raw, _MALVAR_CROSS.astype(np.float32), mode="mirror")
@@ -165,7 +166,8 @@ def _render(camera: Camera, linear: Plane) -> Picture:
     if camera.sharpen:
         luma = luma + camera.sharpen * (luma - ndimage.gaussian_filter(luma, camera.radius, truncate=3))
     image = luma[..., None] + camera.saturation * chroma
-    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+    return picture
 
 
 def _smooth_where_flat(luma: Plane, strength: float) -> Plane:
@@ -174,4 +176,5 @@ def _smooth_where_flat(luma: Plane, strength: float) -> Plane:
     variance = np.maximum(ndimage.uniform_filter(luma**2, 5) - mean**2, 0)
     noise = float(np.percentile(variance[::4, ::4], 20)) * 2
     keep = np.maximum(variance - noise * strength, 0) / np.maximum(variance, 1e-8)
-    return mean + keep * (luma - mean)
+    smooth: Plane = mean + keep * (luma - mean)
+    return smooth

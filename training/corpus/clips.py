@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.corpus.camera import Camera
 from training.corpus.images import in_processes, split_of
-from training.corpus.publish import encode_clip
+from training.corpus.publish import MACROBLOCK, encode_clip
 from training.corpus.scenes import Scene, scene
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
 from training.sample import WHOLE, Region, Sample
@@ -59,9 +59,10 @@ def write_clips(folder: Path, count: int, seed: int, workers: int = 2) -> list[S
 
 
 def film(rng: np.random.Generator, frames: int) -> list[Picture]:
-    """A take with camera and subject motion, sensor noise and drifting exposure, uint8 RGB, even sizes."""
-    short = int(np.exp(rng.uniform(np.log(200), np.log(440)))) // 2 * 2
-    height, width = (short, int(short * rng.choice([1, 1.25, 1.5, 1.78])) // 2 * 2)
+    """A take with camera and subject motion, sensor noise and drifting exposure, uint8 RGB."""
+    short = np.exp(rng.uniform(np.log(200), np.log(440)))
+    aspect = rng.choice([1, 1.25, 1.5, 1.78])
+    height, width = (int(side) // MACROBLOCK * MACROBLOCK for side in (short, short * aspect))
     if rng.random() < 0.25:
         height, width = width, height
     room = 1.25

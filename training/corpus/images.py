@@ -71,7 +71,7 @@ def split_of(index: int, seed: int) -> Split:
 
 
 def photograph(rng: np.random.Generator) -> Picture:
-    """A photo as it comes out of a camera or off a website: uint8 [height, width, 3], 256 pixels a side or more."""
+    """A photo from a camera or a website: uint8 [height, width, 3], 144 to 1400 pixels a side."""
     side = float(np.exp(rng.uniform(np.log(320), np.log(900))))
     aspect = float(np.exp(rng.uniform(-0.35, 0.35)))
     scale = rng.uniform(0.45, 1.0) if rng.random() < 0.45 else 1.0

@@ -7,6 +7,7 @@ tells them apart.
 import io
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 Picture = NDArray[np.uint8]
+
+MACROBLOCK = 16
+"""x264 reads past the edge of other sizes, and then no two runs give the same bytes."""
 
 SHRINKERS = (
     Image.Resampling.BOX,
@@ -109,12 +113,13 @@ def recompress(picture: Picture, quality: int, subsampling: int = 2) -> Picture:
 
 
 def video_still(picture: Picture, crf: int) -> Picture:
-    """The picture as a frame of an H.264 video, same size."""
-    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    """The picture as a frame of an H.264 video, cut to whole macroblocks."""
+    height, width = (side // MACROBLOCK * MACROBLOCK for side in picture.shape[:2])
     data = encode_clip([picture[:height, :width]], crf, 25, "libx264")
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frame = next(container.decode(video=0))
-        return frame.to_ndarray(format="rgb24")
+        still: Picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+        return still
 
 
 def encode_clip(
@@ -123,10 +128,10 @@ def encode_clip(
     rate: int,
     codec: str,
 ) -> bytes:
-    """MP4 bytes of uint8 RGB frames with even height and width, `rate` frames per second."""
+    """MP4 bytes of uint8 RGB frames with whole macroblocks, `rate` frames per second."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=rate))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, rate)

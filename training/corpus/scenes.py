@@ -31,7 +31,7 @@ class Scene:
     def flat(self) -> Plane:
         """The picture of both, float32 [height, width, 3]."""
         matte = self.matte[..., None]
-        return self.backdrop * (1 - matte) + self.subject * matte
+        return np.asarray(self.backdrop * (1 - matte) + self.subject * matte, np.float32)
 
 
 def scene(rng: np.random.Generator, height: int, width: int) -> Scene:
@@ -54,11 +54,11 @@ def _light(rng: np.random.Generator, height: int, width: int) -> Plane:
     gradient = np.exp(rng.normal(0, 0.35) * rows + rng.normal(0, 0.35) * columns)
     shadows = np.exp(rng.uniform(0, 0.35) * power_law(rng, height, width, 2.0))
     tint = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
-    return (gradient * shadows)[..., None].astype(np.float32) * tint
+    return np.asarray((gradient * shadows)[..., None] * tint, np.float32)
 
 
 def _defocus(picture: Plane, sigma: float) -> Plane:
-    return ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=2.5)
+    return np.asarray(ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=2.5), np.float32)
 
 
 def _focus_by_depth(rng: np.random.Generator, picture: Plane) -> Plane:
@@ -68,7 +68,7 @@ def _focus_by_depth(rng: np.random.Generator, picture: Plane) -> Plane:
     away = np.abs(rows * np.cos(angle) + columns * np.sin(angle) - rng.uniform(-0.6, 0.6))[..., None]
     soft, softer = (_defocus(picture, sigma) for sigma in (1.5, 6.0))
     near, far = np.clip(away * 2.5, 0, 1), np.clip(away * 2 - 0.8, 0, 1)
-    return (picture * (1 - near) + soft * near) * (1 - far) + softer * far
+    return np.asarray((picture * (1 - near) + soft * near) * (1 - far) + softer * far, np.float32)
 
 
 def _grid(height: int, width: int) -> tuple[Plane, Plane]:
@@ -90,7 +90,7 @@ def _foliage(rng: np.random.Generator, height: int, width: int) -> Plane:
     mix = power_law(rng, height, width, rng.uniform(0.6, 1.3), stretch)
     mix += 0.5 * power_law(rng, height, width, rng.uniform(1.2, 2.0))
     weight = 1 / (1 + np.exp(-mix * rng.uniform(0.7, 2.5)))[..., None]
-    return (tone[0] * weight + tone[1] * (1 - weight)).astype(np.float32)
+    return np.asarray(tone[0] * weight + tone[1] * (1 - weight), np.float32)
 
 
 def _landscape(rng: np.random.Generator, height: int, width: int) -> Plane:
@@ -107,7 +107,7 @@ def _landscape(rng: np.random.Generator, height: int, width: int) -> Plane:
         below = np.clip((rows - ridge[None, :]) * height / 3, 0, 1)[..., None]
         ground = _leaves(rng, height, width) if rng.random() < 0.4 else _foliage(rng, height, width)
         picture = picture * (1 - below) + (0.7 * ground + 0.3 * top * ground.mean()) * below
-    return picture
+    return np.asarray(picture, np.float32)
 
 
 def _facade(rng: np.random.Generator, height: int, width: int) -> Plane:
@@ -128,7 +128,8 @@ def _facade(rng: np.random.Generator, height: int, width: int) -> Plane:
     tilt = (1 - abs(skew[0]), skew[0], 0, skew[1], 1, 0, skew[0] / width, rng.uniform(-0.2, 0.2) / height)
     warped = canvas.transform((width, height), Image.Transform.PERSPECTIVE, tilt, Image.Resampling.BILINEAR)
     picture = np.asarray(warped, np.float32) / 255
-    return picture * np.exp(0.12 * power_law(rng, height, width, rng.uniform(0.5, 1.2)))[..., None]
+    grain = np.exp(0.12 * power_law(rng, height, width, rng.uniform(0.5, 1.2)))
+    return np.asarray(picture * grain[..., None], np.float32)
 
 
 def _page(rng: np.random.Generator, height: int, width: int) -> Plane:
@@ -146,7 +147,8 @@ def _page(rng: np.random.Generator, height: int, width: int) -> Plane:
         y += size * rng.uniform(1.1, 2)
     spin = canvas.rotate(rng.normal(0, 6), Image.Resampling.BICUBIC, fillcolor=_bytes(paper))
     picture = np.asarray(spin, np.float32) / 255
-    return picture * np.exp(0.05 * power_law(rng, height, width, 0.8))[..., None]
+    grain = np.exp(0.05 * power_law(rng, height, width, 0.8))
+    return np.asarray(picture * grain[..., None], np.float32)
 
 
 def _wall(rng: np.random.Generator, height: int, width: int) -> Plane:
@@ -157,7 +159,7 @@ def _wall(rng: np.random.Generator, height: int, width: int) -> Plane:
         -((rows - rng.uniform(-1, 1)) ** 2 + (columns - rng.uniform(-1, 1)) ** 2) * rng.uniform(0, 1.5)
     )
     grain = np.exp(rng.uniform(0, 0.06) * power_law(rng, height, width, rng.uniform(0.4, 1.2)))
-    return (tone * (0.4 + 0.8 * spot * grain)[..., None]).astype(np.float32)
+    return np.asarray(tone * (0.4 + 0.8 * spot * grain)[..., None], np.float32)
 
 
 def _nobody(_rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plane]:
@@ -183,12 +185,12 @@ def _ball(columns: Plane, rows: Plane, light: NDArray[np.float64], gloss: float)
     """Lambert shading and a highlight on an ellipsoid, float32 [height, width]."""
     depth = np.sqrt(np.clip(1 - columns**2 - rows**2, 0, 1))
     facing = np.clip(columns * light[0] + rows * light[1] + depth * light[2], 0, 1)
-    return (0.25 + 0.75 * facing + gloss * facing**20).astype(np.float32)
+    return np.asarray(0.25 + 0.75 * facing + gloss * facing**20, np.float32)
 
 
 def _towards_light(rng: np.random.Generator) -> NDArray[np.float64]:
     light = np.array([rng.normal(0, 0.6), rng.normal(-0.4, 0.4), rng.uniform(0.5, 1)])
-    return light / np.linalg.norm(light)
+    return np.asarray(light / np.linalg.norm(light), np.float64)
 
 
 def _portrait(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plane]:
@@ -227,7 +229,7 @@ def _portrait(rng: np.random.Generator, height: int, width: int) -> tuple[Plane,
     add(skin * blush * (shade * pores)[..., None], _inside(*face, reach))
     for side in (-0.4, 0.4):
         white = _ellipse(height, width, (x + side * reach, y - 0.12 * tall), (0.2 * reach, 0.08 * tall))
-        add(np.full(3, 0.6, np.float32) * shade[..., None], _inside(*white, reach / 8))
+        add(np.asarray(np.stack([0.6 * shade] * 3, axis=-1), np.float32), _inside(*white, reach / 8))
         iris = _ellipse(height, width, (x + side * reach, y - 0.12 * tall), (0.08 * reach, 0.08 * reach))
         add(palette(rng, 1)[0] * 0.3, _inside(*iris, reach / 12))
         brow = _ellipse(height, width, (x + side * reach, y - 0.3 * tall), (0.27 * reach, 0.05 * tall))

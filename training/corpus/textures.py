@@ -21,7 +21,7 @@ def power_law(
     radius[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32)) / radius**slope
     field = np.fft.irfft2(spectrum, s=(height, width)).astype(np.float32)
-    return field / max(float(field.std()), 1e-6)
+    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
 
 
 def palette(rng: np.random.Generator, count: int) -> Plane:
@@ -29,7 +29,8 @@ def palette(rng: np.random.Generator, count: int) -> Plane:
     bases = np.exp(rng.normal(-1.3, 0.7, (int(rng.integers(2, 7)), 1)) + rng.normal(0, 0.35, (1, 3)))
     bases = bases * np.exp(rng.normal(0, rng.uniform(0.05, 0.5), (len(bases), 3)))
     chosen = bases[rng.integers(len(bases), size=count)]
-    return np.clip(chosen * np.exp(rng.normal(0, 0.25, (count, 1))), 0.005, 0.95).astype(np.float32)
+    varied = chosen * np.exp(rng.normal(0, 0.25, (count, 1)))
+    return np.asarray(np.clip(varied, 0.005, 0.95), np.float32)
 
 
 def dead_leaves(rng: np.random.Generator, height: int, width: int, finest: float = 2.0) -> Plane:
@@ -59,7 +60,8 @@ def dead_leaves(rng: np.random.Generator, height: int, width: int, finest: float
     kind = rng.integers(len(grains), size=count + 1)[index]
     strength = (rng.uniform(0, 0.5, count + 1) ** 2).astype(np.float32)[index]
     grain = np.take_along_axis(grains, kind[None], 0)[0] * strength
-    return np.clip(albedo[index] * (np.clip(shade, 0.3, 1.7) * np.exp(grain))[..., None], 0, 1)
+    lit = albedo[index] * (np.clip(shade, 0.3, 1.7) * np.exp(grain))[..., None]
+    return np.asarray(np.clip(lit, 0, 1), np.float32)
 
 
 def _grain(rng: np.random.Generator) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """Self-blending: a picture blended with a changed copy of itself."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,8 +26,6 @@ def self_blend(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Reg
     if rng.random() < 0.7:
         forged = moved(rng, forged)
     mask = soft_mask(rng, *picture.shape[:2])
-    if rng.random() < 0.15:
-        picture, forged = changed(rng, picture), picture
     return blend(picture, forged, mask), region_of(mask)
 
 
@@ -33,7 +33,7 @@ def changed(rng: np.random.Generator, picture: Picture) -> Picture:
     """The same content from another source: colour, and then sharpness or compression."""
     shift = rng.normal(0, 10, 3) + rng.normal(0, 10)
     gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
-    image = picture.astype(np.float32)
+    image: NDArray[Any] = picture.astype(np.float32)
     luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
     image = luma[..., None] + rng.uniform(0.6, 1.4) * (image - luma[..., None])
     image = (image - 128) * gain + 128 + shift

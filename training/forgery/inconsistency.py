@@ -52,4 +52,4 @@ def _noisy(rng: np.random.Generator, picture: Picture) -> Picture:
 
 def _smoothed(rng: np.random.Generator, picture: Picture) -> Picture:
     sigma = rng.uniform(0.7, 2.0)
-    return ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=3)
+    return np.asarray(ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=3), np.uint8)

@@ -77,9 +77,8 @@ def _hull(
             reach = rng.uniform(0.7, 1.3, len(angles))
             points = zip(x + wide * reach * np.cos(angles), y + tall * reach * np.sin(angles), strict=True)
             draw.polygon([(float(a), float(b)) for a, b in points], fill=255)
-    mask = np.asarray(canvas, np.float32) / 255
+    mask: Mask = np.asarray(canvas, np.float32) / np.float32(255)
     if not mask.any():
-        mask = mask.copy()
         mask[height // 2, width // 2] = 1
     return mask
 
@@ -90,4 +89,6 @@ def _deform(rng: np.random.Generator, mask: Mask, strength: float) -> Mask:
     drift = ndimage.gaussian_filter(rng.standard_normal((2, height, width)), (0, height / 12, width / 12))
     drift *= strength / max(float(np.abs(drift).max()), 1e-6)
     rows, columns = np.mgrid[0:height, 0:width]
-    return ndimage.map_coordinates(mask, (rows + drift[0], columns + drift[1]), order=1, mode="constant")
+    places = rows + drift[0], columns + drift[1]
+    deformed: Mask = ndimage.map_coordinates(mask, places, order=1, mode="constant")
+    return deformed

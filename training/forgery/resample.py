@@ -1,5 +1,7 @@
 """Up-sampling artefacts: what enlarging, and generators that enlarge, leave behind."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -59,7 +61,7 @@ def _decoded(rng: np.random.Generator, picture: Picture, stages: int) -> Picture
     height, width = picture.shape[:2]
     factor = 2**stages
     padded = np.pad(picture, ((0, -height % factor), (0, -width % factor), (0, 0)), mode="edge")
-    image = np.asarray(_smaller(rng, padded, factor), np.float32)
+    image: NDArray[Any] = np.asarray(_smaller(rng, padded, factor), np.float32)
     image = image[: padded.shape[0] // factor, : padded.shape[1] // factor]
     for _ in range(stages):
         image = _double(rng, image)
@@ -68,10 +70,10 @@ def _decoded(rng: np.random.Generator, picture: Picture, stages: int) -> Picture
             image = image + rng.uniform(0.3, 1.5) * (image - soft)
         if rng.random() < 0.3:
             image = image + rng.normal(0, rng.uniform(0.5, 3), image.shape)
-    return np.clip(image[:height, :width] + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image[:height, :width] + 0.5, 0, 255), np.uint8)
 
 
-def _double(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _double(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """Twice the size by repetition, by transposed convolution or by sub-pixel shuffling."""
     match rng.integers(3):
         case 0:
@@ -83,7 +85,7 @@ def _double(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.
             return _shuffled(rng, image)
 
 
-def _transposed_convolution(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _transposed_convolution(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """Zeros between the pixels and a 3-tap or 4-tap filter that does not quite even them out.
 
     Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts", 2016.
@@ -98,7 +100,7 @@ def _transposed_convolution(rng: np.random.Generator, image: NDArray[np.float32]
     return np.stack([ndimage.convolve(stuffed[..., band], kernel, mode="mirror") for band in range(3)], -1)
 
 
-def _shuffled(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _shuffled(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """Sub-pixel convolution (Shi et al., 2016): four filters make the four phases, each its own way."""
     height, width = image.shape[:2]
     doubled = np.empty((2 * height, 2 * width, 3), np.float32)

@@ -44,8 +44,7 @@ def tiny_features(pixels: Any) -> Any:
     what was blended; both are compared with the rest of the picture.
     """
     values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
-    residuals = residual_filters(values, 16)
-    traces = conv_block(conv_block(residuals, 24, stride=2), 32)
+    traces = conv_block(residual_filters(values, 15), 32, stride=2)
     traces = conv_block(traces, 48, stride=2)
     colours = conv_block(layers.AveragePooling2D(4)(values), 16)
     features = conv_block(layers.Concatenate()([traces, colours]), 64)

@@ -3,7 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+
+_WINDOW = 5
+_DETAIL_GAIN = 40.0
 
 
 @keras.saving.register_keras_serializable(package="deepfake")
@@ -83,10 +87,46 @@ class Motion(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "gain": self.gain}
 
 
+@keras.saving.register_keras_serializable(package="deepfake")
+class Magnitude(layers.Layer):  # type: ignore[misc]
+    """x → |x|."""
+
+    def call(self, values: Any) -> Any:
+        return ops.abs(values)
+
+
+@keras.saving.register_keras_serializable(package="deepfake")
+class FineDetail(keras.initializers.Initializer):  # type: ignore[misc]
+    """Filters that start as the finest cosines of a 5 × 5 window: two of three on grey, the rest on colours.
+
+    Random filters would answer to edges, whose energy exceeds that of noise by orders of magnitude.
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        height, width, bands, filters = shape
+        cosines = _cosines(height)[:, None, :, None] * _cosines(width)[None, :, None, :]
+        finest_first = np.argsort(-np.add.outer(np.arange(height), np.arange(width)).ravel(), kind="stable")
+        basis = cosines.reshape(height, width, -1)[..., finest_first]
+        mixes = np.array([[1, 1, 1], [1, 1, 1], [1, -1, 0], [1, 1, 1], [1, 1, 1], [0, -1, 1]]) / np.sqrt(3)
+        kernel = np.zeros((height, width, bands, filters))
+        for index in range(filters):
+            kernel[..., index] = basis[..., index, None] * mixes[index % len(mixes)][:bands]
+        # One grey level is 1/128 here: noise of a few levels then answers with about 1.
+        return ops.convert_to_tensor(kernel * _DETAIL_GAIN, dtype)
+
+
+def _cosines(length: int) -> Any:
+    """Orthonormal DCT-II basis, [position, frequency]."""
+    position, frequency = np.mgrid[0:length, 0:length]
+    basis = np.cos(np.pi * (position + 0.5) * frequency / length) * np.sqrt(2 / length)
+    basis[:, 0] /= np.sqrt(2)
+    return basis
+
+
 def conv_block(features: Any, filters: int, stride: int = 1, size: int = 3) -> Any:
     """Convolution, batch normalisation, ReLU."""
     features = layers.Conv2D(filters, size, stride, "same", use_bias=False)(features)
-    return layers.ReLU()(layers.BatchNormalization()(features))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(features))
 
 
 def context_block(features: Any, filters: int) -> Any:
@@ -95,10 +135,14 @@ def context_block(features: Any, filters: int) -> Any:
 
 
 def residual_filters(pixels: Any, filters: int) -> Any:
-    """Noise residuals of pixels in [-1, 1], limited to (-1, 1): [B, H, W, filters]."""
-    # One grey level is 1/128: this start makes a deviation of some levels about 1.
-    start = keras.initializers.RandomNormal(stddev=5.0)
+    """Noise residuals of pixels in [-1, 1], limited to (-1, 1), and their sizes: [B, H, W, 2 filters]."""
     residuals = layers.Conv2D(
-        filters, 5, padding="same", use_bias=False, kernel_initializer=start, kernel_constraint=ZeroSum()
+        filters,
+        _WINDOW,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=FineDetail(),
+        kernel_constraint=ZeroSum(),
     )(pixels)
-    return layers.Activation("softsign")(residuals)
+    residuals = layers.Activation("softsign")(residuals)
+    return layers.Concatenate()([residuals, Magnitude()(residuals)])

@@ -1,0 +1,81 @@
+"""The image and the video model: shapes, what they answer to, saving, freezing."""
+
+import keras
+import numpy as np
+import pytest
+
+from training.models.backbone import set_backbone_trainable
+from training.models.image import build_image_model
+from training.models.layers import ZeroSum
+from training.models.video import build_video_model
+
+SIZE = 64
+
+
+def pictures(count=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+
+
+def clips(count=2, length=5):
+    return np.random.default_rng(0).integers(0, 256, (count, length, SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "efficientnetb0", "resnet50v2"])
+def test_the_logit_is_the_average_of_the_heatmap(backbone):
+    model = build_image_model(backbone, SIZE, SIZE, "none")
+    out = model(pictures())
+    assert model.input.dtype == "uint8"
+    assert out["logit"].shape == (2,)
+    np.testing.assert_allclose(np.mean(out["heatmap"], axis=(1, 2)), out["logit"], atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "efficientnetb0", "resnet50v2"])
+def test_a_clip_gives_one_logit_that_depends_on_the_order_of_its_frames(backbone):
+    model = build_video_model(backbone, 5, SIZE, SIZE, "none")
+    logit = np.asarray(model(clips())["logit"])
+    shuffled = np.asarray(model(clips()[:, [2, 0, 4, 1, 3]])["logit"])
+    assert logit.shape == (2,)
+    assert np.abs(logit - shuffled).max() > 1e-7
+
+
+@pytest.mark.parametrize(
+    ("build", "rows"),
+    [
+        (lambda: build_image_model("tiny", SIZE, SIZE, "none"), pictures()),
+        (lambda: build_video_model("tiny", 5, SIZE, SIZE, "none"), clips()),
+    ],
+    ids=["image", "video"],
+)
+def test_saved_models_load_and_are_small(build, rows, tmp_path):
+    model = build()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(model(rows)["logit"], loaded(rows)["logit"])
+    assert model.count_params() < 500_000
+
+
+def test_freezing_touches_the_backbone_only():
+    model = build_image_model("efficientnetb0", SIZE, SIZE, "none")
+    everything = len(model.trainable_weights)
+    set_backbone_trainable(model, False)
+    assert 0 < len(model.trainable_weights) < 5
+    set_backbone_trainable(model, True)
+    assert len(model.trainable_weights) == everything
+
+
+def test_tiny_models_have_nothing_to_freeze():
+    model = build_image_model("tiny", SIZE, SIZE, "none")
+    set_backbone_trainable(model, False)
+    assert model.trainable_weights
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="pretrained"):
+        build_image_model("tiny", SIZE, SIZE, "imagenet")
+    with pytest.raises(ValueError, match="3 frames"):
+        build_video_model("tiny", 2, SIZE, SIZE, "none")
+
+
+def test_residual_filters_ignore_flat_areas():
+    kernel = ZeroSum()(np.random.default_rng(0).normal(size=(5, 5, 3, 4)).astype(np.float32))
+    np.testing.assert_allclose(np.sum(kernel, axis=(0, 1)), 0, atol=1e-5)
