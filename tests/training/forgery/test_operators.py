@@ -2,20 +2,23 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from training.corpus import clips, images
 from training.corpus.textures import power_law
+from training.forgery.flicker import ClipForgery
 from training.forgery.masks import blend, region_of, soft_mask
 from training.forgery.resample import upsampled
+from training.sample import Region
 
 
-def photo(height=180, width=240, seed=0):
+def photo(height: int = 180, width: int = 240, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     planes = np.stack([power_law(rng, height, width, 1.0) for _ in range(3)], axis=-1)
     return np.clip(128 + 40 * planes + rng.normal(0, 2, planes.shape), 0, 255).astype(np.uint8)
 
 
-def outside(region, height, width):
+def outside(region: Region, height: int, width: int) -> NDArray[np.bool_]:
     left, top, right, bottom = region
     mask = np.ones((height, width), bool)
     mask[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = False
@@ -24,10 +27,11 @@ def outside(region, height, width):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("operator", [entry[1] for entry in images.FORGERIES], ids=lambda o: o.__name__)
-def test_picture_operators(operator, seed):
+def test_picture_operators(operator: images.Forgery, seed: int) -> None:
     original = photo(seed=seed)
     forged, region = operator(np.random.default_rng(seed), original)
-    assert (forged.shape, forged.dtype) == (original.shape, np.uint8)
+    assert forged.shape == original.shape
+    assert forged.dtype == np.uint8
     assert not np.array_equal(forged, original)
     untouched = outside(region, *original.shape[:2])
     np.testing.assert_array_equal(forged[untouched], original[untouched])
@@ -37,7 +41,7 @@ def test_picture_operators(operator, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("operator", [entry[1] for entry in clips.FORGERIES], ids=lambda o: o.__name__)
-def test_clip_operators_do_not_hold_still(operator, seed):
+def test_clip_operators_do_not_hold_still(operator: ClipForgery, seed: int) -> None:
     frames = [photo(120, 160, seed)] * 6
     forged, region = operator(np.random.default_rng(seed), frames)
     assert len(forged) == 6
@@ -50,20 +54,20 @@ def test_clip_operators_do_not_hold_still(operator, seed):
     assert any(not np.array_equal(forged[0], frame) for frame in forged[1:])
 
 
-def test_masks_vary_in_size_and_softness():
+def test_masks_vary_in_size_and_softness() -> None:
     masks = [soft_mask(np.random.default_rng(seed), 200, 300) for seed in range(40)]
     areas = [float((mask > 0.25).mean()) for mask in masks]
     assert min(areas) < 0.08 < 0.25 < max(areas)
     assert all(mask.min() >= 0 and mask.max() <= 1 for mask in masks)
 
 
-def test_a_region_holds_its_mask():
+def test_a_region_holds_its_mask() -> None:
     mask = np.zeros((100, 200), np.float32)
     mask[10:30, 50:150] = 1
     assert region_of(mask) == (0.25, 0.1, 0.75, 0.3)
 
 
-def test_blending_is_exact_at_both_ends():
+def test_blending_is_exact_at_both_ends() -> None:
     one, other = photo(seed=1), photo(seed=2)
     mask = np.zeros(one.shape[:2], np.float32)
     mask[40:80] = 1
@@ -72,7 +76,7 @@ def test_blending_is_exact_at_both_ends():
     np.testing.assert_array_equal(mixed[mask == 0], one[mask == 0])
 
 
-def test_upsampling_removes_fine_detail():
+def test_upsampling_removes_fine_detail() -> None:
     original = photo()
     finest = [
         np.abs(np.diff(upsampled(np.random.default_rng(seed), original).astype(float), axis=1)).mean()

@@ -1,10 +1,14 @@
 """The image and the video model: shapes, what they answer to, saving, freezing."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from training.models.backbone import set_backbone_trainable
+from training.models.backbone import Backbone, set_backbone_trainable
 from training.models.image import build_image_model
 from training.models.layers import ZeroSum
 from training.models.video import build_video_model
@@ -12,16 +16,16 @@ from training.models.video import build_video_model
 SIZE = 64
 
 
-def pictures(count=2, seed=0):
+def pictures(count: int = 2, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
 
 
-def clips(count=2, length=5):
+def clips(count: int = 2, length: int = 5) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, length, SIZE, SIZE, 3), np.uint8)
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "efficientnetb0", "resnet50v2"])
-def test_the_logit_is_the_average_of_the_heatmap(backbone):
+def test_the_logit_is_the_average_of_the_heatmap(backbone: Backbone) -> None:
     model = build_image_model(backbone, SIZE, SIZE, "none")
     out = model(pictures())
     assert model.input.dtype == "uint8"
@@ -30,7 +34,7 @@ def test_the_logit_is_the_average_of_the_heatmap(backbone):
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "efficientnetb0", "resnet50v2"])
-def test_a_clip_gives_one_logit_that_depends_on_the_order_of_its_frames(backbone):
+def test_a_clip_gives_one_logit_that_depends_on_the_order_of_its_frames(backbone: Backbone) -> None:
     model = build_video_model(backbone, 5, SIZE, SIZE, "none")
     logit = np.asarray(model(clips())["logit"])
     shuffled = np.asarray(model(clips()[:, [2, 0, 4, 1, 3]])["logit"])
@@ -46,7 +50,9 @@ def test_a_clip_gives_one_logit_that_depends_on_the_order_of_its_frames(backbone
     ],
     ids=["image", "video"],
 )
-def test_saved_models_load_and_are_small(build, rows, tmp_path):
+def test_saved_models_load_and_are_small(
+    build: Callable[[], keras.Model], rows: NDArray[np.uint8], tmp_path: Path
+) -> None:
     model = build()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -54,7 +60,7 @@ def test_saved_models_load_and_are_small(build, rows, tmp_path):
     assert model.count_params() < 500_000
 
 
-def test_freezing_touches_the_backbone_only():
+def test_freezing_touches_the_backbone_only() -> None:
     model = build_image_model("efficientnetb0", SIZE, SIZE, "none")
     everything = len(model.trainable_weights)
     set_backbone_trainable(model, False)
@@ -63,19 +69,19 @@ def test_freezing_touches_the_backbone_only():
     assert len(model.trainable_weights) == everything
 
 
-def test_tiny_models_have_nothing_to_freeze():
+def test_tiny_models_have_nothing_to_freeze() -> None:
     model = build_image_model("tiny", SIZE, SIZE, "none")
     set_backbone_trainable(model, False)
     assert model.trainable_weights
 
 
-def test_impossible_settings_are_refused():
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="pretrained"):
         build_image_model("tiny", SIZE, SIZE, "imagenet")
     with pytest.raises(ValueError, match="3 frames"):
         build_video_model("tiny", 2, SIZE, SIZE, "none")
 
 
-def test_residual_filters_ignore_flat_areas():
+def test_residual_filters_ignore_flat_areas() -> None:
     kernel = ZeroSum()(np.random.default_rng(0).normal(size=(5, 5, 3, 4)).astype(np.float32))
     np.testing.assert_allclose(np.sum(kernel, axis=(0, 1)), 0, atol=1e-5)
