@@ -29,9 +29,11 @@ def write_speech(folder: Path, count: int, seed: int, workers: int = 2) -> list[
     """
     for label in ("real", "fake"):
         (folder / label / "audio").mkdir(parents=True, exist_ok=True)
+    write = partial(_write_pair, folder, seed)
+    if workers == 1:
+        return [sample for index in range(count) for sample in write(index)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        pairs = pool.map(partial(_write_pair, folder, seed), range(count), chunksize=8)
-        return [sample for pair in pairs for sample in pair]
+        return [sample for pair in pool.map(write, range(count), chunksize=8) for sample in pair]
 
 
 def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:

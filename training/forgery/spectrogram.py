@@ -20,7 +20,8 @@ def from_magnitude(rng: np.random.Generator, pcm: Pcm, _rate: int) -> Pcm:
 def from_mel(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     """Griffin–Lim from a mel spectrogram, inverted by least squares clipped at zero."""
     frame = _Frame.draw(rng)
-    mels = int(rng.choice([40, 64, 80, 80, 100, 128]))
+    # More would leave bands without a bin of the Fourier transform.
+    mels = min(int(rng.choice([40, 64, 80, 80, 100, 128])), frame.n_fft // 12)
     top = rate / 2 if rng.random() < 0.6 else min(rate / 2, rng.uniform(7000, 8000))
     bands = librosa.filters.mel(sr=rate, n_fft=frame.n_fft, n_mels=mels, fmax=top, htk=rng.random() < 0.3)
     power = 1 if rng.random() < 0.5 else 2
