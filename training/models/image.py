@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from training.models.backbone import Backbone, check_tiny_weights, pretrained_features
-from training.models.layers import context_block, conv_block, residual_filters
+from training.models.layers import Magnitude, context_block, conv_block, residual_filters
 
 
 def build_image_model(
@@ -44,7 +44,9 @@ def tiny_features(pixels: Any) -> Any:
     blended; both are compared with the rest of the picture.
     """
     values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
-    traces = conv_block(residual_filters(values, 15), 32, stride=2)
+    residuals = residual_filters(values, 15)
+    traces = layers.Concatenate()([residuals, Magnitude()(residuals)])
+    traces = conv_block(traces, 32, stride=2)
     traces = conv_block(traces, 48, stride=2)
     colours = conv_block(conv_block(layers.AveragePooling2D(2)(values), 24, stride=2), 32)
     features = conv_block(layers.Concatenate()([traces, colours]), 64)

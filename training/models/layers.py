@@ -135,7 +135,7 @@ def context_block(features: Any, filters: int) -> Any:
 
 
 def residual_filters(pixels: Any, filters: int) -> Any:
-    """Noise residuals of pixels in [-1, 1], limited to (-1, 1), and their sizes: [B, H, W, 2 filters]."""
+    """Noise residuals of pixels in [-1, 1], limited to (-1, 1): [B, H, W, filters]."""
     residuals = layers.Conv2D(
         filters,
         _WINDOW,
@@ -144,5 +144,4 @@ def residual_filters(pixels: Any, filters: int) -> Any:
         kernel_initializer=FineDetail(),
         kernel_constraint=ZeroSum(),
     )(pixels)
-    residuals = layers.Activation("softsign")(residuals)
-    return layers.Concatenate()([residuals, Magnitude()(residuals)])
+    return layers.Activation("softsign")(residuals)

@@ -47,7 +47,8 @@ def test_clip_operators_do_not_hold_still(operator: ClipForgery, seed: int) -> N
     assert len(forged) == 6
     untouched = outside(region, 120, 160)
     for frame in forged:
-        assert (frame.shape, frame.dtype) == (frames[0].shape, np.uint8)
+        assert frame.shape == frames[0].shape
+        assert frame.dtype == np.uint8
         if "flicker" in operator.__name__:
             moved = np.abs(frame[untouched].astype(int) - frames[0][untouched])
             assert moved.size == 0 or moved.mean() < 1
