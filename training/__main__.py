@@ -55,7 +55,7 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
     samples = limit_samples(find_samples(options.data_dir), options.max_samples)
     settings = _settings(options)
 
-    from training.evaluate import Evaluation, as_table
+    from training.evaluate import as_table, from_json
     from training.pipeline import train_modality
 
     records = [
@@ -64,7 +64,7 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
         )
         for modality in options.media_types
     ]
-    held_out = [Evaluation.model_validate(entry) for record in records for entry in record.metrics["test"]]
+    held_out = [entry for record in records for entry in from_json(record.metrics["test"])]
     console.print(as_table(held_out, "Test split"))
     console.print(f"Export the detector with: python -m exporter {options.output_dir}")
 
@@ -75,9 +75,11 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 
     split = None if options.split == "all" else options.split
     found = evaluate_folder(options.data_dir, options.models, split, options.workers, console)
-    console.print(as_table(found, f"{options.data_dir}, {options.split} files"))
+    every = [evaluation for evaluations in found.values() for evaluation in evaluations]
+    console.print(as_table(every, f"{options.data_dir}, {options.split} files"))
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
+        numbers = {modality: as_json(evaluations) for modality, evaluations in found.items()}
+        options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="for the generated media")
     demo.add_argument("--scale", type=float, default=1.0, help="how many media; 1 is the full corpus")
     demo.add_argument("--version", type=int, help="of the exported detector; the next free one if left out")
-    _add_training(demo, FitSettings(backbone="tiny"))
+    _add_training(demo, FitSettings(backbone="tiny", image_size=160))
     demo.set_defaults(run=_demo)
 
     fit = commands.add_parser("fit", help="train, calibrate and measure models on your own data")
@@ -115,11 +117,13 @@ def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> Non
     _add_workers(parser)
     for name, field in FitSettings.model_fields.items():
         default = getattr(defaults, name)
-        kind: dict[str, Any] = {"type": str if field.annotation == str | None else field.annotation}
         if field.annotation is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         elif get_origin(field.annotation) is Literal:
             kind = {"choices": get_args(field.annotation)}
+        else:
+            # Of `int | None`, what can be stated.
+            kind = {"type": next(iter(get_args(field.annotation)), field.annotation)}
         parser.add_argument(
             f"--{name.replace('_', '-')}", default=default, help=f"{field.description} ({default})", **kind
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from training.corpus import clips, images, speech
 from training.errors import ExportFailed
-from training.evaluate import Evaluation, as_table
+from training.evaluate import as_table, from_json
 from training.files import CORPUS_CSV, find_samples
 from training.pipeline import train_modality
 from training.sample import Sample, write_samples
@@ -58,7 +58,7 @@ def demo(
         for modality in media_types
     ]
     _export(output, version, console)
-    held_out = [Evaluation.model_validate(entry) for record in records for entry in record.metrics["test"]]
+    held_out = [entry for record in records for entry in from_json(record.metrics["test"])]
     console.print(as_table(held_out, "Generated media that the models have not seen"))
     console.print(f"Media in {data}, models and their records in {output}.")
     console.print(f"Serve them with: python -m server --models {output}")

@@ -148,6 +148,11 @@ def _cell(found: Estimate | None, name: str) -> str:
     return escape(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
 
 
-def as_json(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """For files; `Evaluation.model_validate` reads an entry back."""
-    return [evaluation.model_dump(mode="json") for evaluation in evaluations]
+def as_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Of one model, by kind of file; estimates are [value, low, high]."""
+    return {evaluation.media: evaluation.model_dump(mode="json") for evaluation in evaluations}
+
+
+def from_json(stored: dict[str, Any]) -> list[Evaluation]:
+    """Reads what `as_json` gave."""
+    return [Evaluation.model_validate(entry) for entry in stored.values()]

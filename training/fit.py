@@ -31,16 +31,17 @@ class Phase:
     learning_rate: float
 
 
-def phases(settings: FitSettings, pretrained: bool) -> list[Phase]:
+def phases(settings: FitSettings) -> list[Phase]:
     """A pretrained backbone is frozen while its head learns, then tuned gently; others train at once."""
-    if not pretrained:
-        return [Phase("training", True, settings.epochs, settings.learning_rate)]
-    if not settings.fine_tune or settings.epochs == 1:
-        return [Phase("head", False, settings.epochs, settings.learning_rate)]
-    head = max(1, settings.epochs // 3)
+    epochs = settings.epochs or 1
+    if settings.weights == "none":
+        return [Phase("training", True, epochs, settings.learning_rate)]
+    if not settings.fine_tune or epochs == 1:
+        return [Phase("head", False, epochs, settings.learning_rate)]
+    head = max(1, epochs // 3)
     return [
         Phase("head", False, head, settings.learning_rate),
-        Phase("fine-tuning", True, settings.epochs - head, settings.learning_rate / 10),
+        Phase("fine-tuning", True, epochs - head, settings.learning_rate / 10),
     ]
 
 
@@ -54,7 +55,6 @@ def fit(
     model: keras.Model,
     table: RowTable,
     settings: FitSettings,
-    pretrained: bool,
     best_file: Path,
     final_file: Path,
     augment: Augment | None = None,
@@ -63,7 +63,7 @@ def fit(
 
     Args:
         model: rows → {"logit": [B], ...}; only the logit is trained.
-        pretrained: whether its backbone has weights that are worth keeping at first.
+        settings: resolved for the modality.
         best_file, final_file: where the model of the best validation AUC and the last one go.
         augment: a batch of training rows → one of the same shape and dtype.
 
@@ -78,7 +78,7 @@ def fit(
     scorer = keras.Model(model.input, model.output["logit"])
     keep_best = _KeepBest(model, best_file)
     history: dict[str, list[float]] = {}
-    for phase in phases(settings, pretrained):
+    for phase in phases(settings):
         set_backbone_trainable(model, phase.backbone_trainable)
         batches = training_batches(table, training, settings.batch_size, settings.seed, augment)
         _compile(scorer, phase, len(batches), settings.label_smoothing)

@@ -6,19 +6,17 @@ most of the time of a thousand resamples.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
 
 Floats = NDArray[np.float64]
 Metric = Callable[[NDArray[np.int64], Floats, Floats], float]
 
 
-class Estimate(BaseModel):
+class Estimate(NamedTuple):
     """A metric and its 95 % interval; None where one class is missing and it has no value."""
-
-    model_config = ConfigDict(frozen=True)
 
     value: float | None
     low: float | None = None
@@ -148,6 +146,6 @@ def _estimate(
     value = metric(y, p, np.ones_like(p))
     resampled = [found for w in draws if (found := metric(y, p, w)) is not None]
     if value is None or not resampled:
-        return Estimate(value=value)
+        return Estimate(value)
     low, high = np.percentile(resampled, [2.5, 97.5])
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Estimate(value, float(low), float(high))

@@ -1,9 +1,10 @@
 """From files to calibrated, measured models with their records."""
 
+import csv
 import importlib.metadata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from training.evaluate import Evaluation, as_json, evaluate, score_files
 from training.files import find_samples
 from training.fit import fit, make_deterministic
 from training.models.audio import build_audio_model
+from training.models.frontend import LogMelSpectrogram
 from training.models.image import build_image_model
 from training.models.video import build_video_model
 from training.record import TrainingRecord, read_record, record_path, write_record
@@ -48,45 +50,41 @@ def train_modality(
         DataError: the files do not suffice; the message says what is missing.
     """
     console.rule(f"{modality} model")
+    settings = settings.resolved(modality)
     table = load_rows(folder, samples, modality, settings, workers)
-    _show_rejected(table, console)
+    output.mkdir(parents=True, exist_ok=True)
+    _report_rejected(table, output / f"{modality}_left_out.csv", console)
     data = _describe(table)
     finished = _finished(output, modality, settings, data)
     if finished is not None:
         console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
         return finished
-    output.mkdir(parents=True, exist_ok=True)
     best = output / f"{modality}_model_best.keras"
     make_deterministic(settings.seed)
     model = build_model(modality, settings)
-    pretrained = modality != "audio" and settings.start_weights != "none"
     final = output / f"{modality}_model_final.keras"
-    history = fit(model, table, settings, pretrained, best, final, _AUGMENT.get(modality))
+    history = fit(model, table, settings, best, final, _AUGMENT.get(modality))
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
     held_out = evaluate(score_files(model, table, "test"), calibration, modality)
     record = TrainingRecord(
         modality=modality,
         keras_file=best.name,
-        branch=calibration.model_dump() | _rows_per_file(modality, settings),
+        branch=calibration.model_dump() | _rows_per_file(modality, settings, model),
         spec_hash=spec_hash(),
         data=data,
         settings=settings.model_dump(mode="json"),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         seed=settings.seed,
-        metrics={"history": history, "test": as_json(held_out)},
+        metrics={"test": as_json(held_out), "epochs": history},
     )
     write_record(output, record)
     return record
 
 
 def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
-    """A model of this modality as the settings want it, not trained.
-
-    Raises:
-        ValueError: the backbone cannot have these weights.
-    """
-    backbone, size, weights = settings.backbone, settings.image_size, settings.start_weights
+    """A model of this modality, not trained, as `resolved` settings want it."""
+    backbone, size, weights = settings.backbone, settings.image_size, settings.weights or "none"
     match modality:
         case "image":
             return build_image_model(backbone, size, size, weights)
@@ -98,14 +96,14 @@ def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
 
 def evaluate_folder(
     folder: Path, models: Path, split: Split | None, workers: int, console: Console
-) -> list[Evaluation]:
+) -> dict[Modality, list[Evaluation]]:
     """Every model of `models` that has a record, on the files of a split of `folder`, or on all of them.
 
     Raises:
         DataError: there are no models, or none of them has files to be measured on.
     """
     samples = find_samples(folder)
-    found: list[Evaluation] = []
+    found: dict[Modality, list[Evaluation]] = {}
     for modality in MODALITIES:
         if not record_path(models, modality).is_file():
             continue
@@ -116,10 +114,10 @@ def evaluate_folder(
             console.print(f"{folder} has no {modality} files to measure the {modality} model on")
             continue
         table = load_rows(folder, chosen, modality, settings, workers)
-        _show_rejected(table, console)
+        _report_rejected(table, folder / f"{modality}_left_out.csv", console)
         model = keras.saving.load_model(models / record.keras_file, compile=False)
         calibration = Calibration.model_validate(record.branch)
-        found += evaluate(score_files(model, table, split), calibration, modality)
+        found[modality] = evaluate(score_files(model, table, split), calibration, modality)
     if not found:
         raise DataError(
             f"nothing to measure: no trained models in {models}, or no files for them in {folder}"
@@ -149,11 +147,11 @@ def _describe(table: RowTable) -> dict[str, Any]:
         "files": {f"{split} {kind}": count for (split, kind), count in sorted(counts.items())},
         "rows": len(table.labels),
         "operators": dict(sorted(Counter(sample.operator for sample in table.samples).items())),
-        "rejected": [asdict(entry) for entry in table.rejected],
+        "left out": dict(Counter(entry.reason.split(":")[0] for entry in table.rejected)),
     }
 
 
-def _rows_per_file(modality: Modality, settings: FitSettings) -> dict[str, Any]:
+def _rows_per_file(modality: Modality, settings: FitSettings, model: keras.Model) -> dict[str, Any]:
     match modality:
         case "image":
             return {"frames_per_video": settings.frames_per_video, "crops": settings.crops}
@@ -163,14 +161,20 @@ def _rows_per_file(modality: Modality, settings: FitSettings) -> dict[str, Any]:
                 "clip_stride_seconds": settings.clip_stride_seconds,
             }
         case "audio":
-            return {"sample_rate": settings.sample_rate, "max_windows": settings.max_windows}
+            views = [layer.settings() for layer in model.layers if isinstance(layer, LogMelSpectrogram)]
+            return {
+                "sample_rate": settings.sample_rate,
+                "max_windows": settings.max_windows,
+                "mel": {"views": views},
+            }
 
 
-def _show_rejected(table: RowTable, console: Console) -> None:
+def _report_rejected(table: RowTable, listing: Path, console: Console) -> None:
+    """Says which files are left out; all of them, with reasons, go to the CSV `listing`."""
     if not table.rejected:
         return
-    console.print(f"[yellow]{len(table.rejected)} files are left out:")
+    with listing.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "reason"), *map(astuple, table.rejected)])
+    console.print(f"{len(table.rejected)} files are left out, see {listing}:", style="yellow", markup=False)
     for entry in table.rejected[:_REJECTIONS_SHOWN]:
         console.print(f"  {entry.path}: {entry.reason}", markup=False)
-    if len(table.rejected) > _REJECTIONS_SHOWN:
-        console.print("  … all of them are in the training record, under data.rejected")

@@ -14,7 +14,7 @@ from training.rows import UNCLEAR, RowTable
 from training.sample import Sample, Split
 from training.settings import FitSettings
 
-SETTINGS = FitSettings(backbone="tiny", image_size=32, epochs=2, batch_size=8, patience=2)
+SETTINGS = FitSettings(backbone="tiny", image_size=32, epochs=2, batch_size=8, patience=2).resolved("image")
 
 
 def _table(count: int = 32, size: int = 32, visible: bool = True) -> RowTable:
@@ -42,7 +42,7 @@ def _weights_after_fit(seed: int, folder: Path) -> list[NDArray[np.float32]]:
     make_deterministic(seed)
     model = build_image_model("tiny", 32, 32, "none")
     settings = SETTINGS.model_copy(update={"seed": seed, "epochs": 1})
-    fit(model, _table(), settings, False, folder / f"best{seed}.keras", folder / f"final{seed}.keras")
+    fit(model, _table(), settings, folder / f"best{seed}.keras", folder / f"final{seed}.keras")
     return [np.asarray(weight) for weight in model.get_weights()]
 
 
@@ -58,7 +58,7 @@ def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path:
     table = _table(64)
     best, final = tmp_path / "best.keras", tmp_path / "final.keras"
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8})
-    history = fit(model, table, settings, False, best, final)
+    history = fit(model, table, settings, best, final)
     assert max(history["val_auc"]) > 0.9
     assert len(history["loss"]) == 8
     rows = table.rows(table.files("test"))
@@ -75,25 +75,28 @@ def test_a_pretrained_backbone_stays_as_it_is_without_fine_tuning(tmp_path: Path
     backbone = model.get_layer("backbone")
     before = [np.asarray(weight) for weight in backbone.get_weights()]
     head = np.asarray(model.get_layer("activation_map").get_weights()[0])
-    settings = SETTINGS.model_copy(update={"fine_tune": False, "epochs": 1})
-    fit(model, _table(16), settings, True, tmp_path / "best.keras", tmp_path / "final.keras")
+    settings = SETTINGS.model_copy(
+        update={"fine_tune": False, "backbone": "efficientnetb0", "weights": "imagenet"}
+    )
+    fit(model, _table(16), settings, tmp_path / "best.keras", tmp_path / "final.keras")
     assert all(np.array_equal(a, b) for a, b in zip(before, backbone.get_weights(), strict=True))
     assert not np.array_equal(head, model.get_layer("activation_map").get_weights()[0])
 
 
 def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -> None:
-    settings = FitSettings(epochs=9, learning_rate=1e-3)
-    head, tuning = phases(settings, pretrained=True)
+    settings = FitSettings(backbone="resnet50v2", epochs=9, learning_rate=1e-3)
+    head, tuning = phases(settings.resolved("image"))
     assert (head.backbone_trainable, tuning.backbone_trainable) == (False, True)
     assert head.epochs + tuning.epochs == 9
     assert tuning.learning_rate == pytest.approx(head.learning_rate / 10)
-    assert [phase.backbone_trainable for phase in phases(settings, pretrained=False)] == [True]
+    assert [phase.backbone_trainable for phase in phases(settings.resolved("audio"))] == [True]
+    assert [phase.backbone_trainable for phase in phases(SETTINGS)] == [True]
 
 
 def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     table = _table()
     rows = np.array([0, 2, 4, 1])
-    batches = training_batches(table, rows, 4, seed=0, augment=lambda values: values * 0)
+    batches = training_batches(table, rows, 4, seed=0, augment=lambda values, labels: (values * 0, labels))
     values, labels, weights = next(iter(batches))
     labels, weights = np.asarray(labels), np.asarray(weights)
     assert not np.asarray(values).any()
@@ -120,7 +123,7 @@ def test_a_split_of_one_kind_is_refused(tmp_path: Path, split: Split) -> None:
     )
     model = build_image_model("tiny", 32, 32, "none")
     with pytest.raises(DataError, match=f"the {split} split needs both real and fake"):
-        fit(model, lacking, SETTINGS, False, tmp_path / "best.keras", tmp_path / "final.keras")
+        fit(model, lacking, SETTINGS, tmp_path / "best.keras", tmp_path / "final.keras")
 
 
 def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
@@ -134,11 +137,11 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
         seen.extend(values)
         return values
 
-    def noted(values: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape)
+    def noted(values: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape), labels
 
     model = build_image_model("tiny", 32, 32, "none")
     settings = SETTINGS.model_copy(update={"epochs": 1})
-    fit(model, partly, settings, False, tmp_path / "best.keras", tmp_path / "final.keras", noted)
+    fit(model, partly, settings, tmp_path / "best.keras", tmp_path / "final.keras", noted)
     expected = table.values[table.files("train")[:2]]
     assert np.array_equal(np.sort(np.array(seen), axis=0), np.sort(expected, axis=0))

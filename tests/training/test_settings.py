@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import main
+from training.settings import FitSettings
+
+
+def test_what_is_left_out_suits_the_modality_and_the_backbone() -> None:
+    tiny = FitSettings(backbone="tiny").resolved("image")
+    large = FitSettings(backbone="resnet50v2").resolved("video")
+    assert (tiny.weights, large.weights) == ("none", "imagenet")
+    assert FitSettings(backbone="resnet50v2").resolved("audio").weights == "none"
+    assert FitSettings(epochs=3).resolved("audio").epochs == 3
+    assert (tiny.epochs or 0) >= 1
+
+
+def test_each_model_asks_for_its_own_rows_only() -> None:
+    settings = FitSettings(window_seconds=2.0, image_size=96)
+    spec = settings.row_spec("audio")
+    assert (spec.want_images, spec.want_clips, spec.want_audio) == (False, False, True)
+    assert (spec.window_samples, spec.height, spec.width) == (32_000, 96, 96)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--epochs", "0"], "epochs"),
+        (["--backbone", "tiny", "--weights", "imagenet"], "no pretrained weights"),
+        (["--clip-length", "2"], "clip_length"),
+    ],
+)
+def test_settings_out_of_range_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    (tmp_path / "real" / "images").mkdir(parents=True)
+    (tmp_path / "real" / "images" / "a.jpg").touch()
+    assert main(["fit", "--data-dir", str(tmp_path), *arguments]) == 1
+    assert told in capsys.readouterr().out
+
+
+def test_help_does_not_wait_for_tensorflow() -> None:
+    script = "import sys, training.__main__ as m\ntry: m.main(['fit', '--help'])\nexcept SystemExit: pass\n"
+    script += "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for flag in ("--media-types", "--no-fine-tune", "--max-samples", "--learning-rate", "--frames-per-video"):
+        assert flag in shown.stdout
