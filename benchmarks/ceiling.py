@@ -8,12 +8,12 @@ decoded frames of the model's own size at several concurrencies, and the decode 
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from benchmarks.bare import BareSession, closed_loop, layouts
@@ -87,12 +87,9 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
     Raises:
         RuntimeError: the server does not start, or the callers fail.
     """
-    repository, name = plan.model.parents[2], plan.model.parents[1].name
-    version = plan.model.parent.name
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         report("starting the server")
-        server = stack.enter_context(serving(repository, "--model", name, "--model-version", version))
+        server = stack.enter_context(_server(plan.model))
         with Detector(server.address) as detector:
             model = detector.model()
         size = model.frame_height, model.frame_width
@@ -103,6 +100,7 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
             for layout in layouts(usable_cores())
         }
         expected = next(iter(bare.values())).probabilities()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         requests = _write_requests(frames, folder)
         decoding = stack.enter_context(_decoding(size))
         for number in range(plan.rounds):
@@ -113,11 +111,16 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
             for concurrency in plan.concurrency:
                 report(f"{turn}server, {concurrency} clients")
                 job = Job(server.address, requests, concurrency, plan.warm_up, plan.seconds)
-                sample = _serve(job, server, folder, expected, measured)
+                sample = _run_served(job, server, folder, expected, measured)
                 measured.served.setdefault(concurrency, []).append(sample)
             report(f"{turn}decode stage")
-            measured.decode.append(_decode(decoding, plan))
+            measured.decode.append(_run_decode(decoding, plan))
     return measured
+
+
+def _server(model: Path) -> AbstractContextManager[ServerProcess]:
+    version, name, repository = model.parents[:3]
+    return serving(repository, "--model", name.name, "--model-version", version.name)
 
 
 def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:
@@ -140,7 +143,7 @@ def _run_bare(session: BareSession, plan: Plan) -> Sample:
     return Sample(rate, runs, used / _rows(rate, plan.seconds + plan.warm_up))
 
 
-def _serve(
+def _run_served(
     job: Job, server: ServerProcess, folder: Path, expected: list[float], measured: Measured
 ) -> Sample:
     before = server.cpu_seconds()
@@ -161,7 +164,7 @@ def _rows(rate: float, seconds: float) -> float:
     return max(rate * seconds, 1.0)
 
 
-def _decode(decoding: Callable[[int], object], plan: Plan) -> Sample:
+def _run_decode(decoding: Callable[[int], object], plan: Plan) -> Sample:
     family = psutil.Process().children(recursive=True)
     before = sum(sum(member.cpu_times()[:2]) for member in family) + time.process_time()
     runs = closed_loop(decoding, 2 * usable_cores(), plan.seconds, plan.warm_up)

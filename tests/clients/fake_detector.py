@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,3 +171,20 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
 
 def _content(request: pb.DetectRequest) -> bytes:
     return request.media[0].content
+
+
+@contextmanager
+def fake_server() -> Iterator[FakeDetector]:
+    """A detector that listens at its `address`."""
+    servicer = FakeDetector()
+    server = grpc.server(
+        futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    )
+    detector_pb2_grpc.add_DetectorServicer_to_server(servicer, server)
+    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield servicer
+    finally:
+        servicer.go_on.set()
+        server.stop(None).wait()

@@ -1,0 +1,101 @@
+"""The clients and the real server, on real media and a tiny graph."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from clients import AsyncDetector, DetectionError, Detector
+from clients.__main__ import app
+from clients.requests import UPLOAD_ABOVE
+from deepfake.v1 import detector_pb2 as pb
+from tests import media
+from tests.running_server import running_server
+from tests.tiny_graph import tiny_detector
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny_detector(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(models: Path) -> Iterator[str]:
+    with running_server(models) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo, a video with sound, a sound, a sound that is too large for one message, and a broken file."""
+    folder = tmp_path_factory.mktemp("media")
+    (folder / "photo.jpg").write_bytes(media.photo_jpeg())
+    (folder / "video.mp4").write_bytes(media.video_mp4())
+    (folder / "sound.mp3").write_bytes(media.speech_mp3())
+    (folder / "long.wav").write_bytes(media.tone_wav(60.0))
+    (folder / "broken.jpg").write_bytes(media.photo_jpeg()[:300])
+    assert (folder / "long.wav").stat().st_size > UPLOAD_ABOVE
+    return folder
+
+
+def test_a_folder_gets_its_verdicts_and_the_broken_file_its_error(
+    address: str, folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "predictions.csv"
+    for _ in range(2):  # the broken file has not hurt the server
+        result = CliRunner().invoke(
+            app, ["detect", str(folder), "--server", address, "--output", str(output)]
+        )
+        assert result.exit_code == 1, result.output
+        with output.open(newline="") as file:
+            records = {Path(record["path"]).name: record for record in csv.DictReader(file)}
+        assert records.pop("broken.jpg")["error_code"] == "CORRUPT_MEDIA"
+        assert {name: record["kind"] for name, record in records.items()} == {
+            "photo.jpg": "IMAGE",
+            "video.mp4": "VIDEO",
+            "sound.mp3": "AUDIO",
+            "long.wav": "AUDIO",
+        }
+        assert all(record["verdict"] and not record["error_code"] for record in records.values())
+        assert int(records["long.wav"]["size_bytes"]) == (folder / "long.wav").stat().st_size
+
+
+def test_both_clients_and_all_calls_agree(address: str, folder: Path) -> None:
+    paths = sorted(path for path in folder.iterdir() if path.name != "broken.jpg")
+    with Detector(address) as detector:
+        alone = {path: detector.detect(path).fake_probability for path in paths}
+        streamed = dict(detector.detect_many(paths))
+    for path in paths:
+        answer = streamed[path]
+        assert isinstance(answer, pb.DetectResponse)
+        assert answer.fake_probability == pytest.approx(alone[path], abs=1e-5)
+
+
+async def test_asyncio_agrees_too(address: str, folder: Path) -> None:
+    path = folder / "video.mp4"
+    with Detector(address) as plain:
+        expected = plain.detect(path).fake_probability
+    async with AsyncDetector(address) as detector:
+        assert (await detector.detect(path)).fake_probability == pytest.approx(expected, abs=1e-5)
+        assert (await detector.model()).name == "tiny"
+        with pytest.raises(DetectionError, match="CORRUPT_MEDIA"):
+            await detector.detect(folder / "broken.jpg")
+
+
+def test_no_server_is_needed_when_it_is_embedded(models: Path, folder: Path) -> None:
+    arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(models)]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output
+    assert "photo.jpg" in result.output
+    assert "model tiny 1" in result.output
+
+
+def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:
+    arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "MODEL_NOT_FOUND" in result.output
