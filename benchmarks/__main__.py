@@ -39,6 +39,8 @@ def ceiling(
     Exits with 1 if a request failed or was answered wrongly.
     """
     console = Console()
+    if console.width < TABLE_WIDTH:
+        console = Console(width=TABLE_WIDTH)
     try:
         with console.status("exporting the model (only the first time)"):
             path = model or exported_model(backbone, size)
@@ -50,7 +52,7 @@ def ceiling(
         raise typer.Exit(1) from error
     rows = report.lines(measured)
     heading = report.title(plan, measured)
-    console.print(report.rich_table(heading, rows), width=max(console.width, TABLE_WIDTH), crop=False)
+    console.print(report.rich_table(heading, rows))
     console.print(f"\n{heading}\n\n{report.markdown(rows)}\n", soft_wrap=True, markup=False, highlight=False)
     console.print(f"written to {report.write_json(RESULTS, plan, measured, rows)}", soft_wrap=True)
     if measured.failures or measured.wrong:
