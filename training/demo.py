@@ -21,7 +21,7 @@ WriteCorpus = Callable[[Path, int, int, int], list[Sample]]
 CORPORA: dict[Modality, tuple[WriteCorpus, int]] = {
     "image": (images.write_images, images.DEMO_COUNT),
     "video": (clips.write_clips, clips.DEMO_COUNT),
-    "audio": (speech.write_speech, 1500),
+    "audio": (speech.write_speech, 1000),
 }
 """What writes the media of a modality, and the count that it is given at scale 1."""
 
