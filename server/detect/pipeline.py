@@ -100,6 +100,8 @@ class Pipeline:
         )
 
     async def _rows(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[MediaRows, ...]:
+        if len(request.media) == 1:
+            return (await self._medium(request, 0, spec, timing),)
         tasks = [
             asyncio.create_task(self._medium(request, number, spec, timing))
             for number in range(len(request.media))

@@ -30,7 +30,7 @@ class Engine:
         session: the loaded graph.
         workers: batches at once; 0 for what suits the provider.
         max_batch_size: requests in a batch at most.
-        max_batch_seconds: estimated seconds of a batch at most.
+        max_batch_seconds: estimated seconds of a batch at most; less where batching gains nothing.
         max_queue_delay: seconds to wait for more requests when idle.
         on_death: called once, from a worker, when runs keep failing.
     """
@@ -47,7 +47,8 @@ class Engine:
         self._session = session
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
-        self._queue = JobQueue(max_batch_size, max_batch_seconds, max_queue_delay, workers)
+        batch_seconds = min(max_batch_seconds, self._costs.batch_seconds)
+        self._queue = JobQueue(max_batch_size, batch_seconds, max_queue_delay, workers)
         self._on_death = on_death
         self._failures = 0
         self._workers = [
@@ -60,7 +61,12 @@ class Engine:
             f"{name} {1000 * self._costs.per_row[column]:.2f} ms"
             for column, name in enumerate(("image", "clip", "window"))
         )
-        log.info("engine ready: %d workers; a row costs %s", workers, milliseconds)
+        log.info(
+            "engine ready: %d workers, batches up to %.0f ms; a row costs %s",
+            workers,
+            1000 * batch_seconds,
+            milliseconds,
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -84,7 +90,7 @@ class Engine:
             DeadlineExceeded: too late to run.
             EngineFailed: the graph could not be run on these rows.
         """
-        job = Job(deadline, time.monotonic(), rows, self._costs.fixed + self._costs.seconds(rows))
+        job = Job(deadline, time.monotonic(), rows, self._costs.seconds(rows))
         self._queue.put(job)
         return job.future
 
