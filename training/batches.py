@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from training.rows import RowTable
 
-Augment = Callable[[Any, Any], tuple[Any, Any]]
-"""A batch of training rows and labels → another of the same shapes."""
+Augment = Callable[[Any], Any]
 
 
 def training_batches(
@@ -28,7 +27,7 @@ def training_batches(
         .map(lambda index, label, weight: (_values(table, index), label, weight))
     )
     if augment is not None:
-        batches = batches.map(lambda values, label, weight: (*augment(values, label), weight))
+        batches = batches.map(lambda values, label, weight: (augment(values), label, weight))
     return batches.prefetch(2)
 
 

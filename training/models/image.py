@@ -40,15 +40,15 @@ def build_image_model(
 def tiny_features(pixels: Any) -> Any:
     """Forensic features [B, height / 16, width / 16, 96] of uint8 pixels.
 
-    Noise residuals at full resolution show how a picture was made, colours at half of it what was
-    blended; both are compared with the rest of the picture.
+    Noise residuals at full resolution show how a picture was made, colours at a quarter of it
+    what was blended; both are compared with the rest of the picture.
     """
     values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
     residuals = residual_filters(values, 15)
     traces = layers.Concatenate()([residuals, Magnitude()(residuals)])
     traces = conv_block(traces, 32, stride=2)
     traces = conv_block(traces, 48, stride=2)
-    colours = conv_block(conv_block(layers.AveragePooling2D(2)(values), 24, stride=2), 32)
+    colours = conv_block(layers.AveragePooling2D(4)(values), 16)
     features = conv_block(layers.Concatenate()([traces, colours]), 64)
     features = context_block(conv_block(features, 96, stride=2), 96)
     features = conv_block(features, 96)

@@ -6,16 +6,7 @@ import keras
 from keras import layers
 
 from training.models.backbone import Backbone, check_tiny_weights, pretrained_features
-from training.models.layers import (
-    BatchToFrames,
-    FramesToBatch,
-    Magnitude,
-    Moments,
-    Motion,
-    context_block,
-    conv_block,
-    residual_filters,
-)
+from training.models.layers import BatchToFrames, FramesToBatch, Moments, Motion, context_block, conv_block
 
 
 def build_video_model(
@@ -50,11 +41,10 @@ def build_video_model(
 
 
 def _tiny_features(clips: Any, clip_length: int) -> Any:
-    """Pixels, fine detail and their changes around every inner frame; then how those vary."""
-    frames = layers.Rescaling(1 / 127.5, offset=-1)(FramesToBatch()(clips))
-    values = layers.Concatenate()([frames, Magnitude()(residual_filters(frames, 6))])
-    moments = FramesToBatch()(Motion()(BatchToFrames(clip_length)(values)))
-    features = conv_block(moments, 24, stride=2)
+    """Pixels and their changes around every inner frame, then how those vary over time and place."""
+    values = layers.Rescaling(1 / 127.5, offset=-1)(clips)
+    moments = FramesToBatch()(Motion()(values))
+    features = conv_block(moments, 24, stride=2, size=5)
     features = conv_block(features, 32, stride=2)
     features = conv_block(features, 48)
     features = conv_block(features, 64, stride=2)
