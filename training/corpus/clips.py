@@ -23,8 +23,8 @@ DEMO_COUNT = 1200
 
 FORGERIES: tuple[tuple[str, ClipForgery, float], ...] = (
     ("flicker", flicker, 0.6),
-    ("texture_flicker", texture_flicker, 0.15),
-    ("frame_upsampling", frame_upsampling, 0.25),
+    ("texture_flicker", texture_flicker, 0.1),
+    ("frame_upsampling", frame_upsampling, 0.3),
 )
 """Name, operator and share of each."""
 

@@ -25,12 +25,12 @@ DEMO_COUNT = 3000
 """Files of the demo corpus."""
 
 FORGERIES: tuple[tuple[str, Forgery, float], ...] = (
-    ("self_blend", self_blend, 0.34),
-    ("upsample_whole", upsample_whole, 0.2),
+    ("self_blend", self_blend, 0.4),
+    ("upsample_whole", upsample_whole, 0.16),
     ("upsample_region", upsample_region, 0.2),
-    ("noise_region", noise_region, 0.1),
-    ("colour_region", colour_region, 0.08),
-    ("compressed_region", compressed_region, 0.08),
+    ("noise_region", noise_region, 0.09),
+    ("colour_region", colour_region, 0.09),
+    ("compressed_region", compressed_region, 0.06),
 )
 """Name, operator and share of each."""
 

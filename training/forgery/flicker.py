@@ -44,7 +44,7 @@ def texture_flicker(rng: np.random.Generator, frames: list[Picture]) -> tuple[li
     mask = soft_mask(rng, *frames[0].shape[:2])
     forged = []
     grain = np.exp(rng.uniform(np.log(3), np.log(12)))
-    coarse = rng.uniform(0.5, 2.5)
+    coarse = np.exp(rng.uniform(np.log(0.8), np.log(6)))
     for frame in frames:
         noise = ndimage.gaussian_filter(rng.normal(0, 1, frame.shape), (coarse, coarse, 0))
         copy = frame + noise * grain / max(float(noise.std()), 1e-6)
