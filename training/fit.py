@@ -32,17 +32,20 @@ class Phase:
 
 
 def phases(settings: FitSettings) -> list[Phase]:
-    """A pretrained backbone is frozen while its head learns, then tuned gently; others train at once."""
-    epochs = settings.epochs or 1
+    """A pretrained backbone is frozen while its head learns, then tuned gently; others train at once.
+
+    Args:
+        settings: resolved for a modality.
+    """
+    epochs, rate = settings.epochs, settings.learning_rate
+    if epochs is None or rate is None:
+        raise ValueError("the settings must be resolved for a modality first")
     if settings.weights == "none":
-        return [Phase("training", True, epochs, settings.learning_rate)]
+        return [Phase("training", True, epochs, rate)]
     if not settings.fine_tune or epochs == 1:
-        return [Phase("head", False, epochs, settings.learning_rate)]
+        return [Phase("head", False, epochs, rate)]
     head = max(1, epochs // 3)
-    return [
-        Phase("head", False, head, settings.learning_rate),
-        Phase("fine-tuning", True, epochs - head, settings.learning_rate / 10),
-    ]
+    return [Phase("head", False, head, rate), Phase("fine-tuning", True, epochs - head, rate / 10)]
 
 
 def make_deterministic(seed: int) -> None:

@@ -11,7 +11,9 @@ MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
 
 # Few for sound: more fit generated voices better and real ones worse, while the validation score
 # still rises.
-_EPOCHS: dict[Modality, int] = {"image": 12, "video": 30, "audio": 6}
+_EPOCHS: dict[Modality, int] = {"image": 6, "video": 12, "audio": 6}
+_LEARNING_RATE = 1e-3
+_LEARNING_RATE_TINY_VISUAL = 3e-3
 
 
 class RowSettings(BaseModel):
@@ -65,7 +67,9 @@ class FitSettings(RowSettings):
         None, ge=1, description="passes over the training rows, at most; None suits each media type"
     )
     batch_size: int = Field(32, ge=1, description="rows per step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak; a tenth of it while fine-tuning")
+    learning_rate: float | None = Field(
+        None, gt=0, description="peak, a tenth of it while fine-tuning; None suits the backbone"
+    )
     fine_tune: bool = Field(True, description="train a pretrained backbone too, after its head")
     patience: int = Field(8, ge=1, description="epochs without a better validation AUC before stopping")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="of the training targets")
@@ -79,8 +83,15 @@ class FitSettings(RowSettings):
         return self
 
     def resolved(self, modality: Modality) -> "FitSettings":
-        """The same for one modality, with epochs and weights stated."""
-        weights = self.weights or ("none" if self.backbone == "tiny" else "imagenet")
-        if modality == "audio":
-            weights = "none"  # no sound model is pretrained
-        return self.model_copy(update={"weights": weights, "epochs": self.epochs or _EPOCHS[modality]})
+        """The same for one modality, with epochs, learning rate and weights stated."""
+        tiny = self.backbone == "tiny"
+        # No sound model is pretrained.
+        weights = "none" if modality == "audio" else self.weights or ("none" if tiny else "imagenet")
+        rate = _LEARNING_RATE_TINY_VISUAL if tiny and modality != "audio" else _LEARNING_RATE
+        return self.model_copy(
+            update={
+                "weights": weights,
+                "epochs": self.epochs or _EPOCHS[modality],
+                "learning_rate": self.learning_rate or rate,
+            }
+        )
