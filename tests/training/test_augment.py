@@ -29,7 +29,7 @@ def test_rows_vary_and_keep_their_kind(augment: Callable[[Any], Any], batch: NDA
 
 def test_frames_of_a_clip_are_turned_and_toned_alike() -> None:
     still = np.repeat(rows(16, 1, 64, 64, 3), 5, axis=1)
-    values = np.asarray(augment_clips(still))
+    values = np.asarray(augment_clips(tf.constant(still)))
     np.testing.assert_array_equal(values, np.repeat(values[:, :1], 5, axis=1))
 
 

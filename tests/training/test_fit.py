@@ -137,8 +137,8 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
         seen.extend(values)
         return values
 
-    def noted(values: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape), labels
+    def noted(values: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape)
 
     model = build_image_model("tiny", 32, 32, "none")
     settings = SETTINGS.model_copy(update={"epochs": 1})
