@@ -97,14 +97,15 @@ def _calibration(manifest: Manifest) -> str:
 
 def _training(modality: str, record: dict[str, Any]) -> str:
     """One section out of a training record, in the record's own words."""
-    facts = [(key, value) for part in ("data", "settings") for key, value in _flat(record[part])]
+    about = record["data"].get("about", "")
+    data = {key: value for key, value in record["data"].items() if key != "about"}
+    facts = [*_flat(data), *_flat(record["settings"])]
     facts.append(("seed", str(record["seed"])))
     facts.extend((f"package {name}", version) for name, version in record["packages"].items())
     measured = _flat(record["metrics"])
     numbers = _table(("metric", "value"), measured) if measured else "No metrics are in the record."
-    return f"## The {modality} model\n\n### Measured\n\n{numbers}\n\n### Trained on and with\n\n" + _table(
-        ("", ""), facts
-    )
+    parts = ["### Measured", numbers, "### Trained on and with", about, _table(("", ""), facts)]
+    return "\n\n".join([f"## The {modality} model", *filter(None, parts)])
 
 
 def _parity(manifest: Manifest) -> str:

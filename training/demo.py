@@ -11,7 +11,7 @@ from rich.console import Console
 from training.corpus import clips, images, speech
 from training.errors import ExportFailed
 from training.evaluate import as_table, from_json
-from training.files import CORPUS_CSV, find_samples
+from training.files import ABOUT, CORPUS_CSV, find_samples
 from training.pipeline import train_modality
 from training.sample import Sample, write_samples
 from training.settings import FitSettings, Modality
@@ -24,6 +24,12 @@ CORPORA: dict[Modality, tuple[WriteCorpus, int]] = {
     "audio": (speech.write_speech, 1000),
 }
 """What writes the media of a modality, and the count that it is given at scale 1."""
+
+_ABOUT = """\
+Media that a program made, from a seed: no photograph, film or recording of the world is among them. The
+real ones are synthetic scenes through a simulated camera and synthetic voices through a simulated room
+and microphone; each forged one is a real one put through a forgery operator, published in the same way.
+"""
 
 # With fewer, a split may end up without any.
 _FEWEST = 40
@@ -79,6 +85,7 @@ def make_corpus(
         with console.status(f"generating {count} {modality} media"):
             samples += CORPORA[modality][0](data, count, seed, workers)
     write_samples(data / CORPUS_CSV, samples)
+    (data / ABOUT).write_text(_ABOUT, encoding="utf-8")
     # Last, so that an interrupted run does not leave half a corpus that looks whole.
     marker.write_text(json.dumps(wanted), encoding="utf-8")
     return samples

@@ -8,6 +8,8 @@ from training.errors import DataError
 from training.sample import Sample, Split, read_samples
 
 CORPUS_CSV = "corpus.csv"
+ABOUT = "about.txt"
+"""In a data folder: what the media are, for the model card."""
 MODALITY_FOLDERS = {"images": "image", "videos": "video", "audio": "audio"}
 LABEL_FOLDERS = {"real": 0, "fake": 1}
 

@@ -17,7 +17,7 @@ from training.batches import Augment
 from training.calibrate import Calibration, calibrate
 from training.errors import DataError
 from training.evaluate import Evaluation, as_json, evaluate, score_files
-from training.files import find_samples
+from training.files import ABOUT, find_samples
 from training.fit import fit, make_deterministic
 from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
@@ -54,7 +54,7 @@ def train_modality(
     table = load_rows(folder, samples, modality, settings, workers)
     output.mkdir(parents=True, exist_ok=True)
     _report_rejected(table, output / f"{modality}_left_out.csv", console)
-    data = _describe(table)
+    data = _describe(table, folder)
     finished = _finished(output, modality, settings, data)
     if finished is not None:
         console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
@@ -140,9 +140,11 @@ def _finished(
     )
 
 
-def _describe(table: RowTable) -> dict[str, Any]:
+def _describe(table: RowTable, folder: Path) -> dict[str, Any]:
+    about = folder / ABOUT
     counts = Counter((sample.split, "fake" if sample.label else "real") for sample in table.samples)
     return {
+        "about": about.read_text(encoding="utf-8").strip() if about.is_file() else "",
         "hash": table.data_hash,
         "files": {f"{split} {kind}": count for (split, kind), count in sorted(counts.items())},
         "rows": len(table.labels),
