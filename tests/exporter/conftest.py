@@ -52,7 +52,7 @@ def add_record(folder: Path, modality: str, **changes: Any) -> Path:
         "keras_file": f"{modality}_model_best.keras",
         "branch": BRANCHES[modality],
         "spec_hash": spec_hash(),
-        "data": {"files": {"train": 10}},
+        "data": {"about": "Noise, for tests.", "files": {"train": 10}},
         "seed": 7,
         "metrics": {"test": {"auc": 0.9123}},
     }

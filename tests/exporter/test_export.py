@@ -92,6 +92,7 @@ def test_a_mixed_batch_scores_as_keras_and_numpy_say(
 def test_the_card_says_what_was_measured(exported: Exported) -> None:
     card = (exported.path.parent / "MODEL_CARD.md").read_text()
     for said in (
+        "Noise, for tests.",
         "0.9123",
         "no forensic instrument",
         "sharpness 2",
