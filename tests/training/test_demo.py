@@ -105,9 +105,7 @@ def test_evaluate_repeats_the_numbers_of_the_record(folder: Path, tmp_path: Path
     report = tmp_path / "report.json"
     command = ["evaluate", "--data-dir", str(folder / "data"), "--models", str(folder / "models")]
     assert main([*command, "--workers", "1", "--json", str(report)]) == 0
-    recorded = [
-        entry for modality in MODALITIES for entry in read_record(folder / "models", modality).metrics["test"]
-    ]
+    recorded = {modality: read_record(folder / "models", modality).metrics["test"] for modality in MODALITIES}
     assert json.loads(report.read_text()) == recorded
 
 
