@@ -16,6 +16,9 @@ from training.record import read_record
 from training.rows import load_rows
 from training.settings import MODALITIES, FitSettings, Modality
 
+# One fixture generates media, trains three models and exports them: minutes where cores are few.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
