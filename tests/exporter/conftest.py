@@ -30,6 +30,7 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("keras")
     files = {modality: folder / f"{modality}_model_best.keras" for modality in builders}
     for modality, build in builders.items():
+        keras_models.seeded()
         keras_models.randomise(build()).save(files[modality])
     return files
 

@@ -53,6 +53,7 @@ def small(request: pytest.FixtureRequest, keras_files: dict[str, Path]) -> Case:
 def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     name, size = request.param
     path = tmp_path_factory.mktemp("applications") / f"{name}.keras"
+    keras_models.seeded()
     keras_models.randomise(keras_models.application_model(name, size)).save(path)
     return make_case(path, "image")
 
