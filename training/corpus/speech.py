@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from training.corpus.ambience import draw_music, draw_noise
 from training.corpus.recording import record
@@ -31,7 +32,9 @@ def write_speech(folder: Path, count: int, seed: int, workers: int = 2) -> list[
         (folder / label / "audio").mkdir(parents=True, exist_ok=True)
     write = partial(_write_pair, folder, seed)
     if workers == 1:
-        return [sample for index in range(count) for sample in write(index)]
+        # As in the processes of the pool: sums over several threads round differently.
+        with threadpool_limits(1, "blas"):
+            return [sample for index in range(count) for sample in write(index)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return [sample for pair in pool.map(write, range(count), chunksize=8) for sample in pair]
 
