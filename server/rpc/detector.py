@@ -1,7 +1,6 @@
 """The Detector service of deepfake.v1 on grpc.aio."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +13,6 @@ from server.errors import InvalidRequest, MediaLimitExceeded
 from server.rpc import convert
 from server.rpc.status import abort, to_status
 from server.settings import Settings
-
-log = logging.getLogger(__name__)
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
