@@ -6,20 +6,23 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
+from server.detect import plan
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
+from server.engine.live import LiveEngine
 from server.engine.providers import usable_cores
 from server.engine.repository import find_model
 from server.engine.session import Session
 from server.errors import CannotListen, EngineFailed
 from server.media.isolation import DecodePool
-from server.rpc.detector import Detector, describe
+from server.rpc.detector import Detector
 from server.settings import Settings
 from server.sources.source import Sources
 
@@ -72,28 +75,16 @@ class Server:
         self.dead = False
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        session = Session(
-            find_model(settings.models, settings.model, settings.model_version),
-            settings.provider,
-            settings.intra_op_threads,
-        )
-        self._engine = Engine(
-            session,
-            settings.engine_workers,
-            settings.max_batch_size,
-            settings.max_batch_seconds,
-            settings.max_queue_delay_microseconds / 1e6,
-            self._engine_died,
+        self._live = LiveEngine(
+            self._load(find_model(settings.models, settings.model, settings.model_version))
         )
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
         sources = Sources(
             settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
         )
-        self._pipeline = Pipeline(self._engine, self._decoders, sources, settings.max_queue_size)
+        self._pipeline = Pipeline(self._live, self._decoders, sources, settings.max_queue_size)
         self._health = health.aio.HealthServicer()
-        provider = session.provider
-        model = describe(self._pipeline, provider.name, provider.why, settings)
-        self._grpc = self._listener(Detector(self._pipeline, model, settings))
+        self._grpc = self._listener(Detector(self._pipeline, self._live, settings))
 
     async def start(self) -> None:
         """Listens, then reports SERVING. Raises CannotListen if the address is taken."""
@@ -117,8 +108,22 @@ class Server:
             await asyncio.wait_for(self._pipeline.drain(), self._settings.drain_timeout_seconds)
         await self._grpc.stop(_GOODBYE_SECONDS)
         await asyncio.to_thread(self._decoders.close)
-        await asyncio.to_thread(self._engine.close)
+        await asyncio.to_thread(self._live.close)
         log.info("stopped")
+
+    def _load(self, graph: Path) -> Engine:
+        """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
+        settings = self._settings
+        session = Session(graph, settings.provider, settings.intra_op_threads)
+        plan.check_spec(session.manifest)
+        return Engine(
+            session,
+            settings.engine_workers,
+            settings.max_batch_size,
+            settings.max_batch_seconds,
+            settings.max_queue_delay_microseconds / 1e6,
+            self._engine_died,
+        )
 
     def _listener(self, detector: Detector) -> grpc.aio.Server:
         server = grpc.aio.server(

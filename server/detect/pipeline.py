@@ -16,6 +16,7 @@ from server.detect.request import (
     Stopwatch,
 )
 from server.engine.engine import Engine
+from server.engine.live import LiveEngine
 from server.engine.manifest import Manifest
 from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
@@ -25,18 +26,17 @@ from server.sources.source import Sources
 
 
 class Pipeline:
-    """Answers requests; one per loaded model.
+    """Answers requests, each with the engine that was current when it came.
 
     Args:
-        engine: ready to run.
+        live: whose engines understand our rows (`plan.check_spec`).
         decoders: the pool that untrusted bytes go to.
         sources: reads URIs.
         max_requests: accepted and unanswered at once.
     """
 
-    def __init__(self, engine: Engine, decoders: DecodePool, sources: Sources, max_requests: int) -> None:
-        plan.check_spec(engine.manifest)
-        self._engine = engine
+    def __init__(self, live: LiveEngine, decoders: DecodePool, sources: Sources, max_requests: int) -> None:
+        self._live = live
         self._decoders = decoders
         self._sources = sources
         self._max_requests = max_requests
@@ -44,10 +44,6 @@ class Pipeline:
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._engine.manifest
 
     async def drain(self) -> None:
         """Refuses new requests from now on, and waits for the accepted ones to be answered."""
@@ -65,39 +61,25 @@ class Pipeline:
         with self._admitted():
             try:
                 async with asyncio.timeout(request.deadline - time.monotonic()):
-                    return await self._detect(request)
+                    with self._live.borrowed() as engine:
+                        return await self._detect(request, engine)
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed before the answer was ready") from error
 
-    async def _detect(self, request: Request) -> Detection:
+    async def _detect(self, request: Request, engine: Engine) -> Detection:
         start = time.perf_counter()
         timing = Stopwatch()
-        spec = plan.row_spec(self.manifest, request.options)
-        weights = plan.fusion_weights(self.manifest, request.options)
+        manifest = engine.manifest
+        spec = plan.row_spec(manifest, request.options)
+        weights = plan.fusion_weights(manifest, request.options)
         media = await self._rows(request, spec, timing)
-        rows = plan.merge(media, weights, self.manifest)
-        scores = await asyncio.wrap_future(self._engine.submit(rows, request.deadline))
+        rows = plan.merge(media, weights, manifest)
+        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
         evidence = Evidence(media, scores, weights)
         timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
-        detection = self._judged(evidence, request, timing)
+        detection = _judged(evidence, request, manifest, timing)
         timing.total = time.perf_counter() - start
         return detection
-
-    def _judged(self, evidence: Evidence, request: Request, timing: Stopwatch) -> Detection:
-        limits = verdict.thresholds(self.manifest.thresholds, request.options)
-        decision, reason = verdict.judge(evidence, limits)
-        modalities = verdict.modality_scores(evidence)
-        rows = timeline.scored_rows(evidence)
-        return Detection(
-            decision,
-            reason,
-            evidence.scores.fake_probability if modalities else None,
-            modalities,
-            rows,
-            timeline.suspicious_intervals(rows, limits.fake),
-            tuple(rows.facts for rows in evidence.media),
-            timing,
-        )
 
     async def _rows(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[MediaRows, ...]:
         if len(request.media) == 1:
@@ -144,7 +126,7 @@ class Pipeline:
         if self._requests >= self._max_requests:
             raise Overloaded(
                 f"{self._requests} requests are waiting already",
-                retry_after=max(0.1, self._engine.backlog_seconds),
+                retry_after=max(0.1, self._live.current.backlog_seconds),
             )
         self._requests += 1
         self._idle.clear()
@@ -154,3 +136,22 @@ class Pipeline:
             self._requests -= 1
             if self._requests == 0:
                 self._idle.set()
+
+
+def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: Stopwatch) -> Detection:
+    limits = verdict.thresholds(manifest.thresholds, request.options)
+    decision, reason = verdict.judge(evidence, limits)
+    modalities = verdict.modality_scores(evidence)
+    rows = timeline.scored_rows(evidence)
+    return Detection(
+        decision,
+        reason,
+        evidence.scores.fake_probability if modalities else None,
+        modalities,
+        rows,
+        timeline.suspicious_intervals(rows, limits.fake),
+        tuple(rows.facts for rows in evidence.media),
+        manifest.name,
+        manifest.version,
+        timing,
+    )

@@ -116,7 +116,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The answer. `fake_probability` is None when nothing could be judged."""
+    """The answer of one model. `fake_probability` is None when nothing could be judged."""
 
     verdict: Verdict
     reason: Reason | None
@@ -125,6 +125,8 @@ class Detection:
     rows: tuple[ScoredRow, ...]
     suspicious: tuple[SuspiciousInterval, ...]
     facts: tuple[MediaFacts, ...]
+    model_name: str
+    model_version: str
     timing: Stopwatch = field(default_factory=Stopwatch)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
+from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
 from server.engine.session import Session
 from server.errors import EngineFailed
@@ -71,6 +72,10 @@ class Engine:
     @property
     def manifest(self) -> Manifest:
         return self._session.manifest
+
+    @property
+    def provider(self) -> Provider:
+        return self._session.provider
 
     @property
     def backlog_seconds(self) -> float:

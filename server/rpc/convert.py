@@ -72,17 +72,15 @@ def to_options(message: pb.DetectOptions, settings: Settings) -> Options:
     )
 
 
-def to_response(
-    request: pb.DetectRequest, detection: Detection, name: str, version: str
-) -> pb.DetectResponse:
-    """The answer of model `name`, with as much detail as the request asked for."""
+def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectResponse:
+    """The answer, with as much detail as the request asked for."""
     options, timing = request.options, detection.timing
     response = pb.DetectResponse(
         id=request.id,
         verdict=pb.Verdict.Value(f"VERDICT_{detection.verdict}"),
         fake_probability=detection.fake_probability,
-        model_name=name,
-        model_version=version,
+        model_name=detection.model_name,
+        model_version=detection.model_version,
         timing=pb.Timing(
             fetch_seconds=timing.fetch,
             decode_seconds=timing.decode,

@@ -9,6 +9,8 @@ from google.protobuf import json_format
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.pipeline import Pipeline
+from server.engine.engine import Engine
+from server.engine.live import LiveEngine
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.rpc import convert
 from server.rpc.status import abort, to_status
@@ -18,11 +20,11 @@ Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per meth
 
 
 class Detector(pb_grpc.DetectorServicer):
-    """Answers with the pipeline's model."""
+    """Answers with the pipeline's current model."""
 
-    def __init__(self, pipeline: Pipeline, model: pb.GetModelResponse, settings: Settings) -> None:
+    def __init__(self, pipeline: Pipeline, live: LiveEngine, settings: Settings) -> None:
         self._pipeline = pipeline
-        self._model = model
+        self._live = live
         self._settings = settings
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
@@ -86,12 +88,12 @@ class Detector(pb_grpc.DetectorServicer):
         request: pb.GetModelRequest,  # noqa: ARG002
         context: Context,  # noqa: ARG002
     ) -> pb.GetModelResponse:
-        return self._model
+        return describe(self._live.current, self._settings)
 
     async def _answer(self, message: pb.DetectRequest, seconds: float | None) -> pb.DetectResponse:
         request = convert.to_request(message, self._settings, seconds)
         detection = await self._pipeline.detect(request)
-        return convert.to_response(message, detection, self._model.name, self._model.version)
+        return convert.to_response(message, detection)
 
     async def _stream_answer(
         self, request: pb.DetectRequest, seconds: float | None
@@ -121,14 +123,14 @@ class Detector(pb_grpc.DetectorServicer):
         return pb.DetectRequest(id=header.id, media=[medium], options=header.options)
 
 
-def describe(pipeline: Pipeline, provider: str, why: str, settings: Settings) -> pb.GetModelResponse:
+def describe(engine: Engine, settings: Settings) -> pb.GetModelResponse:
     """What GetModel answers."""
-    manifest = pipeline.manifest
+    manifest = engine.manifest
     response = pb.GetModelResponse(
         name=manifest.name,
         version=manifest.version,
-        execution_provider=provider,
-        execution_provider_reason=why,
+        execution_provider=engine.provider.name,
+        execution_provider_reason=engine.provider.why,
         modalities=[convert.WIRE_MODALITIES[name] for name in manifest.modalities],
         frame_height=manifest.height,
         frame_width=manifest.width,

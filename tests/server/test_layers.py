@@ -16,7 +16,7 @@ ALLOWED = {
     "server/engine": {"server.errors"},
     "server/sources": {"server.errors"},
     "server/detect": {"server.errors", "server.media", "server.engine", "server.sources"},
-    "server/rpc": {"server.errors", "server.media", "server.detect", "server.settings"},
+    "server/rpc": {"server.errors", "server.media", "server.engine", "server.detect", "server.settings"},
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},
     "clients": set[str](),
