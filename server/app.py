@@ -1,30 +1,20 @@
-"""The composition root: builds the parts from the settings, serves, and drains."""
+"""The composition root: puts the backend behind a gRPC listener, serves, and drains."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
-from server.detect import plan
-from server.detect.pipeline import Pipeline
-from server.engine.engine import Engine
-from server.engine.live import LiveEngine
-from server.engine.providers import usable_cores
-from server.engine.repository import find_model
-from server.engine.session import Session
+from server.backend import Backend
 from server.errors import CannotListen, EngineFailed
-from server.media.isolation import DecodePool
 from server.rpc.detector import Detector
 from server.settings import Settings
-from server.sources.source import Sources
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +65,9 @@ class Server:
         self.dead = False
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._live = LiveEngine(
-            self._load(find_model(settings.models, settings.model, settings.model_version))
-        )
-        self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
-        sources = Sources(
-            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
-        )
-        self._pipeline = Pipeline(self._live, self._decoders, sources, settings.max_queue_size)
+        self._backend = Backend(settings, self._engine_died)
         self._health = health.aio.HealthServicer()
-        self._grpc = self._listener(Detector(self._pipeline, self._live, settings))
+        self._grpc = self._listener(Detector(self._backend.pipeline, self._backend.live, settings))
 
     async def start(self) -> None:
         """Listens, then reports SERVING. Raises CannotListen if the address is taken."""
@@ -100,30 +83,13 @@ class Server:
 
     async def stop(self) -> None:
         """Reports NOT_SERVING, refuses what is new, finishes what was accepted."""
-        log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
         # Before gRPC stops: it would answer calls that arrive meanwhile with CANCELLED, which nobody
         # retries, where the pipeline says UNAVAILABLE.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._pipeline.drain(), self._settings.drain_timeout_seconds)
+        await self._backend.drain()
         await self._grpc.stop(_GOODBYE_SECONDS)
-        await asyncio.to_thread(self._decoders.close)
-        await asyncio.to_thread(self._live.close)
+        await self._backend.close()
         log.info("stopped")
-
-    def _load(self, graph: Path) -> Engine:
-        """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
-        settings = self._settings
-        session = Session(graph, settings.provider, settings.intra_op_threads)
-        plan.check_spec(session.manifest)
-        return Engine(
-            session,
-            settings.engine_workers,
-            settings.max_batch_size,
-            settings.max_batch_seconds,
-            settings.max_queue_delay_microseconds / 1e6,
-            self._engine_died,
-        )
 
     def _listener(self, detector: Detector) -> grpc.aio.Server:
         server = grpc.aio.server(

@@ -1,0 +1,69 @@
+"""The detector without a way in: all that answers requests, built from the settings."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from server.detect import plan
+from server.detect.pipeline import Pipeline
+from server.engine.engine import Engine
+from server.engine.live import LiveEngine
+from server.engine.providers import usable_cores
+from server.engine.repository import find_model
+from server.engine.session import Session
+from server.media.isolation import DecodePool
+from server.settings import Settings
+from server.sources.source import Sources
+
+log = logging.getLogger(__name__)
+
+
+class Backend:
+    """Engine, decoders, sources, and the pipeline that joins them; for use on one event loop.
+
+    Args:
+        settings: of which those about the network are left to others.
+        on_death: called once, from another thread, when the engine keeps failing.
+
+    Raises:
+        ModelError, EngineFailed: there is no graph that can be served.
+    """
+
+    def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
+        self._settings = settings
+        self._on_death = on_death
+        self.live = LiveEngine(
+            self._load(find_model(settings.models, settings.model, settings.model_version))
+        )
+        self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
+        sources = Sources(
+            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
+        )
+        self.pipeline = Pipeline(self.live, self._decoders, sources, settings.max_queue_size)
+
+    async def drain(self) -> None:
+        """Refuses what is new, and finishes what was accepted as far as there is time."""
+        log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.pipeline.drain(), self._settings.drain_timeout_seconds)
+
+    async def close(self) -> None:
+        """Ends the decoders and the engine."""
+        await asyncio.to_thread(self._decoders.close)
+        await asyncio.to_thread(self.live.close)
+
+    def _load(self, graph: Path) -> Engine:
+        """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
+        settings = self._settings
+        session = Session(graph, settings.provider, settings.intra_op_threads)
+        plan.check_spec(session.manifest)
+        return Engine(
+            session,
+            settings.engine_workers,
+            settings.max_batch_size,
+            settings.max_batch_seconds,
+            settings.max_queue_delay_microseconds / 1e6,
+            self._on_death,
+        )
