@@ -10,7 +10,10 @@ from pathlib import Path
 from google.rpc import status_pb2
 
 ROOT = Path(__file__).parent
-PROTOS = ["deepfake/v1/detector.proto"]
+PROTOS = ["deepfake/v1/detector.proto", "open_inference/v2/inference.proto"]
+# Other projects bring stubs of the same messages. In the one pool of a process the second would fail to
+# load, so ours stay in a pool of their own.
+SHARED_NAMES = ["open_inference/v2/inference_pb2.py"]
 
 
 def common_protos() -> Path:
@@ -31,6 +34,10 @@ def generate(out: Path) -> None:
             (folder / "__init__.py").touch()
             folder = folder.parent
         (out / Path(proto).parts[0] / "py.typed").touch()
+    for stub in SHARED_NAMES:
+        code = (out / stub).read_text(encoding="utf-8")
+        own_pool = code.replace("_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()")
+        (out / stub).write_text(own_pool, encoding="utf-8")
 
 
 if __name__ == "__main__":

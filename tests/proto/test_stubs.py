@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 
 PROTO = Path(__file__).parents[2] / "proto"
 
@@ -32,10 +33,11 @@ def test_the_stubs_are_fresh(tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(PROTO / "gen"), "run: make proto"
 
 
-def test_every_field_of_the_contract_is_documented() -> None:
+@pytest.mark.parametrize("proto", ["deepfake/v1/detector.proto", "open_inference/v2/inference.proto"])
+def test_every_field_of_the_contract_is_documented(proto: str) -> None:
     undocumented = []
     before = ""
-    for line in (PROTO / "deepfake/v1/detector.proto").read_text(encoding="utf-8").splitlines():
+    for line in (PROTO / proto).read_text(encoding="utf-8").splitlines():
         text = line.strip()
         # One comment may speak for the fields that follow without an empty line.
         if re.fullmatch(r".+ = \d+;", text) and not before.startswith("//") and not before.endswith(";"):
@@ -49,3 +51,23 @@ def test_the_service_has(method: str) -> None:
     from deepfake.v1 import detector_pb2
 
     assert method in detector_pb2.DESCRIPTOR.services_by_name["Detector"].methods_by_name
+
+
+def test_the_open_inference_messages_are_those_of_tritons_own_client() -> None:
+    """Also that both can be loaded into one process."""
+    from tritonclient.grpc import model_config_pb2, service_pb2
+
+    from open_inference.v2 import inference_pb2
+
+    files = (service_pb2.DESCRIPTOR, model_config_pb2.DESCRIPTOR)
+    theirs = {name: message for file in files for name, message in file.message_types_by_name.items()}
+    for name, ours in inference_pb2.DESCRIPTOR.message_types_by_name.items():
+        assert fields(ours).items() <= fields(theirs[name]).items()
+
+
+def fields(message: Descriptor) -> dict[str, tuple[int, int, bool]]:
+    """Number, type and repetition by name, nested messages included."""
+    own = {field.full_name: (field.number, field.type, field.is_repeated) for field in message.fields}
+    for nested in message.nested_types:
+        own |= fields(nested)
+    return own
