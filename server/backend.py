@@ -41,7 +41,9 @@ class Backend:
         sources = Sources(
             settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
         )
-        self.pipeline = Pipeline(self.live, self._decoders, sources, settings.max_queue_size)
+        self.pipeline = Pipeline(
+            self.live, self._decoders, sources, settings.max_queue_size, settings.max_queue_bytes
+        )
 
     async def drain(self) -> None:
         """Refuses what is new, and finishes what was accepted as far as there is time."""

@@ -14,6 +14,7 @@
     │   └── SourceUnavailable   SOURCE_UNAVAILABLE       it could not be read now
     ├── Overloaded              OVERLOADED               the queue is full
     ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
+    ├── TooSlow                 TOO_SLOW                 the caller sends nothing, or too slowly
     ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
@@ -122,6 +123,11 @@ class Overloaded(DetectorError):
 class DeadlineExceeded(DetectorError):
     code = "DEADLINE_EXCEEDED"
     default_hint = "Allow a longer deadline, or send less at once."
+
+
+class TooSlow(DetectorError):
+    code = "TOO_SLOW"
+    default_hint = "Send larger chunks without pauses, or raise the server's time-outs."
 
 
 class ShuttingDown(DetectorError):

@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     max_queue_size: int = Field(
         256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
     )
+    max_queue_bytes: int = Field(
+        2048 * _MIB,
+        ge=1024,
+        description="Bytes of media received, fetched or waiting for their answer; more are refused at once.",
+    )
     max_stream_concurrency: int = Field(
         32, ge=1, description="Requests of one DetectStream worked on at once; the rest wait in the stream."
     )
@@ -86,6 +91,12 @@ class Settings(BaseSettings):
     max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")
     max_message_bytes: int = Field(64 * _MIB, ge=1024, description="One gRPC message.")
     max_media_bytes: int = Field(512 * _MIB, ge=1024, description="One medium, however it arrives.")
+    upload_idle_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long a DetectUpload may go without a chunk."
+    )
+    min_upload_bytes_per_second: int = Field(
+        16 * 1024, ge=1, description="Slowest pace of a DetectUpload over that time."
+    )
     max_media_per_request: int = Field(16, ge=1, description="Media in one request.")
     max_frames_per_video: int = Field(64, ge=1, description="Frames that a request may ask for.")
     max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture.")
@@ -105,6 +116,12 @@ class Settings(BaseSettings):
         "info", description="Least severe line that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
+
+    @model_validator(mode="after")
+    def _room_for_one_medium(self) -> Self:
+        if self.max_queue_bytes < max(self.max_media_bytes, self.max_message_bytes):
+            raise ValueError("max_queue_bytes: must be at least max_media_bytes and max_message_bytes")
+        return self
 
     @property
     def media_limits(self) -> MediaLimits:

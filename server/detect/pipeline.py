@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from server.detect import plan, timeline, verdict
+from server.detect.admission import MediaBytes
 from server.detect.request import (
     Detection,
     Evidence,
@@ -21,7 +22,7 @@ from server.engine.manifest import Manifest
 from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
-from server.media.types import MediaRows, RowSpec
+from server.media.types import MediaKind, MediaRows, RowSpec
 from server.sources.source import Sources
 
 
@@ -33,13 +34,20 @@ class Pipeline:
         decoders: the pool that untrusted bytes go to.
         sources: reads URIs.
         max_requests: accepted and unanswered at once.
+        max_bytes: of media held at once.
+
+    Attributes:
+        media_bytes: counts them.
     """
 
-    def __init__(self, live: LiveEngine, decoders: DecodePool, sources: Sources, max_requests: int) -> None:
+    def __init__(
+        self, live: LiveEngine, decoders: DecodePool, sources: Sources, max_requests: int, max_bytes: int
+    ) -> None:
         self._live = live
         self._decoders = decoders
         self._sources = sources
         self._max_requests = max_requests
+        self.media_bytes = MediaBytes(max_bytes)
         self._requests = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -58,7 +66,7 @@ class Pipeline:
         Raises:
             DetectorError: any of the tree, except ModelError.
         """
-        with self._admitted():
+        with self._admitted(), self.media_bytes.hold(sum(medium.size for medium in request.media)):
             try:
                 async with asyncio.timeout(request.deadline - time.monotonic()):
                     with self._live.borrowed() as engine:
@@ -108,15 +116,22 @@ class Pipeline:
             return raw_frame_rows(medium.source.pixels, spec)
         if isinstance(medium.source, RawAudio):
             return raw_audio_rows(medium.source.pcm, medium.source.sample_rate, spec)
+        if isinstance(medium.source, bytes):
+            return await self._decode(medium.source, medium.kind, deadline, spec, timing)
+        with self.media_bytes.hold() as held:
+            start = time.perf_counter()
+            content = await self._sources.read(medium.source)
+            held.add(len(content))
+            timing.fetch += time.perf_counter() - start
+            return await self._decode(content, medium.kind, deadline, spec, timing)
+
+    async def _decode(
+        self, content: bytes, kind: MediaKind | None, deadline: float, spec: RowSpec, timing: Stopwatch
+    ) -> MediaRows:
         start = time.perf_counter()
-        content = medium.source
-        if isinstance(content, str):
-            content = await self._sources.read(content)
-        fetched = time.perf_counter()
         timeout = deadline - time.monotonic()
-        rows = await asyncio.wrap_future(self._decoders.submit(content, spec, medium.kind, timeout))
-        timing.fetch += fetched - start
-        timing.decode += time.perf_counter() - fetched
+        rows = await asyncio.wrap_future(self._decoders.submit(content, spec, kind, timeout))
+        timing.decode += time.perf_counter() - start
         return rows
 
     @contextmanager

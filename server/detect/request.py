@@ -51,6 +51,19 @@ class Medium:
     kind: MediaKind | None = None
     name: str = ""
 
+    @property
+    def size(self) -> int:
+        """Bytes that came with the request."""
+        match self.source:
+            case bytes():
+                return len(self.source)
+            case RawFrames():
+                return self.source.pixels.nbytes
+            case RawAudio():
+                return self.source.pcm.nbytes
+            case _:
+                return 0
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

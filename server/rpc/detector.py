@@ -11,8 +11,8 @@ from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
-from server.errors import InvalidRequest, MediaLimitExceeded
-from server.rpc import convert
+from server.errors import InvalidRequest
+from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
 from server.settings import Settings
 
@@ -37,7 +37,7 @@ class Detector(pb_grpc.DetectorServicer):
         self, request_iterator: AsyncIterator[pb.DetectUploadRequest], context: Context
     ) -> pb.DetectResponse:
         try:
-            request = await self._uploaded(request_iterator)
+            request = await upload.receive(request_iterator, self._settings, self._pipeline.media_bytes)
             return await self._answer(request, context.time_remaining())
         except Exception as error:
             await abort(context, error)
@@ -102,25 +102,6 @@ class Detector(pb_grpc.DetectorServicer):
             return pb.DetectStreamResponse(id=request.id, response=await self._answer(request, seconds))
         except Exception as error:
             return pb.DetectStreamResponse(id=request.id, error=to_status(error))
-
-    async def _uploaded(self, parts: AsyncIterator[pb.DetectUploadRequest]) -> pb.DetectRequest:
-        header: pb.DetectUploadHeader | None = None
-        content = bytearray()
-        async for part in parts:
-            if part.WhichOneof("part") == "header" and header is None:
-                header = part.header
-            elif part.WhichOneof("part") == "chunk" and header is not None:
-                content += part.chunk
-            else:
-                raise InvalidRequest("an upload is one header, then chunks")
-            if max(header.size_bytes, len(content)) > self._settings.max_media_bytes:
-                raise MediaLimitExceeded(f"the upload is larger than {self._settings.max_media_bytes} bytes")
-        if header is None:
-            raise InvalidRequest("the upload has no header")
-        if header.size_bytes and header.size_bytes != len(content):
-            raise InvalidRequest(f"the upload has {len(content)} bytes, its header says {header.size_bytes}")
-        medium = pb.Medium(content=bytes(content), kind=header.kind, name=header.name)
-        return pb.DetectRequest(id=header.id, media=[medium], options=header.options)
 
 
 def describe(engine: Engine, settings: Settings) -> pb.GetModelResponse:

@@ -60,6 +60,11 @@ def test_an_impossible_flag_names_the_key() -> None:
         load(["--max-queue-size", "0"])
 
 
+def test_a_queue_that_cannot_hold_one_medium_is_impossible() -> None:
+    with pytest.raises(SettingsError, match="max_queue_bytes"):
+        load(["--max-queue-bytes", "1000000"])
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

@@ -9,14 +9,13 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import json_format
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
 from server.engine.manifest import Manifest
 from tests import media
+from tests.failures import failure
 from tests.tiny_graph import LOGIT_RANGE
 
 PHOTO = media.photo_jpeg(320, 240)
@@ -30,18 +29,6 @@ def request(*contents: bytes, **options: Any) -> pb.DetectRequest:
         media=[pb.Medium(content=content) for content in contents],
         options=pb.DetectOptions(**options),
     )
-
-
-def failure(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
-    """Status and stable code of a failed call."""
-    # What the stubs raise is both, which the type stubs cannot say.
-    call = cast("grpc.Call", error)
-    status = rpc_status.from_call(call)
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert info.metadata["hint"]
-    return call.code(), info.reason
 
 
 def rejected(stub: DetectorStub, bad: pb.DetectRequest) -> tuple[grpc.StatusCode, str]:

@@ -1,0 +1,60 @@
+"""Bounds the bytes of media that the server holds, however they arrive."""
+
+import threading
+from typing import Self
+
+from server.errors import Overloaded
+
+
+class MediaBytes:
+    """Bytes of all media that are received, fetched or waiting for their answer; safe to use from threads.
+
+    Args:
+        limit: bytes held at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def hold(self, size: int = 0) -> "Holding":
+        """Counts `size` bytes until the context that it returns is left. Raises Overloaded."""
+        return Holding(self, size)
+
+    def check(self, size: int) -> None:
+        """Raises Overloaded if `size` more bytes would not fit now."""
+        if self._held + size > self._limit:
+            raise Overloaded(
+                f"the server holds {self._held} bytes of media, and {size} more would pass its limit "
+                f"of {self._limit}"
+            )
+
+    def take(self, size: int) -> None:
+        with self._lock:
+            self.check(size)
+            self._held += size
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._held -= size
+
+
+class Holding:
+    """One request's share, which may grow while the request arrives."""
+
+    def __init__(self, media_bytes: MediaBytes, size: int) -> None:
+        self._media_bytes = media_bytes
+        self._size = 0
+        self.add(size)
+
+    def add(self, size: int) -> None:
+        """Counts `size` bytes more. Raises Overloaded."""
+        self._media_bytes.take(size)
+        self._size += size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._media_bytes.give_back(self._size)

@@ -1,0 +1,62 @@
+"""Receives one medium in chunks, from a caller who may send too much, too slowly or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from deepfake.v1 import detector_pb2 as pb
+from server.detect.admission import MediaBytes
+from server.errors import InvalidRequest, MediaLimitExceeded, TooSlow
+from server.settings import Settings
+
+
+async def receive(
+    parts: AsyncIterator[pb.DetectUploadRequest], settings: Settings, media_bytes: MediaBytes
+) -> pb.DetectRequest:
+    """The request that Detect would have got.
+
+    Its bytes are counted while they arrive; from then on they are the pipeline's to count.
+
+    Raises:
+        InvalidRequest: the parts are out of order, or their size is not the one stated.
+        MediaLimitExceeded: too many bytes for one medium.
+        Overloaded: too many bytes for the server now.
+        TooSlow: chunks do not come, or are too small for their pace.
+    """
+    idle, rate = settings.upload_idle_timeout_seconds, settings.min_upload_bytes_per_second
+    clock = asyncio.get_running_loop().time
+    due = clock() + idle
+    header: pb.DetectUploadHeader | None = None
+    content = bytearray()
+    try:
+        with media_bytes.hold() as held:
+            async with asyncio.timeout_at(due) as patience:
+                async for part in parts:
+                    if part.WhichOneof("part") == "header" and header is None:
+                        header = part.header
+                        _check_size(header.size_bytes, settings)
+                        media_bytes.check(header.size_bytes)
+                    elif part.WhichOneof("part") == "chunk" and header is not None:
+                        _check_size(len(content) + len(part.chunk), settings)
+                        held.add(len(part.chunk))
+                        content += part.chunk
+                        # A chunk earns the time that it may take at the slowest pace, so that single
+                        # bytes do not keep an upload alive.
+                        due = min(clock() + idle, due + len(part.chunk) / rate)
+                        patience.reschedule(due)
+                    else:
+                        raise InvalidRequest("an upload is one header, then chunks")
+    except TimeoutError as error:
+        raise TooSlow(
+            f"the upload stopped or was slower than {rate} bytes a second; {len(content)} bytes arrived"
+        ) from error
+    if header is None:
+        raise InvalidRequest("the upload has no header")
+    if header.size_bytes and header.size_bytes != len(content):
+        raise InvalidRequest(f"the upload has {len(content)} bytes, its header says {header.size_bytes}")
+    medium = pb.Medium(content=bytes(content), kind=header.kind, name=header.name)
+    return pb.DetectRequest(id=header.id, media=[medium], options=header.options)
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size > settings.max_media_bytes:
+        raise MediaLimitExceeded(f"the upload is larger than {settings.max_media_bytes} bytes")

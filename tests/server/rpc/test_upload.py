@@ -1,0 +1,103 @@
+"""Uploads that come too slowly, and more media than the server may hold."""
+
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from tests import media
+from tests.failures import failure
+from tests.running_server import running_server, stub_of
+
+PHOTO = media.photo_jpeg(64, 48)
+LIMIT = 100_000
+
+
+def header(size: int = 0) -> pb.DetectUploadRequest:
+    return pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=size))
+
+
+def chunk(content: bytes) -> pb.DetectUploadRequest:
+    return pb.DetectUploadRequest(chunk=content)
+
+
+@pytest.fixture(scope="module")
+def impatient(models: Path) -> Iterator[DetectorStub]:
+    """A server that gives uploads half a second."""
+    pace = {"upload_idle_timeout_seconds": 0.5, "min_upload_bytes_per_second": 10_000}
+    with running_server(models, **pace) as server, stub_of(server) as stub:
+        yield stub
+
+
+@contextmanager
+def unfinished(stub: DetectorStub, *parts: pb.DetectUploadRequest) -> Iterator[Any]:
+    """An upload that has sent these parts and waits, and never ends by itself."""
+    outgoing: queue.SimpleQueue[pb.DetectUploadRequest | None] = queue.SimpleQueue()
+    for part in parts:
+        outgoing.put(part)
+    call = stub.DetectUpload.future(iter(outgoing.get, None), timeout=30)
+    try:
+        yield call
+    finally:
+        call.cancel()
+        outgoing.put(None)
+
+
+@pytest.mark.parametrize("parts", [[], [header()], [header(), chunk(b"x" * 100)]])
+def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.DetectUploadRequest]) -> None:
+    with unfinished(impatient, *parts) as call:
+        assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+
+
+def test_single_bytes_do_not_keep_an_upload_alive(impatient: DetectorStub) -> None:
+    sent = []
+
+    def trickle() -> Iterator[pb.DetectUploadRequest]:
+        yield header()
+        pause: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(200):
+            sent.append(1)
+            yield chunk(b"x")
+            try:
+                pause.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    with pytest.raises(grpc.RpcError) as caught:
+        impatient.DetectUpload(trickle(), timeout=30)
+    assert failure(caught.value) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+    assert len(sent) < 200
+
+
+def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models: Path) -> None:
+    limits = {"max_media_bytes": LIMIT, "max_message_bytes": LIMIT, "max_queue_bytes": LIMIT}
+    photo = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
+    with running_server(models, **limits) as server, stub_of(server) as stub:
+        with unfinished(stub, header(), chunk(b"x" * (LIMIT - 100))):
+            _until(stub, "OVERLOADED")
+            call: Any = stub.Detect.future(photo, timeout=30)
+            assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.DetectUpload(iter([header(), chunk(b"x" * 1000)]), timeout=30)
+            assert failure(caught.value) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        _until(stub, "INVALID_REQUEST")
+        assert stub.Detect(photo, timeout=30).verdict
+
+
+def _until(stub: DetectorStub, code: str) -> None:
+    """Announces an upload as large as the limit, without sending it, until the answer is this code."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.DetectUpload(iter([header(LIMIT)]), timeout=30)
+        if failure(caught.value)[1] == code:
+            return
+    raise AssertionError(f"never answered with {code}")
