@@ -109,8 +109,8 @@ def _by_operator(
     samples: Sequence[Sample], probabilities: NDArray[np.float64]
 ) -> dict[str, dict[str, Estimate]]:
     found = {}
-    for operator in sorted({sample.operator for sample in samples if sample.label == 1}):
-        compared = [i for i, s in enumerate(samples) if s.label == 0 or s.operator == operator]
+    for operator in sorted({sample.manipulation for sample in samples if sample.label == 1}):
+        compared = [i for i, s in enumerate(samples) if s.label == 0 or s.manipulation == operator]
         chosen = [samples[index] for index in compared]
         found[operator] = estimate(
             [sample.label for sample in chosen],

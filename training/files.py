@@ -1,11 +1,13 @@
-"""Which files to learn from: a corpus with its CSV, or a plain folder of real and fake media."""
+"""Which files to learn from: those of a prepared folder, of a corpus, or of a plain folder."""
 
-import hashlib
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from training.errors import DataError
-from training.sample import Sample, Split, read_samples
+from training.leaks import check_leaks
+from training.sample import SPLITS, Sample, Split, read_samples
+from training.splits import choose_split, hash_of
 
 CORPUS_CSV = "corpus.csv"
 ABOUT = "about.txt"
@@ -14,27 +16,45 @@ MODALITY_FOLDERS = {"images": "image", "videos": "video", "audio": "audio"}
 LABEL_FOLDERS = {"real": 0, "fake": 1}
 
 
-def find_samples(folder: Path) -> list[Sample]:
-    """The samples that `corpus.csv` lists, or else the files of a plain folder.
+def list_name(modality: str, split: Split) -> str:
+    """Name of the CSV that lists the files of a split in a prepared folder."""
+    return f"{split}{_LIST_SUFFIXES[modality]}.csv"
 
-    A plain folder is `{real,fake}/{images,videos,audio}/`. There, files of the same name (without
-    suffix) are one group, the folder between names a fake's operator, and groups are spread
-    over train, val and test as 70 : 15 : 15 by a hash of their name, so that a file added
-    later moves no other.
+
+_LIST_SUFFIXES = {"image": "", "video": "_videos", "audio": "_audio"}
+
+
+def find_samples(folder: Path) -> list[Sample]:
+    """The samples that a folder's CSVs list, or else the files of a plain folder.
+
+    The CSVs are the nine of a prepared folder (`list_name`), or the `corpus.csv` of a generated
+    one. A plain folder is `{real,fake}/{images,videos,audio}/`. There, files of the same name
+    (without suffix) are one group, the folder between names a fake's manipulation, and groups
+    are spread over train, val and test as 70 : 15 : 15 by a hash of their name, so that a file
+    added later moves no other.
 
     Raises:
         DataError: nothing of that is there.
+        LeakError: something is in two splits of the CSVs.
     """
-    listing = folder / CORPUS_CSV
-    if not listing.is_file():
+    listings = [folder / list_name(modality, split) for modality in _LIST_SUFFIXES for split in SPLITS]
+    listings = [listing for listing in listings if listing.is_file()]
+    if not listings:
+        listings = [folder / CORPUS_CSV]
+    if not listings[0].is_file():
         return _scan(folder)
-    try:
-        samples = read_samples(listing)
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{listing} is not a corpus listing: {error}") from error
+    samples = [sample for listing in listings for sample in _read(listing)]
     if not samples:
-        raise DataError(f"{listing} lists no files")
+        raise DataError(f"{', '.join(listing.name for listing in listings)} in {folder} list no files")
+    check_leaks(samples)
     return samples
+
+
+def _read(listing: Path) -> list[Sample]:
+    try:
+        return read_samples(listing)
+    except (KeyError, ValueError, csv.Error) as error:
+        raise DataError(f"{listing} is not a listing of samples: {error!r}") from error
 
 
 def _scan(folder: Path) -> list[Sample]:
@@ -54,15 +74,8 @@ def _scan(folder: Path) -> list[Sample]:
 
 def _sample(path: Path, modality: str, label: int) -> Sample:
     method = "/".join(path.parts[2:-1]) or "unknown"
-    operator = method if label else "none"
-    return Sample(path.as_posix(), modality, label, _split(path.stem), path.stem, operator)
-
-
-def _split(group: str) -> Split:
-    place = _hash(group) / 2**256
-    if place < 0.70:
-        return "train"
-    return "val" if place < 0.85 else "test"
+    manipulation = method if label else "none"
+    return Sample(path.as_posix(), modality, label, choose_split(path.stem), path.stem, manipulation)
 
 
 def limit_samples(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -70,10 +83,6 @@ def limit_samples(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     if limit is None:
         return list(samples)
     # Salted, or the order would be that of the splits and a small limit would keep training files only.
-    ordered = sorted(samples, key=lambda sample: (_hash(f"limit {sample.group}"), sample.path))
+    ordered = sorted(samples, key=lambda sample: (hash_of(f"limit {sample.group}"), sample.path))
     by_modality = [[s for s in ordered if s.modality == modality] for modality in MODALITY_FOLDERS.values()]
     return [sample for mine in by_modality for sample in mine[:limit]]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest())

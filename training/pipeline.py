@@ -148,7 +148,7 @@ def _describe(table: RowTable, folder: Path) -> dict[str, Any]:
         "hash": table.data_hash,
         "files": {f"{split} {kind}": count for (split, kind), count in sorted(counts.items())},
         "rows": len(table.labels),
-        "operators": dict(sorted(Counter(sample.operator for sample in table.samples).items())),
+        "operators": dict(sorted(Counter(sample.manipulation for sample in table.samples).items())),
         "left out": dict(Counter(entry.reason.split(":")[0] for entry in table.rejected)),
     }
 

@@ -1,28 +1,37 @@
-"""One labelled media file, and the CSV that lists a corpus of them."""
+"""One labelled media file, and the CSV that lists many of them."""
 
 import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Region = tuple[float, float, float, float]
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
+SEPARATOR = ";"
+"""Between the entries of one CSV cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One file of a corpus.
+    """One file of a corpus; its fields are the columns of every CSV of samples.
 
     Attributes:
-        path: relative to the corpus folder.
-        modality: which model it trains: image, video (silent clips) or audio.
+        path: relative to the folder of the CSV, or absolute.
+        modality: which model it trains: image, video (its pictures) or audio.
         label: 0 real, 1 fake.
         split: whole groups go into one split.
-        group: identity of the source; a fake shares its real source's group.
-        operator: what made it fake; "none" for real.
+        group: what must not be split: a fake shares its real source's group.
+        manipulation: what made it fake; "none" for real.
         region: the forged part of the picture as fractions: left, top, right, bottom.
+        identities: every person and source clip in it; all of them belong to its group.
+        compression: the data set's own word for it, such as c23; empty if it has none.
+        dataset: where it comes from; empty for a generated corpus.
+        duration_seconds: of a video or sound; 0 for a photo.
+        content_hash: SHA-256 of its bytes in hexadecimal; empty if nobody has read it.
+        checks: what it passed when it was prepared, see `training.prepare.lists`.
     """
 
     path: str
@@ -30,38 +39,76 @@ class Sample:
     label: int
     split: Split
     group: str
-    operator: str = "none"
+    manipulation: str = "none"
     region: Region = WHOLE
+    identities: tuple[str, ...] = ()
+    compression: str = ""
+    dataset: str = ""
+    duration_seconds: float = 0.0
+    content_hash: str = ""
+    checks: tuple[str, ...] = ()
+
+
+COLUMNS = tuple(field.name for field in fields(Sample))
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Writes one row per sample; the region as four numbers separated by spaces."""
+    """Writes one row per sample; a region as four numbers, lists with SEPARATOR between."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Sample)])
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for sample in samples:
-            writer.writerow(asdict(sample) | {"region": " ".join(f"{edge:.4f}" for edge in sample.region)})
+        writer.writerows(map(_cells, samples))
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Reads what `write_samples` wrote. Raises KeyError or ValueError on a foreign CSV."""
+    """Reads what `write_samples` wrote; columns that have a default may be missing.
+
+    Raises:
+        KeyError, ValueError: a foreign CSV.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        return [_sample(row) for row in csv.DictReader(file)]
+        return list(map(_sample, csv.DictReader(file)))
+
+
+def _cells(sample: Sample) -> dict[str, object]:
+    return asdict(sample) | {
+        "region": " ".join(f"{edge:.4f}" for edge in sample.region),
+        "identities": SEPARATOR.join(sample.identities),
+        "duration_seconds": f"{sample.duration_seconds:.3f}",
+        "checks": SEPARATOR.join(sample.checks),
+    }
 
 
 def _sample(row: dict[str, str]) -> Sample:
-    split: Split
-    match row["split"]:
-        case "train" | "val" | "test" as split:
-            left, top, right, bottom = map(float, row["region"].split())
-            return Sample(
-                row["path"],
-                row["modality"],
-                int(row["label"]),
-                split,
-                row["group"],
-                row["operator"],
-                (left, top, right, bottom),
-            )
-        case other:
-            raise ValueError(f"split must be train, val or test, not {other!r}")
+    return Sample(
+        path=row["path"],
+        modality=row["modality"],
+        label=int(row["label"]),
+        split=_split(row["split"]),
+        group=row["group"],
+        manipulation=row.get("manipulation", "none"),
+        region=_region(row["region"]) if row.get("region") else WHOLE,
+        identities=_entries(row.get("identities", "")),
+        compression=row.get("compression", ""),
+        dataset=row.get("dataset", ""),
+        duration_seconds=float(row.get("duration_seconds") or 0),
+        content_hash=row.get("content_hash", ""),
+        checks=_entries(row.get("checks", "")),
+    )
+
+
+def _split(word: str) -> Split:
+    match word:
+        case "train" | "val" | "test":
+            return word
+        case _:
+            raise ValueError(f"split must be train, val or test, not {word!r}")
+
+
+def _region(cell: str) -> Region:
+    left, top, right, bottom = map(float, cell.split())
+    return left, top, right, bottom
+
+
+def _entries(cell: str) -> tuple[str, ...]:
+    return tuple(cell.split(SEPARATOR)) if cell else ()

@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from training.errors import DataError
+from training.errors import DataError, LeakError
 from training.files import find_samples, limit_samples
 from training.sample import Sample, write_samples
 
@@ -16,11 +17,11 @@ def _plain_folder(folder: Path, count: int) -> None:
             (place / f"person{index}.jpg").touch()
 
 
-def test_a_plain_folder_is_read_with_labels_operators_and_groups(tmp_path: Path) -> None:
+def test_a_plain_folder_is_read_with_labels_manipulations_and_groups(tmp_path: Path) -> None:
     _plain_folder(tmp_path, 1)
     real, fake = sorted(find_samples(tmp_path), key=lambda sample: sample.label)
-    assert (real.path, real.modality, real.operator) == ("real/images/person0.jpg", "image", "none")
-    assert (fake.path, fake.operator) == ("fake/images/face_swap/person0.jpg", "face_swap")
+    assert (real.path, real.modality, real.manipulation) == ("real/images/person0.jpg", "image", "none")
+    assert (fake.path, fake.manipulation) == ("fake/images/face_swap/person0.jpg", "face_swap")
     assert real.group == fake.group
 
 
@@ -70,3 +71,28 @@ def test_a_limit_keeps_the_same_files_of_every_split_and_groups_whole(tmp_path: 
     assert kept == limit_samples(list(reversed(samples)), 60)
     assert {sample.split for sample in kept} == {"train", "val", "test"}
     assert sum(sample.label for sample in kept) == 30
+
+
+def test_the_lists_of_a_prepared_folder_are_read_together(tmp_path: Path) -> None:
+    photo = Sample("/elsewhere/a.jpg", "image", 0, "train", "a", identities=("a", "b"), duration_seconds=1.5)
+    film = Sample("b.mp4", "video", 1, "val", "c", "swap", compression="c23", checks=("decoded",))
+    write_samples(tmp_path / "train.csv", [photo])
+    write_samples(tmp_path / "val_videos.csv", [film])
+    assert find_samples(tmp_path) == [photo, film]
+
+
+@pytest.mark.parametrize(
+    ("what", "shared"),
+    [
+        ("identity anna", {"identities": ("anna",)}),
+        ("content 00ff", {"content_hash": "00ff"}),
+    ],
+)
+def test_what_is_in_two_splits_is_refused_with_its_files(
+    tmp_path: Path, what: str, shared: dict[str, Any]
+) -> None:
+    write_samples(tmp_path / "train.csv", [Sample("a.jpg", "image", 0, "train", "1", **shared)])
+    write_samples(tmp_path / "test_videos.csv", [Sample("b.mp4", "video", 1, "test", "2", **shared)])
+    with pytest.raises(LeakError, match=r"a\.jpg \(train\), b\.mp4 \(test\)") as caught:
+        find_samples(tmp_path)
+    assert caught.value.what == what

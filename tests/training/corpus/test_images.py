@@ -53,7 +53,7 @@ def test_every_fake_has_its_real_source_in_the_same_split(
     for real, fake in zip(samples[::2], samples[1::2], strict=True):
         assert (real.label, fake.label) == (0, 1)
         assert (real.group, real.split, real.modality) == (fake.group, fake.split, modality)
-        assert real.operator == "none" != fake.operator
+        assert real.manipulation == "none" != fake.manipulation
         left, top, right, bottom = fake.region
         assert 0 <= left < right <= 1
         assert 0 <= top < bottom <= 1

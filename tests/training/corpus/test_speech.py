@@ -36,7 +36,7 @@ def test_every_recording_has_one_forgery_in_its_group_and_split(folder: Path, sa
     assert real.keys() == fake.keys()
     for group, source in real.items():
         assert source.split == fake[group].split
-        assert source.operator == "none" != fake[group].operator
+        assert source.manipulation == "none" != fake[group].manipulation
     assert Counter(s.split for s in real.values()) == {"train": 14, "val": 3, "test": 3}
     assert all((folder / s.path).is_file() for s in samples)
     assert {Path(s.path).parts[:2] for s in samples} == {("real", "audio"), ("fake", "audio")}
