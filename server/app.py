@@ -56,6 +56,7 @@ class Server:
     Attributes:
         address: host:port that is listened on, once started.
         finished: set when the server should stop.
+        metrics_port: where Prometheus scrapes; None if it is off.
         dead: whether that is because the engine failed.
     """
 
@@ -66,8 +67,11 @@ class Server:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._backend = Backend(settings, self._engine_died)
+        self.metrics_port = self._backend.metrics_port
         self._health = health.aio.HealthServicer()
-        self._grpc = self._listener(Detector(self._backend.pipeline, self._backend.live, settings))
+        self._grpc = self._listener(
+            Detector(self._backend.pipeline, self._backend.live, self._backend.telemetry, settings)
+        )
 
     async def start(self) -> None:
         """Listens, then reports SERVING. Raises CannotListen if the address is taken."""

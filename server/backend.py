@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.detect import plan
 from server.detect.pipeline import Pipeline
@@ -16,6 +17,10 @@ from server.engine.session import Session
 from server.media.isolation import DecodePool
 from server.settings import Settings
 from server.sources.source import Sources
+from server.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from server.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +32,21 @@ class Backend:
         settings: of which those about the network are left to others.
         on_death: called once, from another thread, when the engine keeps failing.
 
+    Attributes:
+        telemetry: for those who let requests in, to record them.
+        metrics_port: where Prometheus scrapes; None if it is off.
+
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
+        CannotListen: the port for metrics is taken.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
         self._settings = settings
         self._on_death = on_death
+        self._metrics = _metrics(settings)
+        self.metrics_port = self._metrics.port if self._metrics else None
+        self.telemetry = Telemetry(*([self._metrics.request] if self._metrics else []))
         self.live = LiveEngine(
             self._load(find_model(settings.models, settings.model, settings.model_version))
         )
@@ -44,6 +57,8 @@ class Backend:
         self.pipeline = Pipeline(
             self.live, self._decoders, sources, settings.max_queue_size, settings.max_queue_bytes
         )
+        if self._metrics:
+            self._metrics.watch(self.live, self.pipeline, self._decoders)
 
     async def drain(self) -> None:
         """Refuses what is new, and finishes what was accepted as far as there is time."""
@@ -52,9 +67,11 @@ class Backend:
             await asyncio.wait_for(self.pipeline.drain(), self._settings.drain_timeout_seconds)
 
     async def close(self) -> None:
-        """Ends the decoders and the engine."""
+        """Ends the decoders, the engine and the metrics."""
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self.live.close)
+        if self._metrics:
+            await asyncio.to_thread(self._metrics.close)
 
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
@@ -68,4 +85,14 @@ class Backend:
             settings.max_batch_seconds,
             settings.max_queue_delay_microseconds / 1e6,
             self._on_death,
+            self._metrics.batch if self._metrics else None,
         )
+
+
+def _metrics(settings: Settings) -> "Metrics | None":
+    if settings.metrics_port is None:
+        return None
+    # Here, because it takes 60 ms to load.
+    from server.metrics import Metrics
+
+    return Metrics(settings.host, settings.metrics_port)

@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     )
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store. Default: AWS.")
 
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which Prometheus finds /metrics; 0 picks a free one. Default: no metrics.",
+    )
     reflection: bool = Field(True, description="Offer gRPC server reflection.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line that is logged."

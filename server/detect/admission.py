@@ -18,6 +18,11 @@ class MediaBytes:
         self._held = 0
         self._lock = threading.Lock()
 
+    @property
+    def held(self) -> int:
+        """Bytes held now."""
+        return self._held
+
     def hold(self, size: int = 0) -> "Holding":
         """Counts `size` bytes until the context that it returns is left. Raises Overloaded."""
         return Holding(self, size)

@@ -58,8 +58,13 @@ class Pipeline:
         self._draining = True
         await self._idle.wait()
 
-    async def detect(self, request: Request) -> Detection:
-        """Judges one request.
+    @property
+    def in_flight(self) -> int:
+        """Requests accepted and not yet answered."""
+        return self._requests
+
+    async def detect(self, request: Request, timing: Stopwatch | None = None) -> Detection:
+        """Judges one request, and notes in `timing` how long each stage took, also if one fails.
 
         Cancelling it cancels what has not started: decoding, waiting for the engine.
 
@@ -70,13 +75,12 @@ class Pipeline:
             try:
                 async with asyncio.timeout(request.deadline - time.monotonic()):
                     with self._live.borrowed() as engine:
-                        return await self._detect(request, engine)
+                        return await self._detect(request, engine, timing or Stopwatch())
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed before the answer was ready") from error
 
-    async def _detect(self, request: Request, engine: Engine) -> Detection:
+    async def _detect(self, request: Request, engine: Engine, timing: Stopwatch) -> Detection:
         start = time.perf_counter()
-        timing = Stopwatch()
         manifest = engine.manifest
         spec = plan.row_spec(manifest, request.options)
         weights = plan.fusion_weights(manifest, request.options)

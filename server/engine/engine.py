@@ -33,7 +33,8 @@ class Engine:
         max_batch_size: requests in a batch at most.
         max_batch_seconds: estimated seconds of a batch at most; less where batching gains nothing.
         max_queue_delay: seconds to wait for more requests when idle.
-        on_death: called once, from a worker, when runs keep failing.
+        on_death: called from a worker, when runs keep failing.
+        on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Engine:
         max_batch_seconds: float = 0.1,
         max_queue_delay: float = 0.0,
         on_death: Callable[[], None] = lambda: None,
+        on_batch: Callable[[list[Job], float], None] | None = None,
     ) -> None:
         self._session = session
         self._costs: CostModel = warm_up(session)
@@ -51,9 +53,12 @@ class Engine:
         batch_seconds = min(max_batch_seconds, self._costs.batch_seconds)
         self._queue = JobQueue(max_batch_size, batch_seconds, max_queue_delay, workers)
         self._on_death = on_death
+        self._on_batch = on_batch
         self._failures = 0
+        # When each worker began the batch that it runs now, as time.monotonic(); None while it is idle.
+        self._began: list[float | None] = [None] * workers
         self._workers = [
-            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(number,), name=f"engine-{number}", daemon=True)
             for number in range(workers)
         ]
         for worker in self._workers:
@@ -82,6 +87,21 @@ class Engine:
         """Estimated seconds until a request that comes now would be run."""
         return self._queue.seconds / len(self._workers)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be run."""
+        return len(self._queue)
+
+    @property
+    def workers(self) -> int:
+        """Batches that can be run at once."""
+        return len(self._workers)
+
+    @property
+    def running(self) -> int:
+        """Batches that are being run."""
+        return sum(began is not None for began in self._began)
+
     def submit(self, rows: Rows, deadline: float) -> "Future[Scores]":
         """Queues one request.
 
@@ -105,9 +125,11 @@ class Engine:
         for worker in self._workers:
             worker.join()
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         while (batch := self._queue.take()) is not None:
+            self._began[number] = time.monotonic()
             self._run(batch)
+            self._began[number] = None
 
     def _run(self, batch: list[Job]) -> None:
         start = time.monotonic()
@@ -118,6 +140,8 @@ class Engine:
             return
         self._failures = 0
         seconds = time.monotonic() - start
+        if self._on_batch:
+            self._on_batch(batch, seconds)
         for job, scores in zip(batch, answers, strict=True):
             if not math.isfinite(scores.fake_probability):
                 job.future.set_exception(EngineFailed("the model has no number for this medium"))

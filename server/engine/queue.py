@@ -80,6 +80,9 @@ class JobQueue:
             self._closed = True
             self._changed.notify_all()
 
+    def __len__(self) -> int:
+        return len(self._jobs)
+
     @property
     def seconds(self) -> float:
         """Estimated cost of all that waits."""

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class DecodePool:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+        self._busy_seconds = 0.0
         self._workers = [_Worker(limits, decoder) for _ in range(workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name=f"decode-{index}", daemon=True)
@@ -59,6 +61,21 @@ class DecodePool:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def workers(self) -> int:
+        """Media that can be decoded at once."""
+        return len(self._workers)
+
+    @property
+    def waiting(self) -> int:
+        """Media that wait for a decoder."""
+        return self._jobs.qsize()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long decoders have worked, added up."""
+        return self._busy_seconds
 
     def submit(self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float) -> Future[MediaRows]:
         """Queues one medium; cancelling the future before a worker takes it costs nothing.
@@ -100,10 +117,13 @@ class DecodePool:
                 job.future.cancel()
             if not job.future.set_running_or_notify_cancel():
                 continue
+            start = time.perf_counter()
             try:
                 job.future.set_result(worker.decode(job))
             except BaseException as error:
                 job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
+            with self._lock:
+                self._busy_seconds += time.perf_counter() - start
 
 
 class _Worker:

@@ -1,7 +1,8 @@
 """The Detector service of deepfake.v1 on grpc.aio."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from google.protobuf import json_format
@@ -15,6 +16,7 @@ from server.errors import InvalidRequest
 from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
 from server.settings import Settings
+from server.telemetry import Record, Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
@@ -22,14 +24,18 @@ Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per meth
 class Detector(pb_grpc.DetectorServicer):
     """Answers with the pipeline's current model."""
 
-    def __init__(self, pipeline: Pipeline, live: LiveEngine, settings: Settings) -> None:
+    def __init__(
+        self, pipeline: Pipeline, live: LiveEngine, telemetry: Telemetry, settings: Settings
+    ) -> None:
         self._pipeline = pipeline
+        self._telemetry = telemetry
         self._live = live
         self._settings = settings
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
         try:
-            return await self._answer(request, context.time_remaining())
+            with self._telemetry.request("Detect") as record:
+                return await self._answer(request, context.time_remaining(), record)
         except Exception as error:
             await abort(context, error)
 
@@ -37,8 +43,9 @@ class Detector(pb_grpc.DetectorServicer):
         self, request_iterator: AsyncIterator[pb.DetectUploadRequest], context: Context
     ) -> pb.DetectResponse:
         try:
-            request = await upload.receive(request_iterator, self._settings, self._pipeline.media_bytes)
-            return await self._answer(request, context.time_remaining())
+            with self._telemetry.request("DetectUpload") as record:
+                request = await upload.receive(request_iterator, self._settings, self._pipeline.media_bytes)
+                return await self._answer(request, context.time_remaining(), record)
         except Exception as error:
             await abort(context, error)
 
@@ -65,20 +72,13 @@ class Detector(pb_grpc.DetectorServicer):
         in_flight: set[str] = set()
 
         async def answer(request: pb.DetectRequest) -> None:
-            answers.put_nowait(await self._stream_answer(request, context.time_remaining()))
-            in_flight.discard(request.id)
+            answers.put_nowait(await self._stream_answer(request, context.time_remaining(), in_flight))
             free.release()
 
         try:
             async with asyncio.TaskGroup() as group:
                 async for request in requests:
                     await free.acquire()
-                    if not request.id or request.id in in_flight:
-                        error = InvalidRequest(f"id {request.id!r} is empty or in flight already")
-                        answers.put_nowait(pb.DetectStreamResponse(id=request.id, error=to_status(error)))
-                        free.release()
-                        continue
-                    in_flight.add(request.id)
                     group.create_task(answer(request))
         finally:
             answers.put_nowait(None)
@@ -90,18 +90,34 @@ class Detector(pb_grpc.DetectorServicer):
     ) -> pb.GetModelResponse:
         return describe(self._live.current, self._settings)
 
-    async def _answer(self, message: pb.DetectRequest, seconds: float | None) -> pb.DetectResponse:
+    async def _answer(
+        self, message: pb.DetectRequest, seconds: float | None, record: Record
+    ) -> pb.DetectResponse:
         request = convert.to_request(message, self._settings, seconds)
-        detection = await self._pipeline.detect(request)
+        detection = await self._pipeline.detect(request, record.timing)
+        record.outcome = detection.verdict
         return convert.to_response(message, detection)
 
     async def _stream_answer(
-        self, request: pb.DetectRequest, seconds: float | None
+        self, request: pb.DetectRequest, seconds: float | None, in_flight: set[str]
     ) -> pb.DetectStreamResponse:
         try:
-            return pb.DetectStreamResponse(id=request.id, response=await self._answer(request, seconds))
+            with self._telemetry.request("DetectStream") as record, _unique(request.id, in_flight):
+                response = await self._answer(request, seconds, record)
+                return pb.DetectStreamResponse(id=request.id, response=response)
         except Exception as error:
             return pb.DetectStreamResponse(id=request.id, error=to_status(error))
+
+
+@contextmanager
+def _unique(request_id: str, in_flight: set[str]) -> Iterator[None]:
+    if not request_id or request_id in in_flight:
+        raise InvalidRequest(f"id {request_id!r} is empty or in flight already")
+    in_flight.add(request_id)
+    try:
+        yield
+    finally:
+        in_flight.remove(request_id)
 
 
 def describe(engine: Engine, settings: Settings) -> pb.GetModelResponse:

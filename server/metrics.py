@@ -1,0 +1,159 @@
+"""What Prometheus scrapes: what is counted of requests and batches, and values read when it asks."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cache
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server.detect.pipeline import Pipeline
+from server.engine.live import LiveEngine
+from server.engine.manifest import MODALITIES
+from server.engine.queue import Job
+from server.errors import CannotListen
+from server.media.isolation import DecodePool
+from server.telemetry import Record
+
+log = logging.getLogger(__name__)
+
+# From a tenth of a millisecond to two minutes, each bound twice or two and a half times the one before.
+_SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
+_COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+STAGES = ("fetch", "decode", "queue", "inference")
+
+
+class Metrics:
+    """The metrics of one server, which answers GET /metrics from a thread of its own.
+
+    Args:
+        host: address to listen on.
+        port: 0 for a free one.
+
+    Attributes:
+        port: that is listened on.
+
+    Raises:
+        CannotListen: the port is taken.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        # Not the global registry, so that servers in one process do not mix.
+        self._registry = CollectorRegistry()
+        self._http = _listen(host, port, self._registry)
+        self.port = self._http.server_port
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "deepfake_requests",
+            "Requests by method and outcome: a verdict, OK where the method has none, FAILED or CANCELLED.",
+            ("method", "outcome"),
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            "deepfake_request_failures",
+            "Failed requests by the stable code of their error.",
+            ("method", "reason"),
+            registry=self._registry,
+        )
+        self._seconds = self._histogram(
+            "deepfake_request_duration_seconds", "From arrival to answer.", _SECONDS, "method"
+        )
+        stages = self._histogram(
+            "deepfake_stage_duration_seconds",
+            "Time that a request spent in a stage; stages that it did not need are not counted.",
+            _SECONDS,
+            "stage",
+        )
+        self._stages = [(stage, stages.labels(stage)) for stage in STAGES]
+        self._batch_requests = self._histogram("deepfake_batch_requests", "Requests in a batch.", _COUNTS)
+        self._batch_seconds = self._histogram(
+            "deepfake_batch_duration_seconds",
+            "Run time of a batch; the sum is how long workers of the engine were busy.",
+            _SECONDS,
+        )
+        self._batch_cost = self._histogram(
+            "deepfake_batch_cost_seconds", "Run time of a batch as estimated when it was formed.", _SECONDS
+        )
+        rows = self._histogram("deepfake_batch_rows", "Rows of a modality in a batch.", _COUNTS, "modality")
+        self._batch_rows = [rows.labels(modality) for modality in MODALITIES]
+        # `labels` takes three times as long as the increment.
+        self._requests_of = cache(self._requests.labels)
+        self._seconds_of = cache(self._seconds.labels)
+
+    def request(self, record: Record) -> None:
+        """Counts a request that ended."""
+        self._requests_of(record.method, record.outcome).inc()
+        self._seconds_of(record.method).observe(record.seconds)
+        if record.reason:
+            self._failures.labels(record.method, record.reason).inc()
+        for stage, histogram in self._stages:
+            if seconds := getattr(record.timing, stage):
+                histogram.observe(seconds)
+
+    def batch(self, batch: Sequence[Job], seconds: float) -> None:
+        """Counts a run of the graph."""
+        self._batch_requests.observe(len(batch))
+        self._batch_seconds.observe(seconds)
+        self._batch_cost.observe(sum(job.cost for job in batch))
+        counts = zip(*(job.rows.counts for job in batch), strict=True)
+        for histogram, rows in zip(self._batch_rows, counts, strict=True):
+            histogram.observe(sum(rows))
+
+    def watch(self, live: LiveEngine, pipeline: Pipeline, decoders: DecodePool) -> None:
+        """Adds the values that are only read when Prometheus asks."""
+        self._registry.register(_Gauges(live, pipeline, decoders))
+
+    def close(self) -> None:
+        """Stops answering. Blocks until the thread has noticed."""
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self._registry, buckets=bounds)
+
+
+class _Gauges(Collector):
+    """Values that the parts of the server hold anyway."""
+
+    def __init__(self, live: LiveEngine, pipeline: Pipeline, decoders: DecodePool) -> None:
+        self._live = live
+        self._pipeline = pipeline
+        self._decoders = decoders
+
+    def collect(self) -> Iterator[Metric]:
+        engine, pipeline, decoders = self._live.current, self._pipeline, self._decoders
+        manifest = engine.manifest
+        model = {"name": manifest.name, "version": manifest.version, "provider": engine.provider.name}
+        yield InfoMetricFamily("deepfake_model", "The model that answers now.", value=model)
+        for name, text, value in (
+            ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.in_flight),
+            ("media_bytes", "Bytes of media held for requests in flight.", pipeline.media_bytes.held),
+            ("queue_depth", "Requests that wait for the engine.", engine.waiting),
+            ("queue_cost_seconds", "Estimated run time of all that waits.", engine.backlog_seconds),
+            ("engine_workers", "Batches that the engine runs at once.", engine.workers),
+            ("engine_workers_busy", "Batches that are running.", engine.running),
+            ("decode_workers", "Media that are decoded at once.", decoders.workers),
+            ("decode_queue_depth", "Media that wait for a decoder.", decoders.waiting),
+        ):
+            yield GaugeMetricFamily(f"deepfake_{name}", text, value=value)
+        yield CounterMetricFamily(
+            "deepfake_decode_busy_seconds",
+            "How long decoders were busy, added up.",
+            value=decoders.busy_seconds,
+        )
+
+
+def _listen(host: str, port: int, registry: CollectorRegistry) -> WSGIServer:
+    try:
+        server, _ = start_http_server(port, host, registry)
+    except OSError as error:
+        problem = f"cannot listen on {host}:{port} for metrics: {error.strerror}"
+        raise CannotListen(problem, "Choose another --metrics-port.") from error
+    log.info("metrics at http://%s:%s/metrics", host, server.server_port)
+    return server

@@ -1,0 +1,117 @@
+"""/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deepfake.v1 import detector_pb2 as pb
+from server.app import Server
+from server.errors import CannotListen
+from tests import media
+from tests.running_server import running_server, stub_of
+from tests.tiny_graph import NAME, VERSION
+
+Value = Callable[..., float]
+PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
+SOUND = pb.Medium(content=media.speech_mp3(0.5))
+
+
+def scraped(server: Server) -> Value:
+    """The value of a sample by its name and labels; 0 if it is not there."""
+    with urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    return lambda sample, **labels: samples.get((sample, frozenset(labels.items())), 0.0)
+
+
+def test_requests_stages_and_batches_are_counted(models: Path) -> None:
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
+        stub.Detect(pb.DetectRequest(media=[PHOTO, SOUND]), timeout=30)
+        answer = stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+        verdict = pb.Verdict.Name(answer.verdict).removeprefix("VERDICT_")
+        value = scraped(server)
+    both = (
+        value("deepfake_requests_total", method="Detect", outcome=name)
+        for name in ("REAL", "FAKE", "INCONCLUSIVE")
+    )
+    assert sum(both) == 2
+    assert value("deepfake_requests_total", method="Detect", outcome=verdict) >= 1
+    assert value("deepfake_request_duration_seconds_count", method="Detect") == 2
+    assert value("deepfake_request_duration_seconds_bucket", method="Detect", le="+Inf") == 2
+    for stage in ("decode", "queue", "inference"):
+        assert value("deepfake_stage_duration_seconds_count", stage=stage) == 2
+        assert value("deepfake_stage_duration_seconds_sum", stage=stage) > 0
+    assert value("deepfake_stage_duration_seconds_count", stage="fetch") == 0
+    assert value("deepfake_batch_requests_sum") == 2
+    batches = value("deepfake_batch_requests_count")
+    assert batches == value("deepfake_batch_duration_seconds_count")
+    assert batches == value("deepfake_batch_cost_seconds_count")
+    image_rows = sum(score.rows for score in answer.modalities)
+    assert value("deepfake_batch_rows_sum", modality="image") == 2 * image_rows
+    assert value("deepfake_batch_rows_sum", modality="audio") > 0
+    assert value("deepfake_batch_rows_sum", modality="video") == 0
+    assert value("deepfake_decode_busy_seconds_total") > 0
+
+
+def test_failures_are_counted_by_their_code(models: Path) -> None:
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
+        for content in (b"not a picture", b"not a sound either"):
+            with pytest.raises(grpc.RpcError):
+                stub.Detect(pb.DetectRequest(media=[pb.Medium(content=content)]), timeout=30)
+        list(stub.DetectStream(iter([pb.DetectRequest(id="", media=[PHOTO])]), timeout=30))
+        with pytest.raises(grpc.RpcError):
+            stub.DetectUpload(iter([pb.DetectUploadRequest(chunk=b"headless")]), timeout=30)
+        value = scraped(server)
+    assert value("deepfake_requests_total", method="Detect", outcome="FAILED") == 2
+    assert value("deepfake_request_failures_total", method="Detect", reason="UNSUPPORTED_MEDIA") == 2
+    for method in ("DetectStream", "DetectUpload"):
+        assert value("deepfake_request_failures_total", method=method, reason="INVALID_REQUEST") == 1
+
+
+def test_live_values_are_read_when_asked(models: Path) -> None:
+    with running_server(models, metrics_port=0, engine_workers=3, decode_workers=1) as server:
+        value = scraped(server)
+    assert value("deepfake_model_info", name=NAME, version=VERSION, provider="CPUExecutionProvider") == 1
+    assert (value("deepfake_engine_workers"), value("deepfake_decode_workers")) == (3, 1)
+    assert value("process_resident_memory_bytes") > 0
+    for idle in (
+        "requests_in_flight",
+        "media_bytes",
+        "queue_depth",
+        "engine_workers_busy",
+        "decode_queue_depth",
+    ):
+        assert value(f"deepfake_{idle}") == 0
+
+
+def test_servers_in_one_process_count_for_themselves(models: Path) -> None:
+    with (
+        running_server(models, metrics_port=0) as busy,
+        running_server(models, metrics_port=0) as idle,
+        stub_of(busy) as stub,
+    ):
+        stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+        assert scraped(busy)("deepfake_batch_requests_count") == 1
+        assert scraped(idle)("deepfake_batch_requests_count") == 0
+
+
+def test_no_port_no_metrics(server: Server) -> None:
+    assert server.metrics_port is None
+
+
+def test_a_taken_port_says_which(models: Path) -> None:
+    with (
+        running_server(models, metrics_port=0) as server,
+        pytest.raises(CannotListen, match="metrics"),
+        running_server(models, metrics_port=server.metrics_port),
+    ):
+        pass
