@@ -16,7 +16,9 @@ from server.engine.repository import find_model
 from server.engine.session import Session
 from server.media.isolation import DecodePool
 from server.settings import Settings
-from server.sources.source import Sources
+from server.sources.files import Files
+from server.sources.s3 import S3
+from server.sources.source import Source, Sources
 from server.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -51,11 +53,9 @@ class Backend:
             self._load(find_model(settings.models, settings.model, settings.model_version))
         )
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
-        sources = Sources(
-            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
-        )
+        self._sources = _sources(settings)
         self.pipeline = Pipeline(
-            self.live, self._decoders, sources, settings.max_queue_size, settings.max_queue_bytes
+            self.live, self._decoders, self._sources, settings.max_queue_size, settings.max_queue_bytes
         )
         if self._metrics:
             self._metrics.watch(self.live, self.pipeline, self._decoders)
@@ -68,6 +68,7 @@ class Backend:
 
     async def close(self) -> None:
         """Ends the decoders, the engine and the metrics."""
+        self._sources.close()
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self.live.close)
         if self._metrics:
@@ -96,3 +97,11 @@ def _metrics(settings: Settings) -> "Metrics | None":
     from server.metrics import Metrics
 
     return Metrics(settings.host, settings.metrics_port)
+
+
+def _sources(settings: Settings) -> Sources:
+    schemes: dict[str, Source] = {
+        "file": Files(settings.file_roots),
+        "s3": S3(settings.s3_buckets, settings.aws, settings.s3_endpoint),
+    }
+    return Sources(settings.max_media_bytes, settings.fetch_workers, schemes)

@@ -11,6 +11,7 @@
     ├── SourceError
     │   ├── SourceNotAllowed    SOURCE_NOT_ALLOWED       the settings forbid this URI
     │   ├── SourceNotFound      SOURCE_NOT_FOUND         nothing is there
+    │   ├── SourceDenied        SOURCE_DENIED            whoever keeps it refuses this server
     │   └── SourceUnavailable   SOURCE_UNAVAILABLE       it could not be read now
     ├── Overloaded              OVERLOADED               the queue is full
     ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
@@ -98,6 +99,11 @@ class SourceNotAllowed(SourceError):
 class SourceNotFound(SourceError):
     code = "SOURCE_NOT_FOUND"
     default_hint = "Check the URI."
+
+
+class SourceDenied(SourceError):
+    code = "SOURCE_DENIED"
+    default_hint = "Ask the operator: the server's credentials must be allowed to read it."
 
 
 class SourceUnavailable(SourceError):

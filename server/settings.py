@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from server.aws import Aws
 from server.media.limits import MediaLimits
 
 ENV_PREFIX = "DEEPFAKE_"
@@ -102,6 +103,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture.")
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
+    fetch_workers: int = Field(16, ge=1, le=1024, description="Media read by URI at once.")
     file_roots: tuple[Path, ...] = Field(
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
     )
@@ -110,6 +112,16 @@ class Settings(BaseSettings):
         (), description="Bucket that s3:// URIs may read; repeat the flag. None: s3:// is refused."
     )
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store. Default: AWS.")
+    aws_profile: str | None = Field(
+        None, description="Profile of the shared AWS files. Default: boto3's own search for credentials."
+    )
+    aws_role_arn: str | None = Field(None, description="Role to assume with those credentials.")
+    aws_region: str | None = Field(None, description="Region. Default: as the environment or profile says.")
+    aws_max_attempts: int = Field(
+        4, ge=1, le=20, description="Attempts of one AWS call, with growing pauses, and at reading on."
+    )
+    aws_connect_timeout_seconds: float = Field(5.0, gt=0, description="For connecting to AWS.")
+    aws_read_timeout_seconds: float = Field(30.0, gt=0, description="Silence of AWS that ends an attempt.")
 
     metrics_port: int | None = Field(
         None,
@@ -137,6 +149,18 @@ class Settings(BaseSettings):
             max_duration_seconds=self.max_duration_seconds,
             decode_timeout_seconds=self.decode_timeout_seconds,
             max_memory_bytes=self.max_decode_memory_bytes,
+        )
+
+    @property
+    def aws(self) -> Aws:
+        return Aws(
+            profile=self.aws_profile,
+            role_arn=self.aws_role_arn,
+            region=self.aws_region,
+            max_attempts=self.aws_max_attempts,
+            connect_timeout=self.aws_connect_timeout_seconds,
+            read_timeout=self.aws_read_timeout_seconds,
+            max_connections=self.fetch_workers,
         )
 
     @classmethod

@@ -28,6 +28,7 @@ CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.DecodeTimeout: grpc.StatusCode.INVALID_ARGUMENT,
     errors.DecoderCrashed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.SourceNotAllowed: grpc.StatusCode.PERMISSION_DENIED,
+    errors.SourceDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.SourceNotFound: grpc.StatusCode.NOT_FOUND,
     errors.SourceUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
