@@ -42,6 +42,45 @@ class Settings(BaseSettings):
     )
     port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
 
+    tls_certificate: Path | None = Field(
+        None, description="PEM chain of the server's certificate; followed when it changes. None: no TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM of its private key, without a passphrase.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM of those who sign clients' certificates; with it each client must show one."
+    )
+    tokens: Path | None = Field(
+        None,
+        description="File of bearer tokens, NAME TOKEN a line; followed when it changes. With it every call "
+        "but health checks needs one.",
+    )
+    max_calls_per_token: int = Field(
+        256, ge=1, description="Calls of one token's name at once; a DetectStream is one call."
+    )
+    max_calls_per_second_per_token: float = Field(
+        0, ge=0, description="Calls of one token's name a second; streams are slowed down to it. 0: any."
+    )
+    receive_timeout_seconds: float = Field(
+        60.0, gt=0, description="With tokens: how long the message of a call may take to arrive."
+    )
+    max_connections: int = Field(4096, ge=1, description="Connections at once.")
+    max_streams_per_connection: int = Field(1000, ge=1, description="Calls at once on one connection.")
+    handshake_timeout_seconds: float = Field(
+        20.0, gt=0, description="How long a new connection may take until it speaks HTTP/2."
+    )
+    connection_idle_timeout_seconds: float = Field(
+        600.0, gt=0, description="A connection without calls for so long is closed; clients connect again."
+    )
+    keepalive_seconds: float = Field(
+        60.0, gt=0, description="A silent peer is asked so often whether it is still there."
+    )
+    max_connection_age_seconds: float = Field(
+        0, ge=0, description="A connection this old is closed, so that clients spread anew. 0: never."
+    )
+    max_connection_age_grace_seconds: float = Field(
+        300.0, ge=0, description="How long its calls may take to finish."
+    )
+
     models: Path | None = Field(
         None,
         description="Folder of NAME/VERSION/model.onnx. Default: ./models if it holds a model, "
@@ -139,6 +178,14 @@ class Settings(BaseSettings):
     def _room_for_one_medium(self) -> Self:
         if self.max_queue_bytes < max(self.max_media_bytes, self.max_message_bytes):
             raise ValueError("max_queue_bytes: must be at least max_media_bytes and max_message_bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: one needs the other")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
         return self
 
     @property
