@@ -10,8 +10,7 @@ From a shell: `python -m clients detect photo.jpg`.
 """
 
 from clients.aio import AsyncDetector
-from clients.channel import tls
 from clients.detector import Detector
 from clients.errors import DetectionError
 
-__all__ = ["AsyncDetector", "DetectionError", "Detector", "tls"]
+__all__ = ["AsyncDetector", "DetectionError", "Detector"]

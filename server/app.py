@@ -12,9 +12,8 @@ from grpc_reflection.v1alpha import reflection
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
 from server.backend import Backend
-from server.errors import EngineFailed
+from server.errors import CannotListen, EngineFailed
 from server.rpc.detector import Detector
-from server.rpc.listener import bind, listener
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ async def running(settings: Settings) -> AsyncIterator["Server"]:
 
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
-        CannotListen, InvalidCredentials: the address, or TLS on it, is not to be had.
+        CannotListen: the address cannot be bound.
     """
     server = Server(settings)
     try:
@@ -41,11 +40,16 @@ async def running(settings: Settings) -> AsyncIterator["Server"]:
 
 
 async def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. Raises EngineFailed if the engine died."""
+    """Serves until SIGTERM or SIGINT; SIGHUP looks for another version of the model.
+
+    Raises:
+        EngineFailed: the engine died.
+    """
     async with running(settings) as server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
+        loop.add_signal_handler(signal.SIGHUP, server.reload)
         await server.finished.wait()
         if server.dead:
             raise EngineFailed("the engine keeps failing; the log has the cause")
@@ -71,15 +75,24 @@ class Server:
         self.metrics_port = self._backend.metrics_port
         self._health = health.aio.HealthServicer()
         self._grpc = self._listener(
-            Detector(self._backend.pipeline, self._backend.live, self._backend.telemetry, settings)
+            Detector(self._backend.pipeline, self._backend.reloader, self._backend.telemetry, settings)
         )
 
     async def start(self) -> None:
-        """Listens, then reports SERVING. Raises CannotListen, InvalidCredentials."""
-        self.address = bind(self._grpc, self._settings)
+        """Listens, then reports SERVING. Raises CannotListen if the address is taken."""
+        wanted = f"{self._settings.host}:{self._settings.port}"
+        try:
+            port = self._grpc.add_insecure_port(wanted)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {wanted}: {error}", "Choose another --port.") from error
         await self._grpc.start()
+        self.address = f"{self._settings.host}:{port}"
         await self._report(health_pb2.HealthCheckResponse.SERVING)
         log.info("listening on %s", self.address)
+
+    def reload(self) -> None:
+        """Looks for another version of the model at once; returns before that is done."""
+        self._backend.reloader.look_now()
 
     async def stop(self) -> None:
         """Reports NOT_SERVING, refuses what is new, finishes what was accepted."""
@@ -92,7 +105,16 @@ class Server:
         log.info("stopped")
 
     def _listener(self, detector: Detector) -> grpc.aio.Server:
-        server = listener(self._settings, ())
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._settings.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # A second server on the same port would silently take half of the requests.
+                ("grpc.so_reuseport", 0),
+                # Clients may ping once a minute while they wait; by default that would cut them off.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+            ]
+        )
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:

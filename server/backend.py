@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from server.detect import plan
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
-from server.engine.live import LiveEngine
 from server.engine.providers import usable_cores
-from server.engine.repository import find_model
+from server.engine.reload import Reloader
+from server.engine.repository import Repository
+from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.media.isolation import DecodePool
 from server.settings import Settings
-from server.sources.files import Files
-from server.sources.s3 import S3
-from server.sources.source import Source, Sources
+from server.sources.source import Sources
 from server.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -49,13 +48,16 @@ class Backend:
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
         self.telemetry = Telemetry(*([self._metrics.request] if self._metrics else []))
-        self.live = LiveEngine(
-            self._load(find_model(settings.models, settings.model, settings.model_version))
-        )
+        repository = Repository(settings.models, settings.model, settings.model_version)
+        self.reloader = Reloader(repository, self._load)
+        self.live = self.reloader.live
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
-        self._sources = _sources(settings)
+        sources = Sources(
+            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
+        )
+        self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
-            self.live, self._decoders, self._sources, settings.max_queue_size, settings.max_queue_bytes
+            self.live, self._decoders, sources, settings.max_queue_size, settings.max_queue_bytes
         )
         if self._metrics:
             self._metrics.watch(self.live, self.pipeline, self._decoders)
@@ -68,7 +70,8 @@ class Backend:
 
     async def close(self) -> None:
         """Ends the decoders, the engine and the metrics."""
-        self._sources.close()
+        self.reloader.stop()
+        await self._reloading
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self.live.close)
         if self._metrics:
@@ -79,6 +82,7 @@ class Backend:
         settings = self._settings
         session = Session(graph, settings.provider, settings.intra_op_threads)
         plan.check_spec(session.manifest)
+        self_test(session)
         return Engine(
             session,
             settings.engine_workers,
@@ -97,11 +101,3 @@ def _metrics(settings: Settings) -> "Metrics | None":
     from server.metrics import Metrics
 
     return Metrics(settings.host, settings.metrics_port)
-
-
-def _sources(settings: Settings) -> Sources:
-    schemes: dict[str, Source] = {
-        "file": Files(settings.file_roots),
-        "s3": S3(settings.s3_buckets, settings.aws, settings.s3_endpoint),
-    }
-    return Sources(settings.max_media_bytes, settings.fetch_workers, schemes)

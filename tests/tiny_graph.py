@@ -1,7 +1,7 @@
 """A detector whose answers can be worked out by hand, written in milliseconds without TensorFlow.
 
 Every logit is the mean of the row: of its pixels, scaled from [0, 255] to [-LOGIT_RANGE, LOGIT_RANGE],
-or of its samples times LOGIT_RANGE. All branches use temperature 1, bias 0 and the mean over rows.
+or of its samples times LOGIT_RANGE. All branches use temperature 1 and the mean over rows.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ def tiny_detector(
     sample_rate: int = 16_000,
     name: str = NAME,
     version: str = VERSION,
+    bias: float = 0.0,
 ) -> Path:
     """Writes `path/<name>/<version>/model.onnx`, a full detector, and gives that file's path.
 
@@ -45,6 +46,7 @@ def tiny_detector(
         sample_rate: in Hz.
         name: of the detector.
         version: of the detector.
+        bias: added to every logit, so that two detectors answer differently.
     """
     manifest = Manifest(
         name=name,
@@ -53,11 +55,11 @@ def tiny_detector(
         spec_hash=spec_hash(),
         height=height,
         width=width,
-        image=ImageBranch(heatmap_height=HEATMAP_SIZE, heatmap_width=HEATMAP_SIZE)
+        image=ImageBranch(bias=bias, heatmap_height=HEATMAP_SIZE, heatmap_width=HEATMAP_SIZE)
         if "image" in modalities
         else None,
-        video=VideoBranch(clip_length=clip_length) if "video" in modalities else None,
-        audio=AudioBranch(sample_rate=sample_rate, window_samples=window_samples)
+        video=VideoBranch(bias=bias, clip_length=clip_length) if "video" in modalities else None,
+        audio=AudioBranch(bias=bias, sample_rate=sample_rate, window_samples=window_samples)
         if "audio" in modalities
         else None,
     )
@@ -70,6 +72,14 @@ def tiny_detector(
     file.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(build_detector(manifest, {key: branches[key] for key in manifest.modalities}), file)
     return file
+
+
+def put_version(folder: Path, version: str, bias: float = 0.0) -> Path:
+    """A version of the tiny detector that appears whole in the repository `folder`; gives its file."""
+    written = tiny_detector(folder.parent / "staging", version=version, bias=bias)
+    target = folder / NAME / version / "model.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return written.rename(target)
 
 
 def image_branch(height: int, width: int) -> onnx.ModelProto:

@@ -1,49 +1,80 @@
-"""Finds the graph to serve in <folder>/<name>/<version>/model.onnx (Triton's layout)."""
+"""The model to serve, and its versions: <folder>/<name>/<version>/model.onnx (Triton's layout)."""
 
+import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import ModelNotFound
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 _GRAPH = "model.onnx"
+_ANY_VERSION = f"*/{_GRAPH}"
 
 
-def find_model(folder: Path | None, name: str | None = None, version: str | None = None) -> Path:
-    """The path of the graph to serve.
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version as it is on disk now: another file under the same number is not equal to it.
+
+    Attributes:
+        number: its folder's name.
+        graph: the file.
+        stamp: inode, bytes and nanoseconds of the last change of that file.
+    """
+
+    number: str
+    graph: Path
+    stamp: tuple[int, int, int]
+
+
+class Repository:
+    """The versions of one model; may change on disk at any time.
 
     Args:
-        folder: the repository; None for ./models if it holds a model, else the bundled one.
-        name: needed if the folder holds several models.
-        version: None for the highest number.
+        folder: of all models; None for ./models if it holds a model, else the bundled one.
+        name: of the model; needed if the folder holds several.
+        pinned: the only version that may be served; None for all.
 
     Raises:
-        ModelNotFound: no such graph; the message lists what there is.
+        ModelNotFound: no such model or version; the message lists what there is.
     """
-    if folder is None:
-        folder = Path("models")
-        if not _models(folder):
-            folder = BUNDLED
-    models = _models(folder)
-    if not models:
-        raise ModelNotFound(f"{folder} holds no NAME/VERSION/{_GRAPH}")
-    if name is None and len(models) > 1:
-        raise ModelNotFound(
-            f"{folder} holds several models: {', '.join(sorted(models))}", "Choose one with --model."
-        )
-    chosen = name or next(iter(models))
-    if chosen not in models:
-        raise ModelNotFound(f"{folder} holds no model {chosen}, only {', '.join(sorted(models))}")
-    versions = models[chosen]
-    number = version or max(versions, key=int)
-    if number not in versions:
-        raise ModelNotFound(f"{folder / chosen} holds no version {number}, only {', '.join(versions)}")
-    return folder / chosen / number / _GRAPH
+
+    def __init__(self, folder: Path | None, name: str | None = None, pinned: str | None = None) -> None:
+        if folder is None:
+            folder = Path("models")
+            if not _names(folder):
+                folder = BUNDLED
+        names = _names(folder)
+        if not names:
+            raise ModelNotFound(f"{folder} holds no NAME/VERSION/{_GRAPH}")
+        if name is None and len(names) > 1:
+            raise ModelNotFound(
+                f"{folder} holds several models: {', '.join(names)}", "Choose one with --model."
+            )
+        chosen = name or names[0]
+        if chosen not in names:
+            raise ModelNotFound(f"{folder} holds no model {chosen}, only {', '.join(names)}")
+        self._folder = folder / chosen
+        self._pinned = pinned
+        if not self.versions():
+            there = ", ".join(graph.parent.name for graph in _graphs(self._folder, _ANY_VERSION))
+            raise ModelNotFound(f"{self._folder} holds no version {pinned}, only {there}")
+
+    def versions(self) -> list[Version]:
+        """Those that are there now and may be served, the highest number first."""
+        found = []
+        for graph in _graphs(self._folder, _ANY_VERSION):
+            # A file may be removed after it was listed.
+            with contextlib.suppress(FileNotFoundError):
+                stat = graph.stat()
+                stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                found.append(Version(graph.parent.name, graph, stamp))
+        allowed = [version for version in found if self._pinned in (None, version.number)]
+        return sorted(allowed, key=lambda version: int(version.number), reverse=True)
 
 
-def _models(folder: Path) -> dict[str, list[str]]:
-    models: dict[str, list[str]] = {}
-    for graph in sorted(folder.glob(f"*/*/{_GRAPH}")):
-        name, version = graph.parts[-3:-1]
-        if version.isdecimal():
-            models.setdefault(name, []).append(version)
-    return models
+def _names(folder: Path) -> list[str]:
+    return sorted({graph.parts[-3] for graph in _graphs(folder, f"*/{_ANY_VERSION}")})
+
+
+def _graphs(folder: Path, pattern: str) -> list[Path]:
+    return [graph for graph in folder.glob(pattern) if graph.parent.name.isdecimal()]

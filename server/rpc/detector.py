@@ -1,7 +1,7 @@
 """The Detector service of deepfake.v1 on grpc.aio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
-from server.engine.live import LiveEngine
+from server.engine.reload import Reloader
 from server.errors import InvalidRequest
 from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
@@ -25,11 +25,11 @@ class Detector(pb_grpc.DetectorServicer):
     """Answers with the pipeline's current model."""
 
     def __init__(
-        self, pipeline: Pipeline, live: LiveEngine, telemetry: Telemetry, settings: Settings
+        self, pipeline: Pipeline, reloader: Reloader, telemetry: Telemetry, settings: Settings
     ) -> None:
         self._pipeline = pipeline
         self._telemetry = telemetry
-        self._live = live
+        self._reloader = reloader
         self._settings = settings
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
@@ -88,7 +88,7 @@ class Detector(pb_grpc.DetectorServicer):
         request: pb.GetModelRequest,  # noqa: ARG002
         context: Context,  # noqa: ARG002
     ) -> pb.GetModelResponse:
-        return describe(self._live.current, self._settings)
+        return describe(self._reloader.live.current, self._reloader.available, self._settings)
 
     async def _answer(
         self, message: pb.DetectRequest, seconds: float | None, record: Record
@@ -120,12 +120,13 @@ def _unique(request_id: str, in_flight: set[str]) -> Iterator[None]:
         in_flight.remove(request_id)
 
 
-def describe(engine: Engine, settings: Settings) -> pb.GetModelResponse:
+def describe(engine: Engine, available: Sequence[str], settings: Settings) -> pb.GetModelResponse:
     """What GetModel answers."""
     manifest = engine.manifest
     response = pb.GetModelResponse(
         name=manifest.name,
         version=manifest.version,
+        available_versions=available,
         execution_provider=engine.provider.name,
         execution_provider_reason=engine.provider.why,
         modalities=[convert.WIRE_MODALITIES[name] for name in manifest.modalities],

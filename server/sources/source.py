@@ -1,54 +1,44 @@
 """Reads the bytes that a URI names, where the settings allow it."""
 
 import asyncio
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from server.errors import InvalidRequest, SourceNotAllowed
-from server.sources.fetched import Fetched
-
-
-class Source(Protocol):
-    """Reads URIs of one scheme; called from many threads at once."""
-
-    def read(self, uri: SplitResult, max_bytes: int, deadline: float) -> Fetched:
-        """The whole medium, of at most `max_bytes`.
-
-        Args:
-            deadline: a time.monotonic() after which nobody waits for it.
-
-        Raises:
-            SourceError, MediaLimitExceeded, DeadlineExceeded
-        """
+from server.sources.files import Files
+from server.sources.s3 import S3
 
 
 class Sources:
-    """What the server may read on a caller's behalf.
+    """What the server may read on a caller's behalf; by default nothing.
 
     Args:
         max_bytes: size of one medium at most.
-        workers: media read at once; others wait their turn.
-        schemes: who reads which.
+        file_roots: folders that file:// may read.
+        s3_buckets: buckets that s3:// may read.
+        s3_endpoint: URL of an S3-compatible store; None for AWS.
     """
 
-    def __init__(self, max_bytes: int, workers: int, schemes: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        file_roots: Sequence[Path] = (),
+        s3_buckets: Sequence[str] = (),
+        s3_endpoint: str | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
-        self._schemes = schemes
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
+        self._schemes: dict[str, Files | S3] = {"file": Files(file_roots), "s3": S3(s3_buckets, s3_endpoint)}
 
-    async def read(self, uri: str, deadline: float) -> Fetched:
-        """The content of `uri`. `deadline` is a time.monotonic().
+    async def read(self, uri: str) -> bytes:
+        """The content of `uri`.
 
         Raises:
             InvalidRequest: not a URI.
             SourceNotAllowed: its scheme or place is not allowed.
             SourceNotFound: nothing is there.
-            SourceDenied: whoever keeps it refuses this server.
             SourceUnavailable: it could not be read.
             MediaLimitExceeded: it is too large.
-            DeadlineExceeded: reading it took too long.
         """
         try:
             parts = urlsplit(uri)
@@ -58,9 +48,4 @@ class Sources:
         if source is None:
             known = ", ".join(f"{scheme}://" for scheme in self._schemes)
             raise SourceNotAllowed(f"this server reads {known} URIs only, not {uri[:100]!r}")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, source.read, parts, self._max_bytes, deadline)
-
-    def close(self) -> None:
-        """Does not wait for what is still being read: nobody does."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        return await asyncio.to_thread(source.read, parts, self._max_bytes)

@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -21,7 +25,7 @@ from server.app import Server
 from server.errors import CannotListen, InvalidModel, ModelNotFound
 from tests import media
 from tests.running_server import running_server, stub_of
-from tests.tiny_graph import tiny_detector
+from tests.tiny_graph import put_version, tiny_detector
 
 ROOT = Path(__file__).parents[2]
 PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
@@ -51,7 +55,9 @@ def process(*flags: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
             server.kill()
 
 
-def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
+@contextmanager
+def draining(models: Path) -> Iterator[tuple[DetectorStub, list[Any], "subprocess.Popen[str]"]]:
+    """A server that got SIGTERM while eight calls are at work: its stub, those calls, its process."""
     video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
     with process("--models", str(models)) as (server, address), grpc.insecure_channel(address) as channel:
         stub = DetectorStub(channel)
@@ -59,21 +65,55 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) ->
         # When the first is answered, all have arrived.
         assert accepted[0].result().verdict
         server.send_signal(signal.SIGTERM)
+        yield stub, accepted, server
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
+    with draining(models) as (_, accepted, server):
         assert all(call.result().verdict for call in accepted)
         assert server.wait(60) == 0
 
 
 def test_a_draining_server_refuses_new_calls_in_a_way_that_clients_retry(models: Path) -> None:
-    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
-    with process("--models", str(models)) as (server, address), grpc.insecure_channel(address) as channel:
+    with draining(models) as (stub, accepted, _):
+        refused: list[Any] = []
+
+        def note(call: Any) -> None:
+            if call.code() != grpc.StatusCode.OK:
+                refused.append(call)
+
+        while not refused and not all(call.done() for call in accepted):
+            # Not waited for: what comes before the signal is accepted, and answered after all others.
+            call = stub.Detect.future(PHOTO, timeout=60)
+            call.add_done_callback(note)
+            time.sleep(0.005)
+        assert {(call.code(), reason(call)) for call in refused} == {
+            (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        }
+
+
+def reason(call: Any) -> str:
+    """The stable code of a failed call."""
+    info = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(call)
+    assert status is not None
+    status.details[0].Unpack(info)
+    return str(info.reason)
+
+
+def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    put_version(folder, "1")
+    flags = ("--models", str(folder), "--model-poll-seconds", "0")
+    with process(*flags) as (server, address), grpc.insecure_channel(address) as channel:
         stub = DetectorStub(channel)
-        accepted = [stub.Detect.future(video, timeout=60) for _ in range(8)]
-        assert accepted[0].result().verdict
-        server.send_signal(signal.SIGTERM)
-        outcomes = set()
-        while server.poll() is None and grpc.StatusCode.UNAVAILABLE not in outcomes:
-            outcomes.add(stub.Detect.future(PHOTO, timeout=60).code())
-        assert outcomes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        put_version(folder, "2")
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).version == "1"
+        server.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 60
+        while stub.GetModel(pb.GetModelRequest(), timeout=30).version != "2":
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 def test_it_serves_the_bundled_detector_when_there_is_no_other(tmp_path: Path) -> None:

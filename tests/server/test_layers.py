@@ -14,8 +14,7 @@ ALLOWED = {
     "server/errors.py": set[str](),
     "server/media": {"server.errors"},
     "server/engine": {"server.errors"},
-    "server/aws.py": set[str](),
-    "server/sources": {"server.errors", "server.aws"},
+    "server/sources": {"server.errors"},
     "server/detect": {"server.errors", "server.media", "server.engine", "server.sources"},
     "server/rpc": {
         "server.errors",
@@ -24,7 +23,6 @@ ALLOWED = {
         "server.detect",
         "server.settings",
         "server.telemetry",
-        "server.sources.fetched",
     },
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},

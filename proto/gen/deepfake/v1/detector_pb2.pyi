@@ -11,7 +11,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
@@ -131,6 +130,34 @@ INCONCLUSIVE_REASON_TOO_SHORT: InconclusiveReason.ValueType  # 2
 INCONCLUSIVE_REASON_NO_EVIDENCE: InconclusiveReason.ValueType  # 3
 """The medium has nothing that the wanted modalities could judge."""
 Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
+
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """As PRIORITY_NORMAL."""
+    PRIORITY_BATCH: _Priority.ValueType  # 1
+    """Nobody waits: whatever capacity the others leave."""
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 3
+    """A person waits."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Who waits for the answer. While capacity is short, urgent requests are answered
+    before others, and others are refused first. Never a reason for another answer.
+    """
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""As PRIORITY_NORMAL."""
+PRIORITY_BATCH: Priority.ValueType  # 1
+"""Nobody waits: whatever capacity the others leave."""
+PRIORITY_NORMAL: Priority.ValueType  # 2
+PRIORITY_INTERACTIVE: Priority.ValueType  # 3
+"""A person waits."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 @_typing.final
 class DetectRequest(_message.Message):
@@ -283,6 +310,7 @@ class DetectOptions(_message.Message):
     TIMELINE_FIELD_NUMBER: _builtins.int
     HEATMAP_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """In [0, 1]. At or above it the verdict is FAKE, below it REAL, never
     BETWEEN_THRESHOLDS. Absent: the model's own two thresholds.
@@ -295,6 +323,8 @@ class DetectOptions(_message.Message):
     """Return the probability of every frame, clip and window."""
     heatmap: _builtins.bool
     """Return a class-activation map with every frame of the timeline (implies timeline)."""
+    priority: Global___Priority.ValueType
+    """What goes first when capacity is short."""
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[Global___Modality.ValueType]:
         """Judge only these; empty means all that the medium and the model have."""
@@ -314,10 +344,11 @@ class DetectOptions(_message.Message):
         timeline: _builtins.bool = ...,
         heatmap: _builtins.bool = ...,
         weights: Global___FusionWeights | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_frames_per_video", b"_frames_per_video", "_threshold", b"_threshold", "frames_per_video", b"frames_per_video", "threshold", b"threshold", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frames_per_video", b"_frames_per_video", "_threshold", b"_threshold", "frames_per_video", b"frames_per_video", "heatmap", b"heatmap", "modalities", b"modalities", "threshold", b"threshold", "timeline", b"timeline", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frames_per_video", b"_frames_per_video", "_threshold", b"_threshold", "frames_per_video", b"frames_per_video", "heatmap", b"heatmap", "modalities", b"modalities", "priority", b"priority", "threshold", b"threshold", "timeline", b"timeline", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frames_per_video: _TypeAlias = _typing.Literal["frames_per_video"]  # noqa: Y015
     _WhichOneofArgType__frames_per_video: _TypeAlias = _typing.Literal["_frames_per_video", b"_frames_per_video"]  # noqa: Y015
@@ -371,6 +402,7 @@ class DetectResponse(_message.Message):
     MODEL_NAME_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request's id."""
     verdict: Global___Verdict.ValueType
@@ -382,6 +414,10 @@ class DetectResponse(_message.Message):
     model_name: _builtins.str
     """Name and version of the model that answered."""
     model_version: _builtins.str
+    cached: _builtins.bool
+    """The same media with the same options were judged by this model before, and
+    this is that answer; stages that were not run again took 0 seconds.
+    """
     @_builtins.property
     def modalities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModalityScore]:
         """One entry for each modality that was judged."""
@@ -418,10 +454,11 @@ class DetectResponse(_message.Message):
         model_name: _builtins.str = ...,
         model_version: _builtins.str = ...,
         timing: Global___Timing | None = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fake_probability", b"_fake_probability", "fake_probability", b"fake_probability", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fake_probability", b"_fake_probability", "fake_probability", b"fake_probability", "id", b"id", "inconclusive_reason", b"inconclusive_reason", "media", b"media", "modalities", b"modalities", "model_name", b"model_name", "model_version", b"model_version", "suspicious_intervals", b"suspicious_intervals", "timeline", b"timeline", "timing", b"timing", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fake_probability", b"_fake_probability", "cached", b"cached", "fake_probability", b"fake_probability", "id", b"id", "inconclusive_reason", b"inconclusive_reason", "media", b"media", "modalities", b"modalities", "model_name", b"model_name", "model_version", b"model_version", "suspicious_intervals", b"suspicious_intervals", "timeline", b"timeline", "timing", b"timing", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fake_probability: _TypeAlias = _typing.Literal["fake_probability"]  # noqa: Y015
     _WhichOneofArgType__fake_probability: _TypeAlias = _typing.Literal["_fake_probability", b"_fake_probability"]  # noqa: Y015
@@ -626,7 +663,6 @@ class MediaFacts(_message.Message):
     SAMPLE_RATE_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in the request."""
     kind: Global___MediaKind.ValueType
@@ -657,10 +693,6 @@ class MediaFacts(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What could not be judged and why, for people to read."""
 
-    @_builtins.property
-    def source(self) -> Global___SourceFacts:
-        """Set for a medium that was named by URI."""
-
     def __init__(
         self,
         *,
@@ -679,48 +711,14 @@ class MediaFacts(_message.Message):
         sample_rate: _builtins.int = ...,
         channels: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
-        source: Global___SourceFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "channels", b"channels", "container", b"container", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "mirrored", b"mirrored", "name", b"name", "rotation_degrees", b"rotation_degrees", "sample_rate", b"sample_rate", "size_bytes", b"size_bytes", "source", b"source", "video_codec", b"video_codec", "warnings", b"warnings", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "channels", b"channels", "container", b"container", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "mirrored", b"mirrored", "name", b"name", "rotation_degrees", b"rotation_degrees", "sample_rate", b"sample_rate", "size_bytes", b"size_bytes", "video_codec", b"video_codec", "warnings", b"warnings", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MediaFacts: _TypeAlias = MediaFacts  # noqa: Y015
-
-@_typing.final
-class SourceFacts(_message.Message):
-    """What was read from a URI: which bytes were judged, and what their store said of them."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SHA256_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
-    LAST_MODIFIED_FIELD_NUMBER: _builtins.int
-    sha256: _builtins.str
-    """Of the bytes that were judged, in lower-case hexadecimal digits."""
-    etag: _builtins.str
-    """As the store stated them; empty or absent if it did not. The ETag is without its quotes."""
-    content_type: _builtins.str
-    @_builtins.property
-    def last_modified(self) -> _timestamp_pb2.Timestamp: ...
-    def __init__(
-        self,
-        *,
-        sha256: _builtins.str = ...,
-        etag: _builtins.str = ...,
-        content_type: _builtins.str = ...,
-        last_modified: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_modified", b"last_modified"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "etag", b"etag", "last_modified", b"last_modified", "sha256", b"sha256"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SourceFacts: _TypeAlias = SourceFacts  # noqa: Y015
 
 @_typing.final
 class Timing(_message.Message):
@@ -887,6 +885,7 @@ class GetModelResponse(_message.Message):
     FRAME_WIDTH_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    AVAILABLE_VERSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in the answers of Detect."""
     version: _builtins.str
@@ -909,6 +908,10 @@ class GetModelResponse(_message.Message):
     def limits(self) -> Global___Limits:
         """What the server refuses."""
 
+    @_builtins.property
+    def available_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Versions of this model that the server could serve, the highest first."""
+
     def __init__(
         self,
         *,
@@ -922,10 +925,11 @@ class GetModelResponse(_message.Message):
         frame_width: _builtins.int = ...,
         sample_rate: _builtins.int = ...,
         limits: Global___Limits | None = ...,
+        available_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "execution_provider_reason", b"execution_provider_reason", "frame_height", b"frame_height", "frame_width", b"frame_width", "limits", b"limits", "manifest", b"manifest", "modalities", b"modalities", "name", b"name", "sample_rate", b"sample_rate", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_versions", b"available_versions", "execution_provider", b"execution_provider", "execution_provider_reason", b"execution_provider_reason", "frame_height", b"frame_height", "frame_width", b"frame_width", "limits", b"limits", "manifest", b"manifest", "modalities", b"modalities", "name", b"name", "sample_rate", b"sample_rate", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,175 @@
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from server.engine.engine import Engine
+from server.engine.reload import Reloader
+from server.engine.repository import Repository
+from server.engine.session import Session
+from server.errors import EngineFailed
+from tests.tiny_graph import put_version, tiny_detector
+
+SECONDS = 30
+
+
+class Loader:
+    """Loads graphs, and counts what was tried and what is open."""
+
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+        self.open = 0
+        self.most = 0
+
+    def __call__(self, graph: Path) -> Engine:
+        self.tried.append(graph.parent.name)
+        engine = _Counted(Session(graph, "cpu"), self)
+        self.open += 1
+        self.most = max(self.most, self.open)
+        return engine
+
+
+class _Counted(Engine):
+    def __init__(self, session: Session, loader: Loader) -> None:
+        super().__init__(session, workers=1)
+        self._loader = loader
+
+    def close(self) -> None:
+        super().close()
+        self._loader.open -= 1
+
+
+@asynccontextmanager
+async def reloading(
+    folder: Path, loader: Loader, poll_seconds: float = 0.01, pinned: str | None = None
+) -> AsyncIterator[Reloader]:
+    reloader = Reloader(Repository(folder, pinned=pinned), loader)
+    task = asyncio.create_task(reloader.run(poll_seconds))
+    try:
+        yield reloader
+    finally:
+        reloader.stop()
+        await asyncio.wait_for(task, SECONDS)
+        reloader.live.close()
+        assert loader.open == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def serves(reloader: Reloader, version: str) -> Callable[[], bool]:
+    return lambda: reloader.live.current.manifest.version == version
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    put_version(tmp_path / "models", "1")
+    return tmp_path / "models"
+
+
+async def test_a_higher_version_takes_over_and_the_old_engine_is_closed(folder: Path) -> None:
+    loader = Loader()
+    async with reloading(folder, loader) as reloader:
+        assert serves(reloader, "1")()
+        put_version(folder, "2")
+        await until(serves(reloader, "2"))
+        put_version(folder, "10")
+        await until(serves(reloader, "10"))
+        await until(lambda: loader.open == 1)
+        assert reloader.available == ["10", "2", "1"]
+        assert (reloader.swaps, reloader.failures) == (2, 0)
+    assert loader.most == 2
+
+
+async def test_who_began_on_an_engine_ends_on_it_and_a_third_one_waits(folder: Path) -> None:
+    loader = Loader()
+    async with reloading(folder, loader) as reloader:
+        with reloader.live.borrowed() as old:
+            put_version(folder, "2")
+            await until(serves(reloader, "2"))
+            put_version(folder, "3")
+            await asyncio.sleep(0.1)
+            assert old.manifest.version == "1"
+            assert loader.open == 2
+            assert serves(reloader, "2")()
+        await until(serves(reloader, "3"))
+    assert loader.most == 2
+
+
+async def test_a_version_that_fails_is_tried_once_and_again_when_its_file_changes(folder: Path) -> None:
+    loader = Loader()
+    async with reloading(folder, loader) as reloader:
+        bad = folder / "tiny" / "2" / "model.onnx"
+        bad.parent.mkdir()
+        bad.write_bytes(b"no graph")
+        await until(lambda: reloader.failures == 1)
+        await asyncio.sleep(0.1)
+        assert loader.tried == ["1", "2"]
+        assert serves(reloader, "1")()
+        put_version(folder, "2")
+        await until(serves(reloader, "2"))
+
+
+async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: Path) -> None:
+    put_version(folder, "2")
+    async with reloading(folder, Loader()) as reloader:
+        assert serves(reloader, "2")()
+        shutil.rmtree(folder / "tiny" / "2")
+        await until(serves(reloader, "1"))
+        shutil.rmtree(folder / "tiny" / "1")
+        await until(lambda: reloader.available == [])
+        assert serves(reloader, "1")()
+
+
+async def test_a_copy_in_progress_is_left_alone_until_it_is_whole(folder: Path) -> None:
+    loader = Loader()
+    whole = tiny_detector(folder.parent / "staging", version="2").read_bytes()
+    target = folder / "tiny" / "2" / "model.onnx"
+    target.parent.mkdir()
+    async with reloading(folder, loader, poll_seconds=0.1) as reloader:
+        with target.open("wb", buffering=0) as file:
+            for start in range(0, len(whole), len(whole) // 20):
+                file.write(whole[start : start + len(whole) // 20])
+                await asyncio.sleep(0.02)
+        await until(serves(reloader, "2"))
+
+
+async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Path) -> None:
+    loader = Loader()
+    async with reloading(folder, loader, poll_seconds=0) as reloader:
+        bad = folder / "tiny" / "2" / "model.onnx"
+        bad.parent.mkdir()
+        bad.write_bytes(b"no graph")
+        for failures in (1, 2):
+            reloader.look_now()
+            await until(lambda: reloader.failures == failures)  # noqa: B023 - used at once
+        put_version(folder, "2")
+        reloader.look_now()
+        await until(serves(reloader, "2"))
+
+
+async def test_a_pinned_version_stays(folder: Path) -> None:
+    async with reloading(folder, Loader(), pinned="1") as reloader:
+        put_version(folder, "2")
+        await asyncio.sleep(0.1)
+        assert serves(reloader, "1")()
+
+
+async def test_at_the_start_the_highest_version_that_works_serves(folder: Path) -> None:
+    bad = folder / "tiny" / "2" / "model.onnx"
+    bad.parent.mkdir()
+    bad.write_bytes(b"no graph")
+    async with reloading(folder, Loader()) as reloader:
+        assert serves(reloader, "1")()
+
+
+async def test_without_any_that_works_there_is_no_start(folder: Path) -> None:
+    (folder / "tiny" / "1" / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(EngineFailed):
+        Reloader(Repository(folder), Loader())
