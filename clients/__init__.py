@@ -10,7 +10,8 @@ From a shell: `python -m clients detect photo.jpg`.
 """
 
 from clients.aio import AsyncDetector
+from clients.channel import tls
 from clients.detector import Detector
 from clients.errors import DetectionError
 
-__all__ = ["AsyncDetector", "DetectionError", "Detector"]
+__all__ = ["AsyncDetector", "DetectionError", "Detector", "tls"]

@@ -4,9 +4,8 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clients import show
-from clients.aio import AsyncDetector
 from clients.batch import detect_each, find_media
 from clients.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT
-from clients.embedded import embedded_server
+from clients.connection import (
+    Ca,
+    Cert,
+    Connection,
+    Embedded,
+    Key,
+    Models,
+    Server,
+    Timeout,
+    Token,
+    UseTls,
+    credentials_for,
+)
 from clients.errors import DetectionError
 from clients.predictions import SUFFIXES, answered, prediction, writing
 from clients.requests import Options
@@ -39,33 +49,6 @@ class Modality(StrEnum):
     image = "image"
     video = "video"
     audio = "audio"
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Which server to ask: the one at `server`, or one inside this process."""
-
-    server: str
-    token: str | None
-    timeout: float
-    embedded: bool
-    models: Path | None
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[AsyncDetector]:
-        address = embedded_server(self.models) if self.embedded else nullcontext(self.server)
-        async with (
-            address as target,
-            AsyncDetector(target, timeout=self.timeout, token=self.token) as detector,
-        ):
-            yield detector
-
-
-Server = Annotated[str, typer.Option(help="host:port of the server.")]
-Token = Annotated[str | None, typer.Option(help="Bearer token.", envvar="DETECTOR_TOKEN")]
-Timeout = Annotated[float, typer.Option(help="Seconds for one medium, retries included.", min=0.001)]
-Embedded = Annotated[bool, typer.Option("--embedded", help="Start the engine in this process instead.")]
-Models = Annotated[Path | None, typer.Option(help="Folder of models for --embedded. Default: the server's.")]
 
 
 @app.command()
@@ -87,6 +70,10 @@ def detect(
     concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 16,
     timeout: Timeout = DEFAULT_TIMEOUT,
     token: Token = None,
+    use_tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Judges each medium: real, fake or inconclusive.
 
@@ -109,7 +96,8 @@ def detect(
         "timeline": timeline,
         "heatmap": heatmap,
     }
-    connection = Connection(server, token, timeout, embedded, models)
+    credentials = credentials_for(use_tls, ca, cert, key)
+    connection = Connection(server, credentials, token, timeout, embedded, models)
     # Beside JSON on stdout, the progress bar has to go elsewhere.
     console = Console(stderr=as_json)
     report = _print_json if as_json else _printer(console, in_full=timeline or len(names) <= PANELS_UP_TO)
@@ -137,11 +125,17 @@ def model(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     token: Token = None,
+    use_tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Shows what is being served."""
+    credentials = credentials_for(use_tls, ca, cert, key)
+    connection = Connection(server, credentials, token, timeout, embedded, models)
 
     async def ask() -> pb.GetModelResponse:
-        async with Connection(server, token, timeout, embedded, models).open() as detector:
+        async with connection.open() as detector:
             return await detector.model()
 
     try:

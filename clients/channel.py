@@ -1,8 +1,11 @@
-"""How the clients reach the server: channel options, retries, the token."""
+"""How the clients reach the server: channel options, retries, TLS, the token."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import grpc
 
 SERVICE = "deepfake.v1.Detector"
 DEFAULT_TARGET = "localhost:50051"
@@ -60,6 +63,27 @@ def channel_options(retries: int) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
+
+
+def tls(
+    ca: str | Path | None = None, cert: str | Path | None = None, key: str | Path | None = None
+) -> grpc.ChannelCredentials:
+    """Credentials for a server that speaks TLS.
+
+    Args:
+        ca: PEM file of those who sign the server's certificate; by default the well-known authorities.
+        cert, key: PEM files of the client's own certificate and key, where the server asks for one.
+
+    Raises:
+        ValueError: one of `cert` and `key` without the other.
+        OSError: a file cannot be read.
+    """
+    if (cert is None) != (key is None):
+        raise ValueError("cert and key: one needs the other")
+    ca_pem, key_pem, cert_pem = (
+        None if path is None else Path(path).read_bytes() for path in (ca, key, cert)
+    )
+    return grpc.ssl_channel_credentials(ca_pem, key_pem, cert_pem)
 
 
 def call_metadata(token: str | None) -> tuple[tuple[str, str], ...]:

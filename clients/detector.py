@@ -27,7 +27,7 @@ class Detector:
         timeout: seconds that a call may take, its retries included, unless it states its own.
         retries: 0 to 4.
         token: bearer token.
-        credentials: for TLS, for example `grpc.ssl_channel_credentials()`; without them plain text.
+        credentials: for TLS, from `clients.tls()`; without them plain text.
 
     Raises (every method):
         DetectionError: the server refused the call or could not be reached.

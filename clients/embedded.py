@@ -22,7 +22,16 @@ async def embedded_server(models: Path | None = None) -> AsyncIterator[str]:
     from server.errors import DetectorError
     from server.settings import Settings
 
-    settings = Settings(host="127.0.0.1", port=0, models=models, log_level="warning")
+    settings = Settings(
+        host="127.0.0.1",
+        port=0,
+        models=models,
+        log_level="warning",
+        tls_certificate=None,
+        tls_key=None,
+        tls_client_ca=None,
+        tokens=None,
+    )
     try:
         async with running(settings) as server:
             yield server.address

@@ -12,8 +12,9 @@ from grpc_reflection.v1alpha import reflection
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
 from server.backend import Backend
-from server.errors import CannotListen, EngineFailed
+from server.errors import EngineFailed
 from server.rpc.detector import Detector
+from server.rpc.listener import bind, listener
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ async def running(settings: Settings) -> AsyncIterator["Server"]:
 
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
-        CannotListen: the address cannot be bound.
+        CannotListen, InvalidCredentials: the address, or TLS on it, is not to be had.
     """
     server = Server(settings)
     try:
@@ -79,14 +80,9 @@ class Server:
         )
 
     async def start(self) -> None:
-        """Listens, then reports SERVING. Raises CannotListen if the address is taken."""
-        wanted = f"{self._settings.host}:{self._settings.port}"
-        try:
-            port = self._grpc.add_insecure_port(wanted)
-        except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {wanted}: {error}", "Choose another --port.") from error
+        """Listens, then reports SERVING. Raises CannotListen, InvalidCredentials."""
+        self.address = bind(self._grpc, self._settings)
         await self._grpc.start()
-        self.address = f"{self._settings.host}:{port}"
         await self._report(health_pb2.HealthCheckResponse.SERVING)
         log.info("listening on %s", self.address)
 
@@ -105,16 +101,7 @@ class Server:
         log.info("stopped")
 
     def _listener(self, detector: Detector) -> grpc.aio.Server:
-        server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", self._settings.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                # A second server on the same port would silently take half of the requests.
-                ("grpc.so_reuseport", 0),
-                # Clients may ping once a minute while they wait; by default that would cut them off.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-            ]
-        )
+        server = listener(self._settings, ())
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:

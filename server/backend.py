@@ -17,7 +17,9 @@ from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.media.isolation import DecodePool
 from server.settings import Settings
-from server.sources.source import Sources
+from server.sources.files import Files
+from server.sources.s3 import S3
+from server.sources.source import Source, Sources
 from server.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -52,12 +54,10 @@ class Backend:
         self.reloader = Reloader(repository, self._load)
         self.live = self.reloader.live
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
-        sources = Sources(
-            settings.max_media_bytes, settings.file_roots, settings.s3_buckets, settings.s3_endpoint
-        )
+        self._sources = _sources(settings)
         self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
-            self.live, self._decoders, sources, settings.max_queue_size, settings.max_queue_bytes
+            self.live, self._decoders, self._sources, settings.max_queue_size, settings.max_queue_bytes
         )
         if self._metrics:
             self._metrics.watch(self.live, self.pipeline, self._decoders)
@@ -72,6 +72,7 @@ class Backend:
         """Ends the decoders, the engine and the metrics."""
         self.reloader.stop()
         await self._reloading
+        self._sources.close()
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self.live.close)
         if self._metrics:
@@ -101,3 +102,11 @@ def _metrics(settings: Settings) -> "Metrics | None":
     from server.metrics import Metrics
 
     return Metrics(settings.host, settings.metrics_port)
+
+
+def _sources(settings: Settings) -> Sources:
+    schemes: dict[str, Source] = {
+        "file": Files(settings.file_roots),
+        "s3": S3(settings.s3_buckets, settings.aws, settings.s3_endpoint),
+    }
+    return Sources(settings.max_media_bytes, settings.fetch_workers, schemes)

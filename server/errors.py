@@ -11,13 +11,17 @@
     ├── SourceError
     │   ├── SourceNotAllowed    SOURCE_NOT_ALLOWED       the settings forbid this URI
     │   ├── SourceNotFound      SOURCE_NOT_FOUND         nothing is there
+    │   ├── SourceDenied        SOURCE_DENIED            whoever keeps it refuses this server
     │   └── SourceUnavailable   SOURCE_UNAVAILABLE       it could not be read now
+    ├── Unauthenticated         UNAUTHENTICATED          the call has no token, or one that is not valid
     ├── Overloaded              OVERLOADED               the queue is full
+    │   └── RateLimited         RATE_LIMITED             the caller's own share is used up
     ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
     ├── TooSlow                 TOO_SLOW                 the caller sends nothing, or too slowly
     ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
+    ├── InvalidCredentials      INVALID_CREDENTIALS      a certificate, key or token file is unusable
     └── ModelError
         ├── ModelNotFound       MODEL_NOT_FOUND          no graph where one was named
         └── InvalidModel        INVALID_MODEL            a graph that this server must not serve
@@ -100,9 +104,19 @@ class SourceNotFound(SourceError):
     default_hint = "Check the URI."
 
 
+class SourceDenied(SourceError):
+    code = "SOURCE_DENIED"
+    default_hint = "Ask the operator: the server's credentials must be allowed to read it."
+
+
 class SourceUnavailable(SourceError):
     code = "SOURCE_UNAVAILABLE"
     default_hint = "Try again later."
+
+
+class Unauthenticated(DetectorError):
+    code = "UNAUTHENTICATED"
+    default_hint = "Send the metadata `authorization: Bearer TOKEN` with a token that this server knows."
 
 
 class Overloaded(DetectorError):
@@ -118,6 +132,11 @@ class Overloaded(DetectorError):
     def __init__(self, message: str, hint: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+
+
+class RateLimited(Overloaded):
+    code = "RATE_LIMITED"
+    default_hint = "Send fewer calls at once or a second, or ask the operator for a larger share."
 
 
 class DeadlineExceeded(DetectorError):
@@ -143,6 +162,11 @@ class EngineFailed(DetectorError):
 class CannotListen(DetectorError):
     code = "CANNOT_LISTEN"
     default_hint = "Choose another --host or --port."
+
+
+class InvalidCredentials(DetectorError):
+    code = "INVALID_CREDENTIALS"
+    default_hint = "Check the file; certificates and keys are PEM, tokens are lines of NAME TOKEN."
 
 
 class ModelError(DetectorError):

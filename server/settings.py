@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from server.aws import Aws
 from server.media.limits import MediaLimits
 
 ENV_PREFIX = "DEEPFAKE_"
@@ -40,6 +41,45 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address to listen on; 0.0.0.0 for every IPv4 interface of the machine."
     )
     port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+
+    tls_certificate: Path | None = Field(
+        None, description="PEM chain of the server's certificate; followed when it changes. None: no TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM of its private key, without a passphrase.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM of those who sign clients' certificates; with it each client must show one."
+    )
+    tokens: Path | None = Field(
+        None,
+        description="File of bearer tokens, NAME TOKEN a line; followed when it changes. With it every call "
+        "but health checks needs one.",
+    )
+    max_calls_per_token: int = Field(
+        256, ge=1, description="Calls of one token's name at once; a DetectStream is one call."
+    )
+    max_calls_per_second_per_token: float = Field(
+        0, ge=0, description="Calls of one token's name a second; streams are slowed down to it. 0: any."
+    )
+    receive_timeout_seconds: float = Field(
+        60.0, gt=0, description="With tokens: how long the message of a call may take to arrive."
+    )
+    max_connections: int = Field(4096, ge=1, description="Connections at once.")
+    max_streams_per_connection: int = Field(1000, ge=1, description="Calls at once on one connection.")
+    handshake_timeout_seconds: float = Field(
+        20.0, gt=0, description="How long a new connection may take until it speaks HTTP/2."
+    )
+    connection_idle_timeout_seconds: float = Field(
+        600.0, gt=0, description="A connection without calls for so long is closed; clients connect again."
+    )
+    keepalive_seconds: float = Field(
+        60.0, gt=0, description="A silent peer is asked so often whether it is still there."
+    )
+    max_connection_age_seconds: float = Field(
+        0, ge=0, description="A connection this old is closed, so that clients spread anew. 0: never."
+    )
+    max_connection_age_grace_seconds: float = Field(
+        300.0, ge=0, description="How long its calls may take to finish."
+    )
 
     models: Path | None = Field(
         None,
@@ -107,6 +147,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture.")
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
+    fetch_workers: int = Field(16, ge=1, le=1024, description="Media read by URI at once.")
     file_roots: tuple[Path, ...] = Field(
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
     )
@@ -115,6 +156,16 @@ class Settings(BaseSettings):
         (), description="Bucket that s3:// URIs may read; repeat the flag. None: s3:// is refused."
     )
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store. Default: AWS.")
+    aws_profile: str | None = Field(
+        None, description="Profile of the shared AWS files. Default: boto3's own search for credentials."
+    )
+    aws_role_arn: str | None = Field(None, description="Role to assume with those credentials.")
+    aws_region: str | None = Field(None, description="Region. Default: as the environment or profile says.")
+    aws_max_attempts: int = Field(
+        4, ge=1, le=20, description="Attempts of one AWS call, with growing pauses, and at reading on."
+    )
+    aws_connect_timeout_seconds: float = Field(5.0, gt=0, description="For connecting to AWS.")
+    aws_read_timeout_seconds: float = Field(30.0, gt=0, description="Silence of AWS that ends an attempt.")
 
     metrics_port: int | None = Field(
         None,
@@ -134,6 +185,14 @@ class Settings(BaseSettings):
             raise ValueError("max_queue_bytes: must be at least max_media_bytes and max_message_bytes")
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: one needs the other")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
+        return self
+
     @property
     def media_limits(self) -> MediaLimits:
         return MediaLimits(
@@ -142,6 +201,18 @@ class Settings(BaseSettings):
             max_duration_seconds=self.max_duration_seconds,
             decode_timeout_seconds=self.decode_timeout_seconds,
             max_memory_bytes=self.max_decode_memory_bytes,
+        )
+
+    @property
+    def aws(self) -> Aws:
+        return Aws(
+            profile=self.aws_profile,
+            role_arn=self.aws_role_arn,
+            region=self.aws_region,
+            max_attempts=self.aws_max_attempts,
+            connect_timeout=self.aws_connect_timeout_seconds,
+            read_timeout=self.aws_read_timeout_seconds,
+            max_connections=self.fetch_workers,
         )
 
     @classmethod

@@ -23,7 +23,10 @@ from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingD
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
 from server.media.types import MediaKind, MediaRows, RowSpec
+from server.sources.fetched import SourceFacts
 from server.sources.source import Sources
+
+_Sourced = tuple[MediaRows, SourceFacts | None]
 
 
 class Pipeline:
@@ -84,16 +87,18 @@ class Pipeline:
         manifest = engine.manifest
         spec = plan.row_spec(manifest, request.options)
         weights = plan.fusion_weights(manifest, request.options)
-        media = await self._rows(request, spec, timing)
+        sourced = await self._media(request, spec, timing)
+        media = tuple(rows for rows, _ in sourced)
         rows = plan.merge(media, weights, manifest)
         scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
         evidence = Evidence(media, scores, weights)
         timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
-        detection = _judged(evidence, request, manifest, timing)
+        sources = tuple(source for _, source in sourced)
+        detection = _judged(evidence, sources, request, manifest, timing)
         timing.total = time.perf_counter() - start
         return detection
 
-    async def _rows(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[MediaRows, ...]:
+    async def _media(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[_Sourced, ...]:
         if len(request.media) == 1:
             return (await self._medium(request, 0, spec, timing),)
         tasks = [
@@ -106,7 +111,7 @@ class Pipeline:
             for task in tasks:
                 task.cancel()
 
-    async def _medium(self, request: Request, number: int, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+    async def _medium(self, request: Request, number: int, spec: RowSpec, timing: Stopwatch) -> _Sourced:
         medium = request.media[number]
         try:
             return await self._decoded(medium, request.deadline, spec, timing)
@@ -115,19 +120,20 @@ class Pipeline:
                 error.message = f"media[{number}] {medium.name}: {error.message}"
             raise
 
-    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> _Sourced:
         if isinstance(medium.source, RawFrames):
-            return raw_frame_rows(medium.source.pixels, spec)
+            return raw_frame_rows(medium.source.pixels, spec), None
         if isinstance(medium.source, RawAudio):
-            return raw_audio_rows(medium.source.pcm, medium.source.sample_rate, spec)
+            return raw_audio_rows(medium.source.pcm, medium.source.sample_rate, spec), None
         if isinstance(medium.source, bytes):
-            return await self._decode(medium.source, medium.kind, deadline, spec, timing)
+            return await self._decode(medium.source, medium.kind, deadline, spec, timing), None
         with self.media_bytes.hold() as held:
             start = time.perf_counter()
-            content = await self._sources.read(medium.source)
-            held.add(len(content))
+            fetched = await self._sources.read(medium.source, deadline)
+            held.add(len(fetched.content))
             timing.fetch += time.perf_counter() - start
-            return await self._decode(content, medium.kind, deadline, spec, timing)
+            rows = await self._decode(fetched.content, medium.kind, deadline, spec, timing)
+            return rows, fetched.facts
 
     async def _decode(
         self, content: bytes, kind: MediaKind | None, deadline: float, spec: RowSpec, timing: Stopwatch
@@ -157,7 +163,13 @@ class Pipeline:
                 self._idle.set()
 
 
-def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: Stopwatch) -> Detection:
+def _judged(
+    evidence: Evidence,
+    sources: tuple[SourceFacts | None, ...],
+    request: Request,
+    manifest: Manifest,
+    timing: Stopwatch,
+) -> Detection:
     limits = verdict.thresholds(manifest.thresholds, request.options)
     decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
@@ -170,6 +182,7 @@ def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: St
         rows,
         timeline.suspicious_intervals(rows, limits.fake),
         tuple(rows.facts for rows in evidence.media),
+        sources,
         manifest.name,
         manifest.version,
         timing,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from server.engine.batch import Scores
 from server.media.types import MediaFacts, MediaKind, MediaRows
+from server.sources.fetched import SourceFacts
 
 # The columns of the graph's `weights` and `modality_*`, in its order.
 IMAGE, VIDEO, AUDIO = "image", "video", "audio"
@@ -129,7 +130,11 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The answer of one model. `fake_probability` is None when nothing could be judged."""
+    """The answer of one model.
+
+    `fake_probability` is None when nothing could be judged, an entry of `sources` when the medium
+    was not named by URI.
+    """
 
     verdict: Verdict
     reason: Reason | None
@@ -138,6 +143,7 @@ class Detection:
     rows: tuple[ScoredRow, ...]
     suspicious: tuple[SuspiciousInterval, ...]
     facts: tuple[MediaFacts, ...]
+    sources: tuple[SourceFacts | None, ...]
     model_name: str
     model_version: str
     timing: Stopwatch = field(default_factory=Stopwatch)

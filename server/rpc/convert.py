@@ -17,6 +17,7 @@ from server.detect.request import (
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.media.types import MediaFacts, MediaKind
 from server.settings import Settings
+from server.sources.fetched import SourceFacts
 
 _KINDS = {
     pb.MEDIA_KIND_IMAGE: MediaKind.IMAGE,
@@ -106,8 +107,10 @@ def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectRes
             end_seconds=interval.end_seconds,
             peak_probability=interval.peak_probability,
         )
-    for medium, facts in zip(request.media, detection.facts, strict=True):
+    for medium, facts, source in zip(request.media, detection.facts, detection.sources, strict=True):
         response.media.append(_facts(medium.name, facts))
+        if source:
+            response.media[-1].source.CopyFrom(_source(source))
     if options.timeline or options.heatmap:
         response.timeline.extend(_entry(row, options.heatmap) for row in detection.rows)
     return response
@@ -182,6 +185,13 @@ def _facts(name: str, facts: MediaFacts) -> pb.MediaFacts:
         channels=facts.channels,
         warnings=facts.warnings,
     )
+
+
+def _source(facts: SourceFacts) -> pb.SourceFacts:
+    message = pb.SourceFacts(sha256=facts.sha256, etag=facts.etag, content_type=facts.content_type)
+    if facts.last_modified:
+        message.last_modified.FromDatetime(facts.last_modified)
+    return message
 
 
 def _entry(row: ScoredRow, with_heatmap: bool) -> pb.TimelineEntry:

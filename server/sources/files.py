@@ -1,10 +1,12 @@
 """file:// URIs, below allowed folders only."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import SplitResult, unquote
 
 from server.errors import MediaLimitExceeded, SourceNotAllowed, SourceNotFound, SourceUnavailable
+from server.sources.fetched import Fetched, SourceFacts, sha256
 
 
 class Files:
@@ -13,7 +15,7 @@ class Files:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = [root.resolve() for root in roots]
 
-    def read(self, uri: SplitResult, max_bytes: int) -> bytes:
+    def read(self, uri: SplitResult, max_bytes: int, deadline: float) -> Fetched:  # noqa: ARG002
         """The file's content. Raises SourceError or MediaLimitExceeded."""
         if not self._roots:
             raise SourceNotAllowed(
@@ -27,10 +29,13 @@ class Files:
             # The same answer for what is forbidden and what is not there tells nothing about the disk.
             if not any(resolved.is_relative_to(root) for root in self._roots) or not resolved.is_file():
                 raise SourceNotFound(f"no readable file at {path}")
-            if (size := resolved.stat().st_size) > max_bytes:
-                raise MediaLimitExceeded(f"{path} has {size} bytes; the limit is {max_bytes}")
-            return resolved.read_bytes()
+            stat = resolved.stat()
+            if stat.st_size > max_bytes:
+                raise MediaLimitExceeded(f"{path} has {stat.st_size} bytes; the limit is {max_bytes}")
+            content = resolved.read_bytes()
         except FileNotFoundError as error:
             raise SourceNotFound(f"no readable file at {path}") from error
         except OSError as error:
             raise SourceUnavailable(f"{path} could not be read: {error.strerror}") from error
+        changed = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return Fetched(content, SourceFacts(sha256(content), last_modified=changed))

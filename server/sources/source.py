@@ -1,44 +1,54 @@
 """Reads the bytes that a URI names, where the settings allow it."""
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
 from server.errors import InvalidRequest, SourceNotAllowed
-from server.sources.files import Files
-from server.sources.s3 import S3
+from server.sources.fetched import Fetched
+
+
+class Source(Protocol):
+    """Reads URIs of one scheme; called from many threads at once."""
+
+    def read(self, uri: SplitResult, max_bytes: int, deadline: float) -> Fetched:
+        """The whole medium, of at most `max_bytes`.
+
+        Args:
+            deadline: a time.monotonic() after which nobody waits for it.
+
+        Raises:
+            SourceError, MediaLimitExceeded, DeadlineExceeded
+        """
 
 
 class Sources:
-    """What the server may read on a caller's behalf; by default nothing.
+    """What the server may read on a caller's behalf.
 
     Args:
         max_bytes: size of one medium at most.
-        file_roots: folders that file:// may read.
-        s3_buckets: buckets that s3:// may read.
-        s3_endpoint: URL of an S3-compatible store; None for AWS.
+        workers: media read at once; others wait their turn.
+        schemes: who reads which.
     """
 
-    def __init__(
-        self,
-        max_bytes: int,
-        file_roots: Sequence[Path] = (),
-        s3_buckets: Sequence[str] = (),
-        s3_endpoint: str | None = None,
-    ) -> None:
+    def __init__(self, max_bytes: int, workers: int, schemes: Mapping[str, Source]) -> None:
         self._max_bytes = max_bytes
-        self._schemes: dict[str, Files | S3] = {"file": Files(file_roots), "s3": S3(s3_buckets, s3_endpoint)}
+        self._schemes = schemes
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
 
-    async def read(self, uri: str) -> bytes:
-        """The content of `uri`.
+    async def read(self, uri: str, deadline: float) -> Fetched:
+        """The content of `uri`. `deadline` is a time.monotonic().
 
         Raises:
             InvalidRequest: not a URI.
             SourceNotAllowed: its scheme or place is not allowed.
             SourceNotFound: nothing is there.
+            SourceDenied: whoever keeps it refuses this server.
             SourceUnavailable: it could not be read.
             MediaLimitExceeded: it is too large.
+            DeadlineExceeded: reading it took too long.
         """
         try:
             parts = urlsplit(uri)
@@ -48,4 +58,9 @@ class Sources:
         if source is None:
             known = ", ".join(f"{scheme}://" for scheme in self._schemes)
             raise SourceNotAllowed(f"this server reads {known} URIs only, not {uri[:100]!r}")
-        return await asyncio.to_thread(source.read, parts, self._max_bytes)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, source.read, parts, self._max_bytes, deadline)
+
+    def close(self) -> None:
+        """Does not wait for what is still being read: nobody does."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

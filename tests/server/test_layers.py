@@ -14,7 +14,8 @@ ALLOWED = {
     "server/errors.py": set[str](),
     "server/media": {"server.errors"},
     "server/engine": {"server.errors"},
-    "server/sources": {"server.errors"},
+    "server/aws.py": set[str](),
+    "server/sources": {"server.errors", "server.aws"},
     "server/detect": {"server.errors", "server.media", "server.engine", "server.sources"},
     "server/rpc": {
         "server.errors",
@@ -23,6 +24,7 @@ ALLOWED = {
         "server.detect",
         "server.settings",
         "server.telemetry",
+        "server.sources.fetched",
     },
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},

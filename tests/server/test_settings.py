@@ -65,6 +65,12 @@ def test_a_queue_that_cannot_hold_one_medium_is_impossible() -> None:
         load(["--max-queue-bytes", "1000000"])
 
 
+@pytest.mark.parametrize("flag", ["--tls-certificate", "--tls-key", "--tls-client-ca"])
+def test_half_of_tls_is_impossible(flag: str) -> None:
+    with pytest.raises(SettingsError, match="tls_certificate"):
+        load([flag, "file.pem"])
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

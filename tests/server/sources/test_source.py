@@ -1,13 +1,10 @@
-"""What the server reads on a caller's behalf: from a real file system, and a real S3 server (moto)."""
+"""What the server reads on a caller's behalf: schemes, and files."""
 
 import asyncio
-from collections.abc import Iterator
+import time
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from server.errors import (
     DetectorError,
@@ -15,13 +12,18 @@ from server.errors import (
     MediaLimitExceeded,
     SourceNotAllowed,
     SourceNotFound,
-    SourceUnavailable,
 )
+from server.sources.fetched import sha256
+from server.sources.files import Files
 from server.sources.source import Sources
 
 
-def read(sources: Sources, uri: str) -> bytes:
-    return asyncio.run(sources.read(uri))
+def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
+    sources = Sources(max_bytes, 2, {"file": Files(roots)})
+    try:
+        return asyncio.run(sources.read(uri, time.monotonic() + 10)).content
+    finally:
+        sources.close()
 
 
 @pytest.fixture
@@ -36,81 +38,43 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_file_below_a_root(folder: Path) -> None:
-    assert read(Sources(100, [folder]), (folder / "a b.bin").as_uri()) == b"content"
+    assert read((folder / "a b.bin").as_uri(), [folder]) == b"content"
+
+
+def test_a_file_comes_with_its_hash_and_age(folder: Path) -> None:
+    path = folder / "a b.bin"
+    sources = Sources(100, 2, {"file": Files([folder])})
+    facts = asyncio.run(sources.read(path.as_uri(), time.monotonic() + 10)).facts
+    assert facts.sha256 == sha256(b"content")
+    assert facts.last_modified is not None
+    assert facts.last_modified.timestamp() == pytest.approx(path.stat().st_mtime)
 
 
 @pytest.mark.parametrize("way", ["../secret.txt", "link", "nothing", ".", "%2e%2e/secret.txt"])
 def test_no_way_leads_out_of_the_root_and_no_answer_tells_what_is_outside(folder: Path, way: str) -> None:
     with pytest.raises(SourceNotFound):
-        read(Sources(100, [folder]), f"{folder.as_uri()}/{way}")
+        read(f"{folder.as_uri()}/{way}", [folder])
 
 
 @pytest.mark.parametrize(
     ("uri", "error"),
     [
         ("file:///etc/hostname", SourceNotAllowed),
-        ("s3://bucket/key", SourceNotAllowed),
-        ("https://example.org/a.jpg", SourceNotAllowed),
+        ("gopher://example.org/a.jpg", SourceNotAllowed),
         ("photo.jpg", SourceNotAllowed),
         ("http://[bad", InvalidRequest),
     ],
 )
 def test_nothing_is_read_by_default(uri: str, error: type[DetectorError]) -> None:
     with pytest.raises(error):
-        read(Sources(100), uri)
+        read(uri, [])
 
 
 def test_a_file_on_another_host_is_refused(folder: Path) -> None:
     with pytest.raises(SourceNotAllowed):
-        read(Sources(100, [folder]), "file://elsewhere/media/a")
+        read("file://elsewhere/media/a", [folder])
 
 
 def test_a_large_file_is_refused_before_it_is_read(folder: Path) -> None:
     with pytest.raises(MediaLimitExceeded):
-        read(Sources(3, [folder]), (folder / "a b.bin").as_uri())
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("media")
-    bucket.create()
-    return bucket
-
-
-def test_an_object_of_an_allowed_bucket(bucket: Any, endpoint: str) -> None:
-    bucket.put_object(Key="folder/a b.jpg", Body=b"content")
-    sources = Sources(100, s3_buckets=["media"], s3_endpoint=endpoint)
-    assert read(sources, "s3://media/folder/a%20b.jpg") == b"content"
-
-
-def test_objects_that_are_missing_too_large_or_elsewhere(bucket: Any, endpoint: str) -> None:
-    bucket.put_object(Key="large", Body=b"x" * 101)
-    sources = Sources(100, s3_buckets=["media", "gone"], s3_endpoint=endpoint)
-    for uri, error in {
-        "s3://media/nothing": SourceNotFound,
-        "s3://gone/key": SourceNotFound,
-        "s3://media/large": MediaLimitExceeded,
-        "s3://other/key": SourceNotAllowed,
-    }.items():
-        with pytest.raises(error):
-            read(sources, uri)
-
-
-@pytest.mark.usefixtures("bucket")
-def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    sources = Sources(100, s3_buckets=["media"], s3_endpoint="http://127.0.0.1:9")
-    with pytest.raises(SourceUnavailable):
-        read(sources, "s3://media/key")
+        read((folder / "a b.bin").as_uri(), [folder], max_bytes=3)

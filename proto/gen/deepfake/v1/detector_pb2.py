@@ -23,66 +23,69 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65\x65pfake/v1/detector.proto\x12\x0b\x64\x65\x65pfake.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"l\n\rDetectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x05media\x18\x02 \x03(\x0b\x32\x13.deepfake.v1.Medium\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.deepfake.v1.DetectOptions\"\xba\x01\n\x06Medium\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12(\n\x06\x66rames\x18\x03 \x01(\x0b\x32\x16.deepfake.v1.RawFramesH\x00\x12&\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x15.deepfake.v1.RawAudioH\x00\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x0c\n\x04name\x18\x06 \x01(\tB\x08\n\x06source\"F\n\tRawFrames\x12\x0b\n\x03rgb\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\",\n\x08RawAudio\x12\x0b\n\x03pcm\x18\x01 \x01(\x0c\x12\x13\n\x0bsample_rate\x18\x02 \x01(\r\"\x8d\x02\n\rDetectOptions\x12)\n\nmodalities\x18\x01 \x03(\x0e\x32\x15.deepfake.v1.Modality\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x1d\n\x10\x66rames_per_video\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08timeline\x18\x04 \x01(\x08\x12\x0f\n\x07heatmap\x18\x05 \x01(\x08\x12+\n\x07weights\x18\x06 \x01(\x0b\x32\x1a.deepfake.v1.FusionWeights\x12\'\n\x08priority\x18\x07 \x01(\x0e\x32\x15.deepfake.v1.PriorityB\x0c\n\n_thresholdB\x13\n\x11_frames_per_video\"<\n\rFusionWeights\x12\r\n\x05image\x18\x01 \x01(\x02\x12\r\n\x05video\x18\x02 \x01(\x02\x12\r\n\x05\x61udio\x18\x03 \x01(\x02\"\xda\x03\n\x0e\x44\x65tectResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0e\x32\x14.deepfake.v1.Verdict\x12<\n\x13inconclusive_reason\x18\x03 \x01(\x0e\x32\x1f.deepfake.v1.InconclusiveReason\x12\x1d\n\x10\x66\x61ke_probability\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12.\n\nmodalities\x18\x05 \x03(\x0b\x32\x1a.deepfake.v1.ModalityScore\x12,\n\x08timeline\x18\x06 \x03(\x0b\x32\x1a.deepfake.v1.TimelineEntry\x12=\n\x14suspicious_intervals\x18\x07 \x03(\x0b\x32\x1f.deepfake.v1.SuspiciousInterval\x12&\n\x05media\x18\x08 \x03(\x0b\x32\x17.deepfake.v1.MediaFacts\x12\x12\n\nmodel_name\x18\t \x01(\t\x12\x15\n\rmodel_version\x18\n \x01(\t\x12#\n\x06timing\x18\x0b \x01(\x0b\x32\x13.deepfake.v1.Timing\x12\x0e\n\x06\x63\x61\x63hed\x18\x0c \x01(\x08\x42\x13\n\x11_fake_probability\"p\n\rModalityScore\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x18\n\x10\x66\x61ke_probability\x18\x02 \x01(\x02\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0e\n\x06weight\x18\x04 \x01(\x02\"\xdf\x01\n\rTimelineEntry\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x13\n\x0bmedia_index\x18\x02 \x01(\r\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\x12\x18\n\x10\x66\x61ke_probability\x18\x05 \x01(\x02\x12#\n\x06region\x18\x06 \x01(\x0b\x32\x13.deepfake.v1.Region\x12%\n\x07heatmap\x18\x07 \x01(\x0b\x32\x14.deepfake.v1.Heatmap\"B\n\x06Region\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"8\n\x07Heatmap\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06values\x18\x03 \x03(\x02\"\x98\x01\n\x12SuspiciousInterval\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x13\n\x0bmedia_index\x18\x02 \x01(\r\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\x12\x18\n\x10peak_probability\x18\x05 \x01(\x02\"\xc3\x02\n\nMediaFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x13\n\x0bvideo_codec\x18\x04 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12\r\n\x05width\x18\x07 \x01(\r\x12\x0e\n\x06height\x18\x08 \x01(\r\x12\x18\n\x10\x64uration_seconds\x18\t \x01(\x01\x12\x12\n\nframe_rate\x18\n \x01(\x01\x12\x18\n\x10rotation_degrees\x18\x0b \x01(\r\x12\x10\n\x08mirrored\x18\x0c \x01(\x08\x12\x13\n\x0bsample_rate\x18\r \x01(\r\x12\x10\n\x08\x63hannels\x18\x0e \x01(\r\x12\x10\n\x08warnings\x18\x0f \x03(\t\"\x80\x01\n\x06Timing\x12\x15\n\rfetch_seconds\x18\x01 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x02 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x03 \x01(\x01\x12\x19\n\x11inference_seconds\x18\x04 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x05 \x01(\x01\"\x82\x01\n\x14\x44\x65tectStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.deepfake.v1.DetectResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"a\n\x13\x44\x65tectUploadRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.deepfake.v1.DetectUploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x95\x01\n\x12\x44\x65tectUploadHeader\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.deepfake.v1.DetectOptions\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\"\x11\n\x0fGetModelRequest\"\xc7\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x08manifest\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x12\x65xecution_provider\x18\x04 \x01(\t\x12!\n\x19\x65xecution_provider_reason\x18\x05 \x01(\t\x12)\n\nmodalities\x18\x06 \x03(\x0e\x32\x15.deepfake.v1.Modality\x12\x14\n\x0c\x66rame_height\x18\x07 \x01(\r\x12\x13\n\x0b\x66rame_width\x18\x08 \x01(\r\x12\x13\n\x0bsample_rate\x18\t \x01(\r\x12#\n\x06limits\x18\n \x01(\x0b\x32\x13.deepfake.v1.Limits\x12\x1a\n\x12\x61vailable_versions\x18\x0b \x03(\t\"\xc3\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x17\n\x0fmax_media_bytes\x18\x02 \x01(\x04\x12\x1d\n\x15max_media_per_request\x18\x03 \x01(\r\x12\x1c\n\x14max_frames_per_video\x18\x04 \x01(\r\x12\x12\n\nmax_pixels\x18\x05 \x01(\x04\x12\x1c\n\x14max_duration_seconds\x18\x06 \x01(\x01\x12\x16\n\x0emax_queue_size\x18\x07 \x01(\r*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x12\n\x0eMODALITY_VIDEO\x10\x02\x12\x12\n\x0eMODALITY_AUDIO\x10\x03*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_REAL\x10\x01\x12\x10\n\x0cVERDICT_FAKE\x10\x02\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x03*\xad\x01\n\x12InconclusiveReason\x12#\n\x1fINCONCLUSIVE_REASON_UNSPECIFIED\x10\x00\x12*\n&INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS\x10\x01\x12!\n\x1dINCONCLUSIVE_REASON_TOO_SHORT\x10\x02\x12#\n\x1fINCONCLUSIVE_REASON_NO_EVIDENCE\x10\x03*g\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_BATCH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03\x32\xba\x02\n\x08\x44\x65tector\x12\x41\n\x06\x44\x65tect\x12\x1a.deepfake.v1.DetectRequest\x1a\x1b.deepfake.v1.DetectResponse\x12Q\n\x0c\x44\x65tectStream\x12\x1a.deepfake.v1.DetectRequest\x1a!.deepfake.v1.DetectStreamResponse(\x01\x30\x01\x12O\n\x0c\x44\x65tectUpload\x12 .deepfake.v1.DetectUploadRequest\x1a\x1b.deepfake.v1.DetectResponse(\x01\x12G\n\x08GetModel\x12\x1c.deepfake.v1.GetModelRequest\x1a\x1d.deepfake.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65\x65pfake/v1/detector.proto\x12\x0b\x64\x65\x65pfake.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"l\n\rDetectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x05media\x18\x02 \x03(\x0b\x32\x13.deepfake.v1.Medium\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.deepfake.v1.DetectOptions\"\xba\x01\n\x06Medium\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12(\n\x06\x66rames\x18\x03 \x01(\x0b\x32\x16.deepfake.v1.RawFramesH\x00\x12&\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x15.deepfake.v1.RawAudioH\x00\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x0c\n\x04name\x18\x06 \x01(\tB\x08\n\x06source\"F\n\tRawFrames\x12\x0b\n\x03rgb\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\",\n\x08RawAudio\x12\x0b\n\x03pcm\x18\x01 \x01(\x0c\x12\x13\n\x0bsample_rate\x18\x02 \x01(\r\"\x8d\x02\n\rDetectOptions\x12)\n\nmodalities\x18\x01 \x03(\x0e\x32\x15.deepfake.v1.Modality\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x1d\n\x10\x66rames_per_video\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08timeline\x18\x04 \x01(\x08\x12\x0f\n\x07heatmap\x18\x05 \x01(\x08\x12+\n\x07weights\x18\x06 \x01(\x0b\x32\x1a.deepfake.v1.FusionWeights\x12\'\n\x08priority\x18\x07 \x01(\x0e\x32\x15.deepfake.v1.PriorityB\x0c\n\n_thresholdB\x13\n\x11_frames_per_video\"<\n\rFusionWeights\x12\r\n\x05image\x18\x01 \x01(\x02\x12\r\n\x05video\x18\x02 \x01(\x02\x12\r\n\x05\x61udio\x18\x03 \x01(\x02\"\xda\x03\n\x0e\x44\x65tectResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0e\x32\x14.deepfake.v1.Verdict\x12<\n\x13inconclusive_reason\x18\x03 \x01(\x0e\x32\x1f.deepfake.v1.InconclusiveReason\x12\x1d\n\x10\x66\x61ke_probability\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12.\n\nmodalities\x18\x05 \x03(\x0b\x32\x1a.deepfake.v1.ModalityScore\x12,\n\x08timeline\x18\x06 \x03(\x0b\x32\x1a.deepfake.v1.TimelineEntry\x12=\n\x14suspicious_intervals\x18\x07 \x03(\x0b\x32\x1f.deepfake.v1.SuspiciousInterval\x12&\n\x05media\x18\x08 \x03(\x0b\x32\x17.deepfake.v1.MediaFacts\x12\x12\n\nmodel_name\x18\t \x01(\t\x12\x15\n\rmodel_version\x18\n \x01(\t\x12#\n\x06timing\x18\x0b \x01(\x0b\x32\x13.deepfake.v1.Timing\x12\x0e\n\x06\x63\x61\x63hed\x18\x0c \x01(\x08\x42\x13\n\x11_fake_probability\"p\n\rModalityScore\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x18\n\x10\x66\x61ke_probability\x18\x02 \x01(\x02\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0e\n\x06weight\x18\x04 \x01(\x02\"\xdf\x01\n\rTimelineEntry\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x13\n\x0bmedia_index\x18\x02 \x01(\r\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\x12\x18\n\x10\x66\x61ke_probability\x18\x05 \x01(\x02\x12#\n\x06region\x18\x06 \x01(\x0b\x32\x13.deepfake.v1.Region\x12%\n\x07heatmap\x18\x07 \x01(\x0b\x32\x14.deepfake.v1.Heatmap\"B\n\x06Region\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"8\n\x07Heatmap\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06values\x18\x03 \x03(\x02\"\x98\x01\n\x12SuspiciousInterval\x12\'\n\x08modality\x18\x01 \x01(\x0e\x32\x15.deepfake.v1.Modality\x12\x13\n\x0bmedia_index\x18\x02 \x01(\r\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\x12\x18\n\x10peak_probability\x18\x05 \x01(\x02\"\xed\x02\n\nMediaFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x13\n\x0bvideo_codec\x18\x04 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12\r\n\x05width\x18\x07 \x01(\r\x12\x0e\n\x06height\x18\x08 \x01(\r\x12\x18\n\x10\x64uration_seconds\x18\t \x01(\x01\x12\x12\n\nframe_rate\x18\n \x01(\x01\x12\x18\n\x10rotation_degrees\x18\x0b \x01(\r\x12\x10\n\x08mirrored\x18\x0c \x01(\x08\x12\x13\n\x0bsample_rate\x18\r \x01(\r\x12\x10\n\x08\x63hannels\x18\x0e \x01(\r\x12\x10\n\x08warnings\x18\x0f \x03(\t\x12(\n\x06source\x18\x10 \x01(\x0b\x32\x18.deepfake.v1.SourceFacts\"t\n\x0bSourceFacts\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x31\n\rlast_modified\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x06Timing\x12\x15\n\rfetch_seconds\x18\x01 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x02 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x03 \x01(\x01\x12\x19\n\x11inference_seconds\x18\x04 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x05 \x01(\x01\"\x82\x01\n\x14\x44\x65tectStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.deepfake.v1.DetectResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"a\n\x13\x44\x65tectUploadRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.deepfake.v1.DetectUploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x95\x01\n\x12\x44\x65tectUploadHeader\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.deepfake.v1.MediaKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.deepfake.v1.DetectOptions\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\"\x11\n\x0fGetModelRequest\"\xc7\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x08manifest\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x12\x65xecution_provider\x18\x04 \x01(\t\x12!\n\x19\x65xecution_provider_reason\x18\x05 \x01(\t\x12)\n\nmodalities\x18\x06 \x03(\x0e\x32\x15.deepfake.v1.Modality\x12\x14\n\x0c\x66rame_height\x18\x07 \x01(\r\x12\x13\n\x0b\x66rame_width\x18\x08 \x01(\r\x12\x13\n\x0bsample_rate\x18\t \x01(\r\x12#\n\x06limits\x18\n \x01(\x0b\x32\x13.deepfake.v1.Limits\x12\x1a\n\x12\x61vailable_versions\x18\x0b \x03(\t\"\xc3\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x17\n\x0fmax_media_bytes\x18\x02 \x01(\x04\x12\x1d\n\x15max_media_per_request\x18\x03 \x01(\r\x12\x1c\n\x14max_frames_per_video\x18\x04 \x01(\r\x12\x12\n\nmax_pixels\x18\x05 \x01(\x04\x12\x1c\n\x14max_duration_seconds\x18\x06 \x01(\x01\x12\x16\n\x0emax_queue_size\x18\x07 \x01(\r*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x12\n\x0eMODALITY_VIDEO\x10\x02\x12\x12\n\x0eMODALITY_AUDIO\x10\x03*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_REAL\x10\x01\x12\x10\n\x0cVERDICT_FAKE\x10\x02\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x03*\xad\x01\n\x12InconclusiveReason\x12#\n\x1fINCONCLUSIVE_REASON_UNSPECIFIED\x10\x00\x12*\n&INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS\x10\x01\x12!\n\x1dINCONCLUSIVE_REASON_TOO_SHORT\x10\x02\x12#\n\x1fINCONCLUSIVE_REASON_NO_EVIDENCE\x10\x03*g\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_BATCH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03\x32\xba\x02\n\x08\x44\x65tector\x12\x41\n\x06\x44\x65tect\x12\x1a.deepfake.v1.DetectRequest\x1a\x1b.deepfake.v1.DetectResponse\x12Q\n\x0c\x44\x65tectStream\x12\x1a.deepfake.v1.DetectRequest\x1a!.deepfake.v1.DetectStreamResponse(\x01\x30\x01\x12O\n\x0c\x44\x65tectUpload\x12 .deepfake.v1.DetectUploadRequest\x1a\x1b.deepfake.v1.DetectResponse(\x01\x12G\n\x08GetModel\x12\x1c.deepfake.v1.GetModelRequest\x1a\x1d.deepfake.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deepfake.v1.detector_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODALITY']._serialized_start=3335
-  _globals['_MODALITY']._serialized_end=3431
-  _globals['_MEDIAKIND']._serialized_start=3433
-  _globals['_MEDIAKIND']._serialized_end=3538
-  _globals['_VERDICT']._serialized_start=3540
-  _globals['_VERDICT']._serialized_end=3636
-  _globals['_INCONCLUSIVEREASON']._serialized_start=3639
-  _globals['_INCONCLUSIVEREASON']._serialized_end=3812
-  _globals['_PRIORITY']._serialized_start=3814
-  _globals['_PRIORITY']._serialized_end=3917
-  _globals['_DETECTREQUEST']._serialized_start=98
-  _globals['_DETECTREQUEST']._serialized_end=206
-  _globals['_MEDIUM']._serialized_start=209
-  _globals['_MEDIUM']._serialized_end=395
-  _globals['_RAWFRAMES']._serialized_start=397
-  _globals['_RAWFRAMES']._serialized_end=467
-  _globals['_RAWAUDIO']._serialized_start=469
-  _globals['_RAWAUDIO']._serialized_end=513
-  _globals['_DETECTOPTIONS']._serialized_start=516
-  _globals['_DETECTOPTIONS']._serialized_end=785
-  _globals['_FUSIONWEIGHTS']._serialized_start=787
-  _globals['_FUSIONWEIGHTS']._serialized_end=847
-  _globals['_DETECTRESPONSE']._serialized_start=850
-  _globals['_DETECTRESPONSE']._serialized_end=1324
-  _globals['_MODALITYSCORE']._serialized_start=1326
-  _globals['_MODALITYSCORE']._serialized_end=1438
-  _globals['_TIMELINEENTRY']._serialized_start=1441
-  _globals['_TIMELINEENTRY']._serialized_end=1664
-  _globals['_REGION']._serialized_start=1666
-  _globals['_REGION']._serialized_end=1732
-  _globals['_HEATMAP']._serialized_start=1734
-  _globals['_HEATMAP']._serialized_end=1790
-  _globals['_SUSPICIOUSINTERVAL']._serialized_start=1793
-  _globals['_SUSPICIOUSINTERVAL']._serialized_end=1945
-  _globals['_MEDIAFACTS']._serialized_start=1948
-  _globals['_MEDIAFACTS']._serialized_end=2271
-  _globals['_TIMING']._serialized_start=2274
-  _globals['_TIMING']._serialized_end=2402
-  _globals['_DETECTSTREAMRESPONSE']._serialized_start=2405
-  _globals['_DETECTSTREAMRESPONSE']._serialized_end=2535
-  _globals['_DETECTUPLOADREQUEST']._serialized_start=2537
-  _globals['_DETECTUPLOADREQUEST']._serialized_end=2634
-  _globals['_DETECTUPLOADHEADER']._serialized_start=2637
-  _globals['_DETECTUPLOADHEADER']._serialized_end=2786
-  _globals['_GETMODELREQUEST']._serialized_start=2788
-  _globals['_GETMODELREQUEST']._serialized_end=2805
-  _globals['_GETMODELRESPONSE']._serialized_start=2808
-  _globals['_GETMODELRESPONSE']._serialized_end=3135
-  _globals['_LIMITS']._serialized_start=3138
-  _globals['_LIMITS']._serialized_end=3333
-  _globals['_DETECTOR']._serialized_start=3920
-  _globals['_DETECTOR']._serialized_end=4234
+  _globals['_MODALITY']._serialized_start=3528
+  _globals['_MODALITY']._serialized_end=3624
+  _globals['_MEDIAKIND']._serialized_start=3626
+  _globals['_MEDIAKIND']._serialized_end=3731
+  _globals['_VERDICT']._serialized_start=3733
+  _globals['_VERDICT']._serialized_end=3829
+  _globals['_INCONCLUSIVEREASON']._serialized_start=3832
+  _globals['_INCONCLUSIVEREASON']._serialized_end=4005
+  _globals['_PRIORITY']._serialized_start=4007
+  _globals['_PRIORITY']._serialized_end=4110
+  _globals['_DETECTREQUEST']._serialized_start=131
+  _globals['_DETECTREQUEST']._serialized_end=239
+  _globals['_MEDIUM']._serialized_start=242
+  _globals['_MEDIUM']._serialized_end=428
+  _globals['_RAWFRAMES']._serialized_start=430
+  _globals['_RAWFRAMES']._serialized_end=500
+  _globals['_RAWAUDIO']._serialized_start=502
+  _globals['_RAWAUDIO']._serialized_end=546
+  _globals['_DETECTOPTIONS']._serialized_start=549
+  _globals['_DETECTOPTIONS']._serialized_end=818
+  _globals['_FUSIONWEIGHTS']._serialized_start=820
+  _globals['_FUSIONWEIGHTS']._serialized_end=880
+  _globals['_DETECTRESPONSE']._serialized_start=883
+  _globals['_DETECTRESPONSE']._serialized_end=1357
+  _globals['_MODALITYSCORE']._serialized_start=1359
+  _globals['_MODALITYSCORE']._serialized_end=1471
+  _globals['_TIMELINEENTRY']._serialized_start=1474
+  _globals['_TIMELINEENTRY']._serialized_end=1697
+  _globals['_REGION']._serialized_start=1699
+  _globals['_REGION']._serialized_end=1765
+  _globals['_HEATMAP']._serialized_start=1767
+  _globals['_HEATMAP']._serialized_end=1823
+  _globals['_SUSPICIOUSINTERVAL']._serialized_start=1826
+  _globals['_SUSPICIOUSINTERVAL']._serialized_end=1978
+  _globals['_MEDIAFACTS']._serialized_start=1981
+  _globals['_MEDIAFACTS']._serialized_end=2346
+  _globals['_SOURCEFACTS']._serialized_start=2348
+  _globals['_SOURCEFACTS']._serialized_end=2464
+  _globals['_TIMING']._serialized_start=2467
+  _globals['_TIMING']._serialized_end=2595
+  _globals['_DETECTSTREAMRESPONSE']._serialized_start=2598
+  _globals['_DETECTSTREAMRESPONSE']._serialized_end=2728
+  _globals['_DETECTUPLOADREQUEST']._serialized_start=2730
+  _globals['_DETECTUPLOADREQUEST']._serialized_end=2827
+  _globals['_DETECTUPLOADHEADER']._serialized_start=2830
+  _globals['_DETECTUPLOADHEADER']._serialized_end=2979
+  _globals['_GETMODELREQUEST']._serialized_start=2981
+  _globals['_GETMODELREQUEST']._serialized_end=2998
+  _globals['_GETMODELRESPONSE']._serialized_start=3001
+  _globals['_GETMODELRESPONSE']._serialized_end=3328
+  _globals['_LIMITS']._serialized_start=3331
+  _globals['_LIMITS']._serialized_end=3526
+  _globals['_DETECTOR']._serialized_start=4113
+  _globals['_DETECTOR']._serialized_end=4427
 # @@protoc_insertion_point(module_scope)

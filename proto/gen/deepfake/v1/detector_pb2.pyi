@@ -11,6 +11,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
@@ -663,6 +664,7 @@ class MediaFacts(_message.Message):
     SAMPLE_RATE_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in the request."""
     kind: Global___MediaKind.ValueType
@@ -693,6 +695,10 @@ class MediaFacts(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What could not be judged and why, for people to read."""
 
+    @_builtins.property
+    def source(self) -> Global___SourceFacts:
+        """Set for a medium that was named by URI."""
+
     def __init__(
         self,
         *,
@@ -711,14 +717,48 @@ class MediaFacts(_message.Message):
         sample_rate: _builtins.int = ...,
         channels: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        source: Global___SourceFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "channels", b"channels", "container", b"container", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "mirrored", b"mirrored", "name", b"name", "rotation_degrees", b"rotation_degrees", "sample_rate", b"sample_rate", "size_bytes", b"size_bytes", "video_codec", b"video_codec", "warnings", b"warnings", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "channels", b"channels", "container", b"container", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "mirrored", b"mirrored", "name", b"name", "rotation_degrees", b"rotation_degrees", "sample_rate", b"sample_rate", "size_bytes", b"size_bytes", "source", b"source", "video_codec", b"video_codec", "warnings", b"warnings", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MediaFacts: _TypeAlias = MediaFacts  # noqa: Y015
+
+@_typing.final
+class SourceFacts(_message.Message):
+    """What was read from a URI: which bytes were judged, and what their store said of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    LAST_MODIFIED_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """Of the bytes that were judged, in lower-case hexadecimal digits."""
+    etag: _builtins.str
+    """As the store stated them; empty or absent if it did not. The ETag is without its quotes."""
+    content_type: _builtins.str
+    @_builtins.property
+    def last_modified(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        last_modified: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_modified", b"last_modified"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "etag", b"etag", "last_modified", b"last_modified", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceFacts: _TypeAlias = SourceFacts  # noqa: Y015
 
 @_typing.final
 class Timing(_message.Message):

@@ -1,0 +1,77 @@
+"""The gRPC server on its port: what one connection may do, and how it is protected."""
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+
+import grpc
+
+from server.errors import CannotListen
+from server.rpc.tls import server_credentials
+from server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PING_TIMEOUT_SECONDS = 20
+
+
+def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
+    """A server that has neither services nor a port yet."""
+    options: list[tuple[str, int]] = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # A second server on the same port would silently take half of the requests.
+        ("grpc.so_reuseport", 0),
+        # Clients may ping once a minute while they wait; by default that would cut them off.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_timeout_seconds)),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle_timeout_seconds)),
+        # A peer that vanished without a word would keep its connection for hours.
+        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(_PING_TIMEOUT_SECONDS)),
+    ]
+    if settings.max_connection_age_seconds:
+        grace = settings.max_connection_age_grace_seconds
+        options += [
+            ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age_seconds)),
+            ("grpc.max_connection_age_grace_ms", _milliseconds(grace)),
+        ]
+    return grpc.aio.server(options=options, interceptors=interceptors)
+
+
+def bind(server: grpc.aio.Server, settings: Settings) -> str:
+    """Takes the port, and gives host:port.
+
+    Raises:
+        CannotListen: the address is not to be had.
+        InvalidCredentials: TLS is wanted, and its files cannot be used.
+    """
+    wanted = f"{settings.host}:{settings.port}"
+    try:
+        port = _add_port(server, wanted, settings)
+    except RuntimeError as error:
+        raise CannotListen(f"cannot listen on {wanted}: {error}", "Choose another --port.") from error
+    return f"{settings.host}:{port}"
+
+
+def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:
+    if settings.tls_certificate and settings.tls_key:
+        credentials = server_credentials(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        return server.add_secure_port(wanted, credentials)
+    if not _is_loopback(settings.host):
+        exposed = "media and tokens" if settings.tokens else "media"
+        log.warning("no TLS on %s: %s travel in plain text; set --tls-certificate", wanted, exposed)
+    return server.add_insecure_port(wanted)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,25 @@
+"""Notices that files were replaced."""
+
+from pathlib import Path
+
+
+class Watched:
+    """Some files; a link that is switched to another file, as Kubernetes does, is a change too."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._seen: tuple[tuple[int, int, int], ...] = ()
+
+    def changed(self) -> bool:
+        """Whether any file is another than at the last call; the first call says yes."""
+        now = tuple(_signature(path) for path in self._paths)
+        before, self._seen = self._seen, now
+        return now != before
+
+
+def _signature(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_ino, status.st_mtime_ns, status.st_size)

@@ -1,0 +1,137 @@
+"""AWS on a loopback port (moto in server mode), and a proxy in front of it that misbehaves as told."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+REGION = "us-east-1"
+_HOP_HEADERS = {"connection", "transfer-encoding", "content-length"}
+
+
+@contextmanager
+def aws_server() -> Iterator[str]:
+    """Serves S3, SQS, STS and the rest, empty at first; gives the URL."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def use_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some credentials and a region in the environment, and nothing from this machine's own AWS files."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "nowhere")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one request instead of its answer.
+
+    Attributes:
+        status: answer with it, and with `body` and `headers`.
+        cut_after: send the true answer, but close the connection after so many bytes of its body.
+    """
+
+    status: int = 0
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_after: int | None = None
+
+
+def s3_error(status: int, code: str) -> Fault:
+    """As S3 would say it."""
+    return Fault(status, f"<Error><Code>{code}</Code><Message>as told</Message></Error>")
+
+
+class FaultyProxy:
+    """Passes requests on to `target`.
+
+    Attributes:
+        url: where it listens.
+        faults: of the next requests, one each; None lets one pass.
+        requests: method, path and headers of each that came.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.url = ""
+        self.faults: list[Fault | None] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self._target = urlsplit(target).netloc
+
+    def _handle(self, handler: BaseHTTPRequestHandler) -> None:
+        content = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        headers = dict(handler.headers)
+        self.requests.append((handler.command, handler.path, headers))
+        fault = (self.faults.pop(0) if self.faults else None) or Fault()
+        if fault.status:
+            _answer(handler, fault.status, fault.headers, fault.body.encode())
+            return
+        upstream = http.client.HTTPConnection(self._target)
+        upstream.request(handler.command, handler.path, content, headers)
+        answer = upstream.getresponse()
+        _answer(handler, answer.status, dict(answer.headers), answer.read(), fault.cut_after)
+        upstream.close()
+
+
+def _answer(
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    cut_after: int | None = None,
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        if name.lower() not in _HOP_HEADERS:
+            handler.send_header(name, value)
+    handler.send_header("Content-Length", headers.get("Content-Length", str(len(body))))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(body[:cut_after])
+    handler.close_connection = cut_after is not None
+
+
+@contextmanager
+def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
+    """A proxy in front of `target`, without faults at first."""
+    proxy = FaultyProxy(target)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            proxy._handle(self)
+
+        do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Clients that hang up are part of the tests."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
