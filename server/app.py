@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
+from open_inference.v2 import inference_pb2, inference_pb2_grpc
 from server.backend import Backend
 from server.errors import EngineFailed
+from server.rpc import reflection
 from server.rpc.detector import Detector
 from server.rpc.listener import bind, listener
+from server.rpc.open_inference.service import OpenInference
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
 
 # For answers that are on their way out when the last request is done.
 _GOODBYE_SECONDS = 1.0
-_DETECTOR = detector_pb2.DESCRIPTOR.services_by_name["Detector"].full_name
 
 
 @asynccontextmanager
@@ -74,6 +75,9 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._backend = Backend(settings, self._engine_died)
         self.metrics_port = self._backend.metrics_port
+        self._protocols = [detector_pb2.DESCRIPTOR]
+        if settings.open_inference:
+            self._protocols.append(inference_pb2.DESCRIPTOR)
         self._health = health.aio.HealthServicer()
         self._grpc = self._listener(
             Detector(self._backend.pipeline, self._backend.reloader, self._backend.telemetry, settings)
@@ -104,14 +108,18 @@ class Server:
         server = listener(self._settings, ())
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.open_inference:
+            backend = self._backend
+            inference = OpenInference(backend.pipeline, backend.live, backend.telemetry, self._settings)
+            inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
         if self._settings.reflection:
-            names = (_DETECTOR, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+            reflection.enable(server, [*self._protocols, health_pb2.DESCRIPTOR])
         return server
 
     async def _report(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
-        for service in ("", _DETECTOR):
-            await self._health.set(service, status)
+        services = [service for file in self._protocols for service in file.services_by_name.values()]
+        for name in ("", *(service.full_name for service in services)):
+            await self._health.set(name, status)
 
     def _engine_died(self) -> None:
         self.dead = True

@@ -173,6 +173,16 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on which Prometheus finds /metrics; 0 picks a free one. Default: no metrics.",
     )
+    open_inference: bool = Field(
+        True, description="Offer the Open Inference Protocol (KServe, Triton) on the same port."
+    )
+    max_inference_rows: int = Field(
+        256,
+        ge=1,
+        description="Open Inference Protocol: pictures, frames of clips and windows of sound in one request "
+        "together, and subjects.",
+    )
+
     reflection: bool = Field(True, description="Offer gRPC server reflection.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line that is logged."

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from server.detect import plan, timeline, verdict
 from server.detect.admission import MediaBytes
@@ -27,6 +28,7 @@ from server.sources.fetched import SourceFacts
 from server.sources.source import Sources
 
 _Sourced = tuple[MediaRows, SourceFacts | None]
+_Answer = TypeVar("_Answer")
 
 
 class Pipeline:
@@ -56,6 +58,11 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused."""
+        return self._draining
+
     async def drain(self) -> None:
         """Refuses new requests from now on, and waits for the accepted ones to be answered."""
         self._draining = True
@@ -74,11 +81,29 @@ class Pipeline:
         Raises:
             DetectorError: any of the tree, except ModelError.
         """
-        with self._admitted(), self.media_bytes.hold(sum(medium.size for medium in request.media)):
+        watch = timing or Stopwatch()
+        size = sum(medium.size for medium in request.media)
+        return await self.admit(lambda engine: self._detect(request, engine, watch), request.deadline, size)
+
+    async def admit(
+        self, work: Callable[[Engine], Awaitable[_Answer]], deadline: float, size: int
+    ) -> _Answer:
+        """Does `work` with the current engine, as one of the accepted requests.
+
+        Args:
+            work: cancelled at the deadline.
+            deadline: time.monotonic().
+            size: bytes that it holds.
+
+        Raises:
+            ShuttingDown, Overloaded: not accepted.
+            DeadlineExceeded: not done in time.
+        """
+        with self._admitted(), self.media_bytes.hold(size):
             try:
-                async with asyncio.timeout(request.deadline - time.monotonic()):
+                async with asyncio.timeout(deadline - time.monotonic()):
                     with self._live.borrowed() as engine:
-                        return await self._detect(request, engine, timing or Stopwatch())
+                        return await work(engine)
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed before the answer was ready") from error
 

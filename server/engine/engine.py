@@ -14,6 +14,7 @@ from server.engine.manifest import Manifest
 from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
 from server.engine.session import Session
+from server.engine.statistics import Statistics
 from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ class Engine:
         max_queue_delay: seconds to wait for more requests when idle.
         on_death: called from a worker, when runs keep failing.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
+
+    Attributes:
+        statistics: of all runs but those of the warm-up.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Engine:
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
     ) -> None:
+        self.statistics = Statistics()
         self._session = session
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
@@ -142,6 +147,7 @@ class Engine:
         seconds = time.monotonic() - start
         if self._on_batch:
             self._on_batch(batch, seconds)
+        self.statistics.ran(len(batch), sum(start - job.enqueued for job in batch), seconds)
         for job, scores in zip(batch, answers, strict=True):
             if not math.isfinite(scores.fake_probability):
                 job.future.set_exception(EngineFailed("the model has no number for this medium"))
@@ -157,6 +163,7 @@ class Engine:
                 self._run([job])
             return
         log.error("the graph could not be run", exc_info=error)
+        self.statistics.failed(time.monotonic() - batch[0].enqueued)
         batch[0].future.set_exception(EngineFailed(f"the graph could not be run: {error}"))
         self._failures += 1
         if self._failures == _FAILURES_UNTIL_DEAD:

@@ -1,0 +1,246 @@
+"""The graph's own tensors, as callers send and get them: checked, cut into subjects, joined again.
+
+    input                              type, shape                 meaning
+    frames                             uint8 [F, H, W, 3]          RGB
+    image_index, image_request         int64 [I], [I]              which frame, and for which subject
+    clip_index, clip_request           int64 [C, T], [C]           which frames, and for which subject
+    audio, audio_request               float32 [A, S], int64 [A]   sound in [-1, 1], and for which subject
+    weights                            float32 [R, 3]              of image, video, audio, per subject
+
+    output                             type, shape
+    fake_probability                   float32 [R]
+    modality_probability, _present     float32 [R, 3], bool [R, 3]
+    image_probability, image_heatmap   float32 [I], [I, h, w]
+    clip_probability                   float32 [C]
+    audio_probability                  float32 [A]
+
+A graph has those of its modalities only. Inputs may be left out: rows, when there are none; the weights,
+for one subject with the model's own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.detect.plan import fusion_weights
+from server.detect.request import Options, Stopwatch
+from server.engine.batch import Rows, Scores, Tensors, empty_rows
+from server.engine.engine import Engine
+from server.engine.manifest import MODALITIES, Manifest
+from server.errors import InvalidRequest
+
+ANY = -1
+
+# Rows of the three modalities, and whose they are.
+_ROWS = (("image_index", "image_request"), ("clip_index", "clip_request"), ("audio", "audio_request"))
+# The modality whose rows an output follows; the others follow the subjects.
+_PER_ROW = {"image_probability": 0, "image_heatmap": 0, "clip_probability": 1, "audio_probability": 2}
+# Sound is in [-1, 1]. Integers by mistake are let through, but not what overflows in a spectrogram.
+_LOUDEST = 32768.0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor of a graph. In `shape`, ANY stands for any number."""
+
+    name: str
+    dtype: type[np.generic]
+    shape: tuple[int, ...]
+
+
+def inputs_of(manifest: Manifest) -> list[TensorSpec]:
+    """What the graph takes, in its order."""
+    specs = []
+    if manifest.image or manifest.video:
+        specs.append(TensorSpec("frames", np.uint8, (ANY, manifest.height, manifest.width, 3)))
+    if manifest.image:
+        specs.append(TensorSpec("image_index", np.int64, (ANY,)))
+        specs.append(TensorSpec("image_request", np.int64, (ANY,)))
+    if manifest.video:
+        specs.append(TensorSpec("clip_index", np.int64, (ANY, manifest.video.clip_length)))
+        specs.append(TensorSpec("clip_request", np.int64, (ANY,)))
+    if manifest.audio:
+        specs.append(TensorSpec("audio", np.float32, (ANY, manifest.audio.window_samples)))
+        specs.append(TensorSpec("audio_request", np.int64, (ANY,)))
+    return [*specs, TensorSpec("weights", np.float32, (ANY, len(MODALITIES)))]
+
+
+def outputs_of(manifest: Manifest) -> list[TensorSpec]:
+    """What the graph gives, in its order."""
+    specs = [
+        TensorSpec("fake_probability", np.float32, (ANY,)),
+        TensorSpec("modality_probability", np.float32, (ANY, len(MODALITIES))),
+        TensorSpec("modality_present", np.bool_, (ANY, len(MODALITIES))),
+    ]
+    if manifest.image:
+        cells = (manifest.image.heatmap_height, manifest.image.heatmap_width)
+        specs.append(TensorSpec("image_probability", np.float32, (ANY,)))
+        specs.append(TensorSpec("image_heatmap", np.float32, (ANY, *cells)))
+    if manifest.video:
+        specs.append(TensorSpec("clip_probability", np.float32, (ANY,)))
+    if manifest.audio:
+        specs.append(TensorSpec("audio_probability", np.float32, (ANY,)))
+    return specs
+
+
+async def infer(
+    engine: Engine, tensors: Tensors, deadline: float, max_rows: int, timing: Stopwatch
+) -> Tensors:
+    """All outputs of the graph for these inputs.
+
+    Each subject is a job of its own in the engine's queue, so that it shares runs with whatever else
+    waits there, and many subjects are spread over the workers.
+
+    Args:
+        engine: to run them on.
+        tensors: inputs by name.
+        deadline: time.monotonic() by which the answer must be there.
+        max_rows: pictures, frames of clips and windows together, at most; also subjects.
+        timing: gets the longest wait, and the longest run.
+
+    Raises:
+        InvalidRequest: the inputs contradict the graph's contract.
+        DeadlineExceeded, EngineFailed, ShuttingDown: as `Engine.submit`.
+    """
+    subjects = split(tensors, engine.manifest, max_rows)
+    waiting = [asyncio.wrap_future(engine.submit(subject.rows, deadline)) for subject in subjects]
+    try:
+        scores = await asyncio.gather(*waiting)
+    finally:
+        # Nobody will read the others' answers when one has failed.
+        for future in waiting:
+            future.cancel()
+    timing.queue = max(score.queue_seconds for score in scores)
+    timing.inference = max(score.inference_seconds for score in scores)
+    return join(subjects, scores, engine.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged together.
+
+    Attributes:
+        rows: its own.
+        places: int64 [I], [C], [A]: where its rows stood among those of all subjects.
+    """
+
+    rows: Rows
+    places: tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+
+
+def split(tensors: Tensors, manifest: Manifest, max_rows: int) -> list[Subject]:
+    """The subjects that the inputs hold.
+
+    Raises:
+        InvalidRequest: the inputs contradict the graph's contract.
+    """
+    full = _completed(tensors, manifest)
+    _check_counts(full, max_rows)
+    _check_values(full)
+    owners = [full[owner] for _, owner in _ROWS]
+    subjects = []
+    for number, weights in enumerate(full["weights"]):
+        images, clips, windows = (np.flatnonzero(owner == number) for owner in owners)
+        rows = Rows(
+            full["frames"],
+            full["image_index"][images],
+            full["clip_index"][clips],
+            full["audio"] if len(windows) == len(full["audio"]) else full["audio"][windows],
+            weights,
+        )
+        subjects.append(Subject(_with_own_frames(rows), (images, clips, windows)))
+    return subjects
+
+
+def join(subjects: Sequence[Subject], scores: Sequence[Scores], manifest: Manifest) -> Tensors:
+    """The outputs as if all subjects had been one run of the graph."""
+    joined: Tensors = {}
+    for spec in outputs_of(manifest):
+        parts = [getattr(score, spec.name) for score in scores]
+        if spec.name not in _PER_ROW:
+            joined[spec.name] = np.stack(parts).astype(spec.dtype, copy=False)
+            continue
+        places = np.concatenate([subject.places[_PER_ROW[spec.name]] for subject in subjects])
+        by_subject = np.concatenate(parts)
+        in_place = np.empty_like(by_subject)
+        in_place[places] = by_subject
+        joined[spec.name] = in_place
+    return joined
+
+
+def _completed(tensors: Tensors, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """Every input that any graph may have, those given checked for type and shape."""
+    specs = {spec.name: spec for spec in inputs_of(manifest)}
+    for name, tensor in tensors.items():
+        spec = specs.get(name)
+        if spec is None:
+            raise InvalidRequest(f"the model has no input {name!r}, only {', '.join(specs)}")
+        if tensor.dtype != spec.dtype:
+            raise InvalidRequest(f"{name} must be {np.dtype(spec.dtype)}, not {tensor.dtype}")
+        if len(tensor.shape) != len(spec.shape) or any(
+            wanted not in (ANY, size) for wanted, size in zip(spec.shape, tensor.shape, strict=True)
+        ):
+            raise InvalidRequest(f"{name} must have the shape {list(spec.shape)}, not {list(tensor.shape)}")
+    empty = empty_rows(manifest)
+    nobody = np.zeros(0, np.int64)
+    return {
+        "frames": empty.frames,
+        "image_index": empty.image_index,
+        "image_request": nobody,
+        "clip_index": empty.clip_index,
+        "clip_request": nobody,
+        "audio": empty.audio,
+        "audio_request": nobody,
+        "weights": fusion_weights(manifest, Options())[np.newaxis],
+        **tensors,
+    }
+
+
+def _check_counts(full: dict[str, NDArray[Any]], max_rows: int) -> None:
+    for rows, owners in _ROWS:
+        if len(full[rows]) != len(full[owners]):
+            raise InvalidRequest(f"{rows} has {len(full[rows])} rows, {owners} has {len(full[owners])}")
+    total = len(full["image_index"]) + full["clip_index"].size + len(full["audio"])
+    if total > max_rows:
+        raise InvalidRequest(
+            f"there are {total} pictures, frames of clips and windows, more than {max_rows}",
+            "Send less at once.",
+        )
+    if not 1 <= len(full["weights"]) <= max_rows:
+        raise InvalidRequest(f"weights must have 1 to {max_rows} rows, not {len(full['weights'])}")
+
+
+def _check_values(full: dict[str, NDArray[Any]]) -> None:
+    for index in ("image_index", "clip_index"):
+        _check_range(index, full[index], len(full["frames"]), "frames")
+    for _, owners in _ROWS:
+        _check_range(owners, full[owners], len(full["weights"]), "rows of weights")
+    if not np.isfinite(full["weights"]).all() or (full["weights"] < 0).any():
+        raise InvalidRequest("weights must be finite and >= 0")
+    # Written so that it fails for NaN.
+    if not (np.abs(full["audio"]) <= _LOUDEST).all():
+        raise InvalidRequest("audio must be finite sound in [-1, 1]")
+
+
+def _check_range(name: str, values: NDArray[Any], count: int, of: str) -> None:
+    if values.size and not 0 <= values.min() <= values.max() < count:
+        raise InvalidRequest(f"{name} holds {values.min()} to {values.max()}, and there are {count} {of}")
+
+
+def _with_own_frames(rows: Rows) -> Rows:
+    """The same rows without the frames that they do not use."""
+    used, places = np.unique(np.concatenate([rows.image_index, rows.clip_index.ravel()]), return_inverse=True)
+    if len(used) == len(rows.frames):
+        return rows
+    images = len(rows.image_index)
+    return Rows(
+        rows.frames[used],
+        places[:images],
+        places[images:].reshape(rows.clip_index.shape),
+        rows.audio,
+        rows.weights,
+    )

@@ -1,0 +1,181 @@
+"""The GRPCInferenceService of the Open Inference Protocol on grpc.aio."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from google.rpc import code_pb2
+
+from open_inference.v2 import inference_pb2 as pb
+from open_inference.v2 import inference_pb2_grpc as pb_grpc
+from server.detect.pipeline import Pipeline
+from server.detect.request import Stopwatch
+from server.detect.tensors import infer, outputs_of
+from server.engine.engine import Engine
+from server.engine.live import LiveEngine
+from server.errors import InvalidRequest
+from server.rpc.open_inference import description, tensors
+from server.rpc.status import abort, to_status
+from server.settings import Settings
+from server.telemetry import Telemetry
+
+Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
+
+_SERVER = "deepfake-detector"
+# Triton's names: what perf_analyzer looks for before it asks.
+_EXTENSIONS = ("model_configuration", "statistics")
+
+
+class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
+    """Answers with the current model's raw tensors."""
+
+    def __init__(
+        self, pipeline: Pipeline, live: LiveEngine, telemetry: Telemetry, settings: Settings
+    ) -> None:
+        self._pipeline = pipeline
+        self._telemetry = telemetry
+        self._live = live
+        self._settings = settings
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=not self._pipeline.draining)
+
+    async def ServerMetadata(
+        self, request: pb.ServerMetadataRequest, context: Context
+    ) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name=_SERVER, version=_version(), extensions=_EXTENSIONS)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+        served = description.serves(self._live.current.manifest, request.name, request.version)
+        return pb.ModelReadyResponse(ready=served and not self._pipeline.draining)
+
+    async def ModelMetadata(
+        self, request: pb.ModelMetadataRequest, context: Context
+    ) -> pb.ModelMetadataResponse:
+        try:
+            return description.metadata(self._engine(request.name, request.version).manifest)
+        except Exception as error:
+            await abort(context, error)
+
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
+        try:
+            return description.config(self._engine(request.name, request.version).manifest)
+        except Exception as error:
+            await abort(context, error)
+
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        try:
+            served = self._live.current.manifest
+            engine = self._engine(request.name or served.name, request.version)
+            return description.statistics(engine.manifest, engine.statistics.figures)
+        except Exception as error:
+            await abort(context, error)
+
+    async def RepositoryIndex(
+        self, request: pb.RepositoryIndexRequest, context: Context
+    ) -> pb.RepositoryIndexResponse:
+        return description.index(self._live.current.manifest)
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        try:
+            with self._telemetry.request("ModelInfer") as record:
+                return await self._answer(request, context.time_remaining(), record.timing)
+        except Exception as error:
+            await abort(context, error)
+
+    async def ModelStreamInfer(
+        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Context
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        # In the order of the requests, as Triton answers: callers without ids rely on it.
+        answers: asyncio.Queue[asyncio.Task[pb.ModelStreamInferResponse] | None] = asyncio.Queue()
+        # Given back when an answer has been sent, so that a caller who does not read is not read either.
+        free = asyncio.Semaphore(self._settings.max_stream_concurrency)
+
+        async def read() -> None:
+            try:
+                async for request in request_iterator:
+                    await free.acquire()
+                    answer = self._stream_answer(request, context.time_remaining())
+                    answers.put_nowait(asyncio.create_task(answer))
+            finally:
+                answers.put_nowait(None)
+
+        reader = asyncio.create_task(read())
+        try:
+            while (answer := await answers.get()) is not None:
+                yield await answer
+                free.release()
+            await reader
+        finally:
+            reader.cancel()
+            while not answers.empty():
+                if (unread := answers.get_nowait()) is not None:
+                    unread.cancel()
+
+    async def _answer(
+        self, request: pb.ModelInferRequest, seconds: float | None, timing: Stopwatch
+    ) -> pb.ModelInferResponse:
+        inputs = tensors.to_tensors(request)
+        deadline = time.monotonic() + self._allowed(request, seconds)
+
+        async def work(engine: Engine) -> pb.ModelInferResponse:
+            manifest = engine.manifest
+            description.check_served(manifest, request.model_name, request.model_version)
+            names = tensors.wanted_outputs(request, [spec.name for spec in outputs_of(manifest)])
+            outputs = await infer(engine, inputs, deadline, self._settings.max_inference_rows, timing)
+            response = pb.ModelInferResponse(
+                model_name=manifest.name, model_version=manifest.version, id=request.id
+            )
+            response.parameters.MergeFrom(request.parameters)
+            tensors.add_outputs(response, outputs, names)
+            return response
+
+        return await self._pipeline.admit(work, deadline, sum(tensor.nbytes for tensor in inputs.values()))
+
+    async def _stream_answer(
+        self, request: pb.ModelInferRequest, seconds: float | None
+    ) -> pb.ModelStreamInferResponse:
+        try:
+            with self._telemetry.request("ModelStreamInfer") as record:
+                answer = await self._answer(request, seconds, record.timing)
+                return pb.ModelStreamInferResponse(infer_response=answer)
+        except Exception as error:
+            status = to_status(error)
+            return pb.ModelStreamInferResponse(
+                error_message=f"{code_pb2.Code.Name(status.code)}: {status.message}",
+                infer_response=pb.ModelInferResponse(id=request.id),
+            )
+
+    def _allowed(self, request: pb.ModelInferRequest, seconds: float | None) -> float:
+        """Seconds that the answer may take: the call's own deadline, and the parameter `timeout`."""
+        limits = [] if seconds is None else [seconds]
+        if "timeout" in request.parameters:
+            parameter = request.parameters["timeout"]
+            microseconds = parameter.int64_param or parameter.uint64_param
+            if parameter.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param"):
+                raise InvalidRequest("parameter timeout must be an integer of microseconds")
+            if microseconds < 0:
+                raise InvalidRequest(f"parameter timeout must not be negative, and is {microseconds}")
+            # 0 is Triton's "no limit".
+            limits += [microseconds / 1e6] if microseconds else []
+        return min(limits, default=self._settings.default_deadline_seconds)
+
+    def _engine(self, name: str, version: str) -> Engine:
+        """The current engine. Raises ModelNotFound if its model is not the one named."""
+        engine = self._live.current
+        description.check_served(engine.manifest, name, version)
+        return engine
+
+
+def _version() -> str:
+    try:
+        return version(_SERVER)
+    except PackageNotFoundError:  # run from its source tree
+        return ""

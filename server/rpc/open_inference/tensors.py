@@ -1,0 +1,142 @@
+"""Between the messages of the Open Inference Protocol and arrays."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from open_inference.v2 import inference_pb2 as pb
+from server.engine.batch import Tensors
+from server.errors import InvalidRequest
+
+# Names of the protocol. BYTES has no fixed size and no graph of ours takes it.
+_TYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+DATATYPES = {numpy_type: name for name, numpy_type in _TYPES.items()}
+
+# The field of InferTensorContents that holds numbers of a type.
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+
+
+def to_tensors(request: pb.ModelInferRequest) -> Tensors:
+    """The inputs by name; views of the message's bytes where they came raw.
+
+    Raises:
+        InvalidRequest: names, types, shapes and contents do not fit each other.
+    """
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidRequest(f"there are {len(request.inputs)} inputs and {len(raw)} raw_input_contents")
+    tensors: Tensors = {}
+    for number, message in enumerate(request.inputs):
+        if message.name in tensors:
+            raise InvalidRequest(f"input {message.name!r} is there twice")
+        if "shared_memory_region" in message.parameters:
+            raise InvalidRequest(f"{message.name}: shared memory is not offered")
+        if raw and message.HasField("contents"):
+            raise InvalidRequest(f"{message.name} has contents beside raw_input_contents")
+        tensors[message.name] = _raw(message, raw[number]) if raw else _typed(message)
+    return tensors
+
+
+def wanted_outputs(request: pb.ModelInferRequest, known: Sequence[str]) -> Sequence[str]:
+    """Names of the outputs to answer with, in order.
+
+    Raises:
+        InvalidRequest: one is not known, named twice, or wanted in a form that is not offered.
+    """
+    names = [output.name for output in request.outputs]
+    if unknown := set(names) - set(known):
+        raise InvalidRequest(f"the model has no output {unknown.pop()!r}, only {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise InvalidRequest("an output is wanted twice")
+    for output in request.outputs:
+        for form in ("shared_memory_region", "classification"):
+            if form in output.parameters:
+                raise InvalidRequest(f"{output.name}: {form} is not offered")
+    return names or known
+
+
+def add_outputs(response: pb.ModelInferResponse, tensors: Tensors, names: Sequence[str]) -> None:
+    """Adds the named tensors, raw."""
+    for name in names:
+        tensor = tensors[name]
+        response.outputs.add(name=name, datatype=DATATYPES[tensor.dtype.type], shape=tensor.shape)
+        response.raw_output_contents.append(
+            tensor.astype(_wire_type(tensor.dtype.type), copy=False).tobytes()
+        )
+
+
+def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDArray[Any]:
+    count, wire_type = _size(message), _wire_type(_type(message))
+    if len(content) != count * wire_type.itemsize:
+        raise InvalidRequest(
+            f"{message.name} has {len(content)} bytes; {message.datatype} of shape {list(message.shape)} "
+            f"has {count * wire_type.itemsize}"
+        )
+    return np.frombuffer(content, wire_type).astype(_type(message), copy=False).reshape(message.shape)
+
+
+def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
+    count, numpy_type = _size(message), _type(message)
+    field = _CONTENTS.get(message.datatype)
+    for descriptor, numbers in message.contents.ListFields():
+        if descriptor.name != field:
+            raise InvalidRequest(f"{message.name} is {message.datatype}, and has {descriptor.name}")
+        values = np.array(numbers)
+        if values.size != count:
+            raise InvalidRequest(
+                f"{message.name} has {values.size} numbers; shape {list(message.shape)} has {count}"
+            )
+        converted = values.astype(numpy_type)
+        if values.dtype.kind in "iu" and (converted != values).any():
+            raise InvalidRequest(f"{message.name} holds numbers that are not {message.datatype}")
+        return converted.reshape(message.shape)
+    if count:
+        raise InvalidRequest(f"{message.name} has no contents; shape {list(message.shape)} has {count}")
+    return np.zeros(message.shape, numpy_type)
+
+
+def _type(message: pb.ModelInferRequest.InferInputTensor) -> type[np.generic]:
+    if message.datatype not in _TYPES:
+        raise InvalidRequest(
+            f"{message.name}: datatype {message.datatype!r} is not one of {', '.join(_TYPES)}"
+        )
+    return _TYPES[message.datatype]
+
+
+def _size(message: pb.ModelInferRequest.InferInputTensor) -> int:
+    """How many numbers the shape promises, as an integer that cannot overflow."""
+    if any(size < 0 for size in message.shape):
+        raise InvalidRequest(f"{message.name}: shape {list(message.shape)} is negative")
+    return math.prod(message.shape)
+
+
+def _wire_type(numpy_type: type[np.generic]) -> np.dtype[Any]:
+    return np.dtype(numpy_type).newbyteorder("<")

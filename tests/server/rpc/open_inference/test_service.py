@@ -1,0 +1,420 @@
+"""The Open Inference Protocol as Triton's own client speaks it, beside our server in one process."""
+
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import onnxruntime as ort
+import pytest
+import tritonclient.grpc as triton
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from deepfake.v1 import detector_pb2 as deepfake_pb
+from open_inference.v2 import inference_pb2 as pb
+from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
+from server.app import Server
+from server.engine.batch import assemble
+from server.engine.manifest import METADATA_KEY, Manifest
+from tests.failures import failure
+from tests.random_rows import random_rows
+from tests.running_server import running_server, stub_of
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def bare(models: Path) -> ort.InferenceSession:
+    return ort.InferenceSession(models / "tiny/1/model.onnx", providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def manifest(bare: ort.InferenceSession) -> Manifest:
+    return Manifest.model_validate_json(bare.get_modelmeta().custom_metadata_map[METADATA_KEY])
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[Any]:
+    with triton.InferenceServerClient(server.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stub(server: Server) -> Iterator[GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(server.address) as channel:
+        yield GRPCInferenceServiceStub(channel)
+
+
+def subjects(manifest: Manifest, count: int, seed: int = 0) -> Arrays:
+    rows = [
+        random_rows(manifest, seed + number, images=2, clips=1, windows=number) for number in range(count)
+    ]
+    return assemble(rows, manifest)
+
+
+def run_bare(bare: ort.InferenceSession, feeds: Arrays) -> Arrays:
+    names = [output.name for output in bare.get_outputs()]
+    return dict(zip(names, bare.run(names, feeds), strict=True))
+
+
+def triton_inputs(feeds: Arrays) -> list[Any]:
+    inputs = []
+    for name, array in feeds.items():
+        inputs.append(triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
+        inputs[-1].set_data_from_numpy(array)
+    return inputs
+
+
+def message(feeds: Arrays, **fields: Any) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="tiny", **fields)
+    for name, array in feeds.items():
+        request.inputs.add(name=name, datatype=np_to_triton_dtype(array.dtype), shape=array.shape)
+        request.raw_input_contents.append(array.tobytes())
+    return request
+
+
+def assert_answers(result: Any, expected: Arrays) -> None:
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(result.as_numpy(name), tensor, atol=1e-5, rtol=0, err_msg=name)
+
+
+def test_the_server_and_its_model_are_ready(client: Any) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("tiny")
+    assert client.is_model_ready("tiny", "1")
+    assert not client.is_model_ready("tiny", "2")
+    assert not client.is_model_ready("other")
+
+
+def test_the_model_describes_itself(client: Any, bare: ort.InferenceSession) -> None:
+    assert "statistics" in client.get_server_metadata().extensions
+    metadata = client.get_model_metadata("tiny")
+    assert (metadata.platform, list(metadata.versions)) == ("onnxruntime_onnx", ["1"])
+    assert [tensor.name for tensor in metadata.inputs] == [tensor.name for tensor in bare.get_inputs()]
+    assert [tensor.name for tensor in metadata.outputs] == [tensor.name for tensor in bare.get_outputs()]
+    frames = metadata.inputs[0]
+    assert (frames.name, frames.datatype, list(frames.shape)) == ("frames", "UINT8", [-1, 32, 32, 3])
+    config = client.get_model_config("tiny").config
+    assert (config.name, config.backend, config.max_batch_size) == ("tiny", "onnxruntime", 0)
+    assert [list(tensor.dims) for tensor in config.input] == [list(t.shape) for t in metadata.inputs]
+    assert [list(tensor.dims) for tensor in config.output] == [list(t.shape) for t in metadata.outputs]
+    (model,) = client.get_model_repository_index().models
+    assert (model.name, model.version, model.state) == ("tiny", "1", "READY")
+
+
+@pytest.mark.parametrize("ask", ["get_model_metadata", "get_model_config", "get_inference_statistics"])
+@pytest.mark.parametrize("model", [("other", ""), ("tiny", "2")])
+def test_another_model_is_not_found(client: Any, ask: str, model: tuple[str, str]) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        getattr(client, ask)(*model)
+    assert caught.value.status() == "StatusCode.NOT_FOUND"
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_scores_are_those_of_the_bare_graph(
+    client: Any, bare: ort.InferenceSession, manifest: Manifest, count: int
+) -> None:
+    feeds = subjects(manifest, count)
+    result = client.infer("tiny", triton_inputs(feeds), request_id="seven")
+    response = result.get_response()
+    assert (response.id, response.model_name, response.model_version) == ("seven", "tiny", "1")
+    assert [output.name for output in response.outputs] == [output.name for output in bare.get_outputs()]
+    assert_answers(result, run_bare(bare, feeds))
+
+
+def test_outputs_can_be_chosen_and_ordered(
+    client: Any, bare: ort.InferenceSession, manifest: Manifest
+) -> None:
+    feeds = subjects(manifest, 2)
+    names = ["clip_probability", "fake_probability"]
+    result = client.infer(
+        "tiny", triton_inputs(feeds), outputs=[triton.InferRequestedOutput(n) for n in names]
+    )
+    assert [output.name for output in result.get_response().outputs] == names
+    expected = run_bare(bare, feeds)
+    assert_answers(result, {name: expected[name] for name in names})
+
+
+def test_a_picture_alone_needs_no_other_inputs(
+    client: Any, bare: ort.InferenceSession, manifest: Manifest
+) -> None:
+    feeds = assemble([random_rows(manifest, 3, images=1)], manifest)
+    given = {name: feeds[name] for name in ("frames", "image_index", "image_request")}
+    assert_answers(client.infer("tiny", triton_inputs(given)), run_bare(bare, feeds))
+
+
+def test_typed_contents(
+    stub: GRPCInferenceServiceStub, bare: ort.InferenceSession, manifest: Manifest
+) -> None:
+    feeds = subjects(manifest, 2)
+    request = pb.ModelInferRequest(model_name="tiny")
+    fields = {"UINT8": "uint_contents", "INT64": "int64_contents", "FP32": "fp32_contents"}
+    for name, array in feeds.items():
+        datatype = np_to_triton_dtype(array.dtype)
+        tensor = request.inputs.add(name=name, datatype=datatype, shape=array.shape)
+        if array.size:
+            getattr(tensor.contents, fields[datatype]).extend(array.ravel().tolist())
+    response = stub.ModelInfer(request, timeout=30)
+    probability = np.frombuffer(response.raw_output_contents[0], "<f4")
+    np.testing.assert_allclose(probability, run_bare(bare, feeds)["fake_probability"], atol=1e-5)
+
+
+def test_parameters_come_back(stub: GRPCInferenceServiceStub, manifest: Manifest) -> None:
+    request = message(subjects(manifest, 1), id="a")
+    request.parameters["trace"].string_param = "xyz"
+    request.parameters["timeout"].int64_param = 30_000_000
+    assert dict(stub.ModelInfer(request, timeout=30).parameters) == dict(request.parameters)
+
+
+def test_a_time_out_in_the_request_is_kept(client: Any, manifest: Manifest) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("tiny", triton_inputs(subjects(manifest, 1)), timeout=1)
+    assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    assert client.infer("tiny", triton_inputs(subjects(manifest, 1)), timeout=30_000_000)
+
+
+PHOTO: Arrays = {
+    "frames": np.zeros((1, 32, 32, 3), np.uint8),
+    "image_index": np.array([0]),
+    "image_request": np.array([0]),
+}
+
+
+def changed(**fields: Any) -> pb.ModelInferRequest:
+    """A valid request with something else in its first input."""
+    request = message(PHOTO)
+    request.inputs[0].MergeFrom(pb.ModelInferRequest.InferInputTensor(**fields))
+    return request
+
+
+def reshaped(*shape: int) -> pb.ModelInferRequest:
+    request = message(PHOTO)
+    request.inputs[0].shape[:] = shape
+    return request
+
+
+def with_parameter(**values: Any) -> pb.ModelInferRequest:
+    request = message(PHOTO)
+    request.parameters["timeout"].MergeFrom(pb.InferParameter(**values))
+    return request
+
+
+def with_output(name: str, *more: str, **parameters: str) -> pb.ModelInferRequest:
+    request = message(PHOTO)
+    for wanted in (name, *more):
+        output = request.outputs.add(name=wanted)
+        for key, value in parameters.items():
+            output.parameters[key].string_param = value
+    return request
+
+
+def typed(datatype: str, shape: list[int], **contents: Any) -> pb.ModelInferRequest:
+    tensor = pb.ModelInferRequest.InferInputTensor(
+        name="weights", datatype=datatype, shape=shape, contents=pb.InferTensorContents(**contents)
+    )
+    return pb.ModelInferRequest(model_name="tiny", inputs=[tensor])
+
+
+SHARED = pb.InferParameter(string_param="region")
+
+REFUSED = {
+    "too few bytes for the shape": reshaped(2, 32, 32, 3),
+    "a negative size": reshaped(-1, 32, 32, 3),
+    "a shape whose product overflows": reshaped(2**62, 32, 32, 3),
+    "two shapes that cancel out": reshaped(-1, -32, 32, 3),
+    "another shape of the same bytes": reshaped(3, 32, 32, 1),
+    "another type of the same bytes": changed(datatype="INT8"),
+    "bytes": changed(datatype="BYTES"),
+    "a type that does not exist": changed(datatype="COMPLEX"),
+    "another name": changed(name="pixels"),
+    "an input twice": message(PHOTO, inputs=[pb.ModelInferRequest.InferInputTensor(name="frames")]),
+    "fewer raw contents than inputs": message(
+        {}, inputs=[pb.ModelInferRequest.InferInputTensor(name="audio")] * 2, raw_input_contents=[b""]
+    ),
+    "raw and typed contents": changed(contents=pb.InferTensorContents(uint_contents=[1])),
+    "shared memory": changed(parameters={"shared_memory_region": SHARED}),
+    "an index out of range": message({**PHOTO, "image_index": np.array([1])}),
+    "a negative index": message({**PHOTO, "image_index": np.array([-1])}),
+    "a subject out of range": message({**PHOTO, "image_request": np.array([2**62])}),
+    "more subjects than allowed": message({**PHOTO, "weights": np.ones((1000, 3), np.float32)}),
+    "no number": message({"weights": np.full((1, 3), np.nan, np.float32)}),
+    "nothing in a typed tensor": typed("FP32", [1, 3]),
+    "too few numbers": typed("FP32", [1, 3], fp32_contents=[1, 2]),
+    "numbers of another type": typed("FP32", [1, 3], fp64_contents=[1, 2, 3]),
+    "numbers in two fields": typed("FP32", [1, 3], fp32_contents=[1, 2, 3], int_contents=[1]),
+    "numbers that do not fit the type": typed("UINT8", [1, 3], uint_contents=[1, 2, 300]),
+    "an output that does not exist": with_output("verdict"),
+    "an output twice": with_output("fake_probability", "fake_probability"),
+    "an output in shared memory": with_output("fake_probability", shared_memory_region="x"),
+    "an output as classes": with_output("fake_probability", classification="2"),
+    "a negative time-out": with_parameter(int64_param=-1),
+    "a time-out in words": with_parameter(string_param="soon"),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_bad_request_is_refused_and_costs_nothing_else(stub: GRPCInferenceServiceStub, reason: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(REFUSED[reason], timeout=30)
+    assert failure(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert stub.ModelInfer(message(PHOTO), timeout=30).outputs
+
+
+def test_another_model_cannot_be_asked(stub: GRPCInferenceServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(pb.ModelInferRequest(model_name="other"), timeout=30)
+    assert failure(caught.value) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+
+
+def test_a_stream_answers_in_order_and_a_failure_stops_no_other(
+    client: Any, bare: ort.InferenceSession, manifest: Manifest
+) -> None:
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    feeds = [subjects(manifest, 1 + number % 3, seed=number) for number in range(40)]
+    for number, inputs in enumerate(feeds):
+        client.async_stream_infer(
+            "other" if number == 7 else "tiny", triton_inputs(inputs), request_id=str(number)
+        )
+    received = [answers.get(timeout=30) for _ in feeds]
+    client.stop_stream()
+    for number, (result, error) in enumerate(received):
+        if number == 7:
+            assert "NOT_FOUND" in str(error)
+            continue
+        assert error is None
+        assert result.get_response().id == str(number)
+        assert_answers(result, run_bare(bare, feeds[number]))
+
+
+def test_a_caller_who_does_not_read_is_not_read(models: Path) -> None:
+    """Nothing piles up in the server but what it may work on; the rest is in the sockets' buffers."""
+    rows = np.zeros(256, np.int64)
+    small = message({"frames": PHOTO["frames"], "image_index": rows, "image_request": rows})
+    sent = 0
+
+    def requests() -> Iterator[pb.ModelInferRequest]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield small
+
+    with (
+        running_server(models, max_stream_concurrency=2) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        call = GRPCInferenceServiceStub(channel).ModelStreamInfer(requests(), timeout=60)
+        assert next(call).infer_response.outputs
+        before = 0
+        while before < sent < 1000:
+            before = sent
+            time.sleep(1)
+        call.cancel()
+    assert sent < 1000
+
+
+def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
+    feeds = subjects(manifest, 3)
+    with running_server(models) as server, triton.InferenceServerClient(server.address) as client:
+        (before,) = client.get_inference_statistics("tiny").model_stats
+        assert (before.inference_count, before.execution_count, before.last_inference) == (0, 0, 0)
+        for _ in range(4):
+            client.infer("tiny", triton_inputs(feeds))
+        with stub_of(server) as detector:
+            frames = deepfake_pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
+            detector.Detect(deepfake_pb.DetectRequest(media=[deepfake_pb.Medium(frames=frames)]), timeout=30)
+        (after,) = client.get_inference_statistics().model_stats
+    stats = after.inference_stats
+    assert (
+        after.inference_count == stats.success.count == stats.queue.count == stats.compute_infer.count == 13
+    )
+    assert 5 <= after.execution_count <= 13
+    assert sum(batch.batch_size * batch.compute_infer.count for batch in after.batch_stats) == 13
+    assert sum(batch.compute_infer.count for batch in after.batch_stats) == after.execution_count
+    assert abs(stats.success.ns - stats.queue.ns - stats.compute_infer.ns) <= 3
+    assert min(stats.queue.ns, stats.compute_infer.ns, after.last_inference) > 0
+
+
+def test_many_callers_of_both_services_get_their_own_answers(
+    server: Server, stub: GRPCInferenceServiceStub, bare: ort.InferenceSession, manifest: Manifest
+) -> None:
+    feeds = [subjects(manifest, 1 + seed % 4, seed) for seed in range(8)]
+    expected = [run_bare(bare, inputs)["fake_probability"] for inputs in feeds]
+    shades = [
+        deepfake_pb.RawFrames(rgb=bytes([s]) * 3072, count=1, height=32, width=32) for s in (0, 99, 255)
+    ]
+    with stub_of(server) as detector, ThreadPoolExecutor(16) as callers:
+
+        def detect(frames: deepfake_pb.RawFrames) -> float:
+            media = [deepfake_pb.Medium(frames=frames)]
+            return detector.Detect(deepfake_pb.DetectRequest(media=media), timeout=60).fake_probability
+
+        alone = [detect(frames) for frames in shades]
+        raw = callers.map(lambda inputs: stub.ModelInfer(message(inputs), timeout=60), feeds * 10)
+        judged = callers.map(detect, shades * 30)
+        for response, probability in zip(raw, expected * 10, strict=True):
+            answer = np.frombuffer(response.raw_output_contents[0], "<f4")
+            np.testing.assert_allclose(answer, probability, atol=1e-5)
+        np.testing.assert_allclose(list(judged), alone * 30, atol=1e-5)
+
+
+def test_a_client_in_a_process_of_its_own(server: Server) -> None:
+    code = """
+import sys, numpy as np, tritonclient.grpc as triton
+client = triton.InferenceServerClient(sys.argv[1])
+audio = triton.InferInput("audio", [1, 1600], "FP32")
+audio.set_data_from_numpy(np.full((1, 1600), 0.5, np.float32))
+owner = triton.InferInput("audio_request", [1], "INT64")
+owner.set_data_from_numpy(np.zeros(1, np.int64))
+print(client.infer("tiny", [audio, owner]).as_numpy("fake_probability")[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, server.address], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert float(done.stdout) == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
+
+
+def test_tritons_messages_are_understood_in_its_own_process(server: Server) -> None:
+    """Its generated stubs and ours are both loaded here, and both work."""
+    assert service_pb2.DESCRIPTOR.package == pb.DESCRIPTOR.package == "inference"
+    request = service_pb2.ModelInferRequest.FromString(message(PHOTO, id="x").SerializeToString())
+    assert pb.ModelInferRequest.FromString(request.SerializeToString()) == message(PHOTO, id="x")
+
+
+def test_health_and_reflection_know_the_service(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        asked = health_pb2.HealthCheckRequest(service="inference.GRPCInferenceService")
+        answer = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=30)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        requests = [
+            reflection_pb2.ServerReflectionRequest(list_services=""),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="inference.ModelInferRequest"),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="deepfake.v1.Detector"),
+        ]
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        listed, inference, deepfake = stub.ServerReflectionInfo(iter(requests), timeout=30)
+    names = {service.name for service in listed.list_services_response.service}
+    assert {"inference.GRPCInferenceService", "deepfake.v1.Detector"} <= names
+    assert inference.file_descriptor_response.file_descriptor_proto
+    assert deepfake.file_descriptor_response.file_descriptor_proto
+
+
+def test_it_can_be_switched_off(models: Path) -> None:
+    with (
+        running_server(models, open_inference=False) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            GRPCInferenceServiceStub(channel).ServerLive(pb.ServerLiveRequest(), timeout=30)
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
