@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +33,11 @@ from clients.connection import (
     credentials_for,
 )
 from clients.errors import DetectionError
-from clients.predictions import SUFFIXES, answered, prediction, writing
+from clients.output import SUFFIXES, opened
+from clients.predictions import prediction
 from clients.requests import Options
+from clients.s3 import S3
+from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
 from deepfake.v1 import detector_pb2 as pb
 
 PANELS_UP_TO = 10
@@ -53,13 +57,15 @@ class Modality(StrEnum):
 
 @app.command()
 def detect(
-    media: Annotated[list[str], typer.Argument(help="Files, folders, and URIs that the server can read.")],
+    media: Annotated[
+        list[str], typer.Argument(help="Files, folders, URIs that the server can read, s3://bucket/prefix/.")
+    ],
     server: Server = DEFAULT_TARGET,
     embedded: Embedded = False,
     models: Models = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print whole answers, one JSON a line.")] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Also write predictions to this .csv or .jsonl.")
+        Path | None, typer.Option(help="Also write predictions to this .csv, .jsonl or .parquet.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip what --output already has.")] = False,
     modalities: Annotated[list[Modality] | None, typer.Option(help="Judge only this; repeatable.")] = None,
@@ -68,6 +74,11 @@ def detect(
     timeline: Annotated[bool, typer.Option("--timeline", help="Show every frame, clip, window.")] = False,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Class-activation maps, with --json.")] = False,
     concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 16,
+    read_s3: Annotated[bool, typer.Option("--read-s3", help="Read s3:// here, and send the bytes.")] = False,
+    s3_profile: S3Profile = None,
+    s3_access_key: S3AccessKey = None,
+    s3_secret_key: S3SecretKey = None,
+    s3_endpoint: S3Endpoint = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
     token: Token = None,
     use_tls: UseTls = False,
@@ -83,12 +94,13 @@ def detect(
         raise typer.BadParameter(f"must end in {' or '.join(SUFFIXES)}", param_hint="--output")
     if resume and not output:
         raise typer.BadParameter("needs --output", param_hint="--resume")
-    names = list(dict.fromkeys(find_media(media)))
+    s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
+    try:
+        names = list(dict.fromkeys(find_media(media, s3)))
+    except DetectionError as error:
+        _fail("S3", error)
     if not names:
         raise typer.BadParameter("no media in there", param_hint="MEDIA")
-    done = answered(output) if output and resume else []
-    skipped = {record["path"] for record in done}
-    names = [name for name in names if name not in skipped]
     options: Options = {
         "modalities": [modality.value for modality in modalities] if modalities else None,
         "threshold": threshold,
@@ -102,18 +114,20 @@ def detect(
     console = Console(stderr=as_json)
     report = _print_json if as_json else _printer(console, in_full=timeline or len(names) <= PANELS_UP_TO)
     try:
-        with writing(output, done) if output else nullcontext(None) as write:
+        with opened(output, resume=resume) if output else nullcontext(None) as out:
+            left = [name for name in names if not out or name not in out.done]
 
             def keep(name: str, answer: Answer) -> None:
                 report(name, answer)
-                if write:
-                    write(prediction(name, answer))
+                if out:
+                    out.write(prediction(name, answer))
 
-            counts = asyncio.run(_detect(connection, names, options, concurrency, keep, console))
+            asked = _detect(connection, left, options, concurrency, s3 if read_s3 else None, keep, console)
+            counts = asyncio.run(asked)
     except DetectionError as error:
         _fail(server, error)
-    if len(names) > 1 or skipped:
-        console.print(show.summary(counts, len(skipped)))
+    if len(names) > 1:
+        console.print(show.summary(counts, len(names) - len(left)))
     raise typer.Exit(1 if counts[show.FAILED] else 0)
 
 
@@ -153,6 +167,7 @@ async def _detect(
     names: list[str],
     options: Options,
     concurrency: int,
+    s3: S3 | None,
     report: Report,
     console: Console,
 ) -> Counter[str]:
@@ -165,8 +180,11 @@ async def _detect(
     ) as progress:
         task = progress.add_task("", total=len(names))
         async with connection.open() as detector:
-            await detector.model()  # one clear error, rather than one for each file, if nobody is there
-            async for name, answer in detect_each(detector, names, concurrency=concurrency, **options):
+            # One clear error, rather than one for each file, if nobody is there.
+            limits = (await detector.model()).limits
+            read = partial(s3.read, max_bytes=limits.max_media_bytes) if s3 else None
+            judged = detect_each(detector, names, concurrency=concurrency, read=read, **options)
+            async for name, answer in judged:
                 report(name, answer)
                 counts[show.outcome(answer)] += 1
                 progress.advance(task)

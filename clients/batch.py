@@ -1,13 +1,14 @@
-"""Many files: finding them, and keeping many requests in flight."""
+"""Many media: finding them, and keeping many requests in flight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from clients.aio import AsyncDetector
 from clients.errors import DetectionError
 from clients.requests import Options, is_uri
+from clients.s3 import S3, SCHEME
 from deepfake.v1 import detector_pb2 as pb
 
 # The server goes by the bytes; this only keeps notes and spreadsheets in a folder from being sent.
@@ -30,25 +31,48 @@ SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wm
 MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 
 
-def find_media(names: Iterable[str]) -> Iterator[str]:
-    """Files and URIs as they are; of a folder every medium below it, in the order of their paths."""
+def find_media(names: Iterable[str], s3: S3) -> Iterator[str]:
+    """Files and URIs as they are; of a folder, or of s3://bucket/prefix/, every medium below it.
+
+    Keys without a suffix count as media.
+
+    Raises:
+        DetectionError: a prefix cannot be listed.
+    """
     for name in names:
-        if is_uri(name) or not Path(name).is_dir():
+        if name.startswith(SCHEME) and name.endswith("/"):
+            yield from (uri for uri in s3.find(name) if _may_be_a_medium(uri))
+        elif is_uri(name) or not Path(name).is_dir():
             yield name
-            continue
-        for path in sorted(Path(name).rglob("*")):
-            if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file():
-                yield str(path)
+        else:
+            for path in sorted(Path(name).rglob("*")):
+                if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file():
+                    yield str(path)
+
+
+def _may_be_a_medium(uri: str) -> bool:
+    return PurePosixPath(uri).suffix.lower() in MEDIA_SUFFIXES | {""}
 
 
 async def detect_each(
-    detector: AsyncDetector, names: Iterable[str], *, concurrency: int, **options: Unpack[Options]
+    detector: AsyncDetector,
+    names: Iterable[str],
+    *,
+    concurrency: int,
+    read: Callable[[str], pb.Medium] | None = None,
+    **options: Unpack[Options],
 ) -> AsyncIterator[tuple[str, pb.DetectResponse | DetectionError]]:
-    """Judges every file or URI by a call of its own, `concurrency` at once; first ready first."""
+    """Judges every file or URI by a call of its own, `concurrency` at once; first ready first.
+
+    Args:
+        read: reads s3:// here, in a thread; without it the server is to read them.
+    """
 
     async def attempt(name: str) -> tuple[str, pb.DetectResponse | DetectionError]:
         try:
-            return name, await detector.detect(name, **options)
+            here = read and name.startswith(SCHEME)
+            source = await asyncio.to_thread(read, name) if read and here else name
+            return name, await detector.detect(source, **options)
         except DetectionError as error:
             return name, error
 

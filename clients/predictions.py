@@ -1,12 +1,7 @@
-"""predictions.csv and predictions.jsonl: one flat record for each medium."""
+"""Predictions: one flat record for each medium."""
 
-import csv
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, TextIO
+from dataclasses import dataclass, fields
+from typing import Any
 
 from clients.errors import DetectionError
 from deepfake.v1 import detector_pb2 as pb
@@ -14,7 +9,7 @@ from deepfake.v1 import detector_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The columns of the CSV and the keys of the JSONL; empty or null where it does not apply.
+    """The columns of a CSV or Parquet file and the keys of JSON lines; empty or null where it does not apply.
 
     Attributes:
         path: file or URI, as it was given or found.
@@ -55,7 +50,6 @@ class Prediction:
     error_hint: str | None = None
 
 
-SUFFIXES = (".csv", ".jsonl")
 COLUMNS = [field.name for field in fields(Prediction)]
 
 
@@ -102,60 +96,3 @@ def short_name(enum: Any, value: int) -> str:
         return str(value)
     prefix = enum.Name(0).removesuffix("UNSPECIFIED")
     return str(enum.Name(value)).removeprefix(prefix)
-
-
-def answered(path: Path) -> list[dict[str, Any]]:
-    """The records in `path` that hold a verdict; a line torn by a crash is left out."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        records = list(_csv_records(file) if _is_csv(path) else _jsonl_records(file))
-    return [record for record in records if record.get("verdict")]
-
-
-@contextmanager
-def writing(path: Path, keep: list[dict[str, Any]]) -> Iterator[Callable[[Prediction], None]]:
-    """Opens `path` with the records of `keep` in it, for more, each on disk before the next."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
-        write = _csv_writer(file) if _is_csv(path) else _jsonl_writer(file)
-        for record in keep:
-            write(record)
-        fresh.replace(path)
-
-        def write_and_flush(record: Prediction) -> None:
-            write(asdict(record))
-            file.flush()
-
-        yield write_and_flush
-
-
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-def _csv_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    writer = csv.DictWriter(file, COLUMNS)
-    writer.writeheader()
-    return writer.writerow
-
-
-def _csv_records(file: TextIO) -> Iterator[dict[str, Any]]:
-    for record in csv.DictReader(file):
-        if set(record) == set(COLUMNS) and None not in record.values():
-            yield record
-
-
-def _jsonl_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    def write(record: dict[str, Any]) -> None:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-    return write
-
-
-def _jsonl_records(file: TextIO) -> Iterator[dict[str, Any]]:
-    for line in file:
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue

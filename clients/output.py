@@ -1,0 +1,119 @@
+"""Files of predictions that survive a crash: CSV, JSON lines and Parquet.
+
+Each record is written before the next medium is judged. A file that is continued keeps its records
+with a verdict; what failed is judged again, and a line torn by a crash is left out.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from clients import parquet
+from clients.predictions import COLUMNS, Prediction
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An open file of predictions.
+
+    Attributes:
+        done: paths that had a verdict already.
+        write: adds a record.
+    """
+
+    done: frozenset[str]
+    write: Callable[[Prediction], None]
+
+
+@contextmanager
+def opened(path: Path, *, resume: bool) -> Iterator[Output]:
+    """Opens a file for predictions; its suffix says the format.
+
+    A Parquet file cannot grow, so its records gather in NAME.parquet.jsonl until the context ends well.
+
+    Args:
+        resume: continue what an earlier run has written; otherwise that is lost.
+
+    Raises:
+        DetectionError: Parquet is wanted and pyarrow is not installed.
+    """
+    if path.suffix.lower() != ".parquet":
+        with _opened_text(path, resume) as output:
+            yield output
+        return
+    parquet.check_installed()
+    journal = path.with_name(path.name + ".jsonl")
+    if resume and path.exists() and not journal.exists():
+        _rewrite(journal, parquet.records(path))
+    with _opened_text(journal, resume) as output:
+        yield output
+    parquet.write(_records(journal), path)
+    journal.unlink()
+
+
+@contextmanager
+def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
+    done = _rewrite(path, _records(path) if resume and path.exists() else ())
+    with _open(path, "a") as file:
+        write = _writer(path, file)
+
+        def write_through(prediction: Prediction) -> None:
+            write(asdict(prediction))
+            file.flush()
+
+        yield Output(done, write_through)
+
+
+def _rewrite(path: Path, records: Iterable[Record]) -> frozenset[str]:
+    """Makes `path` a file of those records that hold a verdict, at once or not at all; their paths."""
+    done = set()
+    fresh = path.with_name(path.name + ".new")
+    with _open(fresh, "w") as file:
+        if _is_csv(path):
+            csv.writer(file).writerow(COLUMNS)
+        write = _writer(path, file)
+        for record in records:
+            if record["verdict"]:
+                write(record)
+                done.add(record["path"])
+    fresh.replace(path)
+    return frozenset(done)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _open(path: Path, mode: str) -> TextIO:
+    # Names of files need not be UTF-8, nor need the last line of a file torn by a crash.
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")  # type: ignore[return-value]
+
+
+def _writer(path: Path, file: TextIO) -> Callable[[Record], object]:
+    if _is_csv(path):
+        return csv.DictWriter(file, COLUMNS).writerow
+    return lambda record: file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Every whole record."""
+    with _open(path, "r") as file:
+        for record in csv.DictReader(file) if _is_csv(path) else map(_from_json, file):
+            if set(record) == set(COLUMNS) and (None not in record.values() or not _is_csv(path)):
+                yield record
+
+
+def _from_json(line: str) -> Record:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,56 @@
+"""Predictions in Parquet; needs the extra `parquet`."""
+
+import importlib.util
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from clients.errors import DetectionError
+from clients.predictions import Prediction
+
+ROWS_AT_ONCE = 10_000
+
+
+def check_installed() -> None:
+    """Raises DetectionError if pyarrow is missing."""
+    if importlib.util.find_spec("pyarrow") is None:
+        hint = "Install it with: pip install 'deepfake-detector[parquet]'"
+        raise DetectionError("MISSING_PACKAGE", "Parquet files need pyarrow", hint)
+
+
+def write(records: Iterable[dict[str, Any]], path: Path) -> None:
+    """Writes `path` at once or not at all, with few records in memory at a time."""
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pyarrow.schema(_fields())
+    fresh = path.with_name(path.name + ".new")
+    remaining = map(_valid, records)
+    with ParquetWriter(fresh, schema) as writer:
+        while rows := list(islice(remaining, ROWS_AT_ONCE)):
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema))
+    fresh.replace(path)
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """Every record, with few in memory at a time."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+
+def _fields() -> Iterator[tuple[str, Any]]:
+    import pyarrow
+
+    types = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
+    for name, annotation in get_type_hints(Prediction).items():
+        python = next(kind for kind in (get_args(annotation) or (annotation,)) if kind in types)
+        yield name, types[python]
+
+
+def _valid(record: dict[str, Any]) -> dict[str, Any]:
+    # Parquet holds UTF-8 only, which the name of a file need not be.
+    return record | {"path": record["path"].encode("utf-8", "backslashreplace").decode()}

@@ -1,0 +1,115 @@
+"""S3 from the client's side: listing what is below a prefix, and reading objects with its own credentials."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from clients.errors import DetectionError
+from deepfake.v1 import detector_pb2 as pb
+
+SCHEME = "s3://"
+# As the server calls them.
+CODES = {
+    "404": "SOURCE_NOT_FOUND",
+    "NoSuchBucket": "SOURCE_NOT_FOUND",
+    "NoSuchKey": "SOURCE_NOT_FOUND",
+    "403": "SOURCE_DENIED",
+    "AccessDenied": "SOURCE_DENIED",
+    "ExpiredToken": "SOURCE_DENIED",
+    "InvalidAccessKeyId": "SOURCE_DENIED",
+    "SignatureDoesNotMatch": "SOURCE_DENIED",
+}
+HINT = "See: python -m clients aws-check"
+
+
+@dataclass(frozen=True)
+class S3:
+    """Access to S3; without arguments as boto3 finds it (environment, shared files, instance).
+
+    Attributes:
+        profile: of the shared AWS files.
+        access_key, secret_key, session_token: explicit credentials; never shown.
+        endpoint: URL of an S3-compatible store; None for AWS.
+        region: None for the environment's or profile's.
+
+    Raises (every method):
+        DetectionError: SOURCE_NOT_FOUND, SOURCE_DENIED or SOURCE_UNAVAILABLE.
+    """
+
+    profile: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    endpoint: str | None = None
+    region: str | None = None
+
+    def find(self, prefix: str) -> Iterator[str]:
+        """URIs of all objects below s3://bucket/prefix, in the order of their keys."""
+        bucket, key = split(prefix)
+        with _translated(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    if entry["Size"]:  # "folders" made by consoles are empty objects
+                        yield f"{SCHEME}{bucket}/{quote(entry['Key'])}"
+
+    def read(self, uri: str, max_bytes: int) -> pb.Medium:
+        """One object of at most `max_bytes`, as a medium to send."""
+        bucket, key = split(uri)
+        with _translated(uri):
+            answer = self.client.get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as body:
+                if (size := answer["ContentLength"]) > max_bytes:
+                    problem = f"{uri} has {size} bytes; the server takes {max_bytes}"
+                    raise DetectionError("MEDIA_LIMIT_EXCEEDED", problem)
+                return pb.Medium(content=body.read(), name=key.rsplit("/", 1)[-1])
+
+    def session(self) -> Any:
+        """A boto3 session with these credentials."""
+        import boto3  # loading it takes longer than all the rest of the client
+
+        return boto3.Session(
+            self.access_key,
+            self.secret_key,
+            self.session_token,
+            region_name=self.region,
+            profile_name=self.profile,
+        )
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's client for S3; safe to use from many threads."""
+        from botocore.config import Config
+
+        config = Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=32)
+        return self.session().client("s3", endpoint_url=self.endpoint, config=config)
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of s3://bucket/key, where the key is percent-encoded."""
+    parts = urlsplit(uri)
+    return parts.netloc, unquote(parts.path.removeprefix("/"))
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+
+    try:
+        yield
+    except ClientError as error:
+        code = CODES.get(error.response["Error"]["Code"], "SOURCE_UNAVAILABLE")
+        raise DetectionError(code, f"{uri}: {error}", HINT) from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error
+    except BotoCoreError as error:
+        raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error

@@ -1,0 +1,134 @@
+"""Prediction files: formats, crashes, and going on after them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from typer.testing import CliRunner
+
+from clients.__main__ import app
+from clients.output import SUFFIXES, opened
+from clients.predictions import COLUMNS, Prediction
+from tests.clients.fake_detector import FakeDetector
+
+FILES = 60
+ANSWERED = 25
+
+
+def record(path: str, **values: Any) -> Prediction:
+    return Prediction(path, **{"verdict": "FAKE", "fake_probability": 0.75, "image_rows": 5, **values})
+
+
+def paths(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        return list(pyarrow.parquet.read_table(path)["path"].to_pylist())
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        records = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
+        return [str(record["path"]) for record in records]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_going_on_keeps_verdicts_and_drops_failures(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"predictions{suffix}"
+    with opened(path, resume=False) as output:
+        output.write(record("a.jpg"))
+        output.write(Prediction("b.jpg", error_code="CORRUPT_MEDIA", error_message='a "broken"\nfile'))
+    assert paths(path) == ["a.jpg", "b.jpg"]
+    with opened(path, resume=True) as output:
+        assert output.done == {"a.jpg"}
+        output.write(record("b.jpg"))
+    assert paths(path) == ["a.jpg", "b.jpg"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_no_cut_of_the_last_line_loses_or_invents_a_record(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"predictions{suffix}"
+    with opened(path, resume=False) as output:
+        output.write(record("a.jpg"))
+        whole = path.read_bytes()
+        output.write(record('ä, "b"\n.jpg', model_version="17"))
+    added = path.read_bytes()[len(whole) :]
+    for cut in range(1, len(added)):
+        path.write_bytes(whole + added[:cut])
+        with opened(path, resume=True) as output:
+            # Only the end of the line may be missing from a record that counts.
+            assert "a.jpg" in output.done
+            assert len(output.done) == 1 or not added[cut:].strip()
+            output.write(record("c.jpg"))
+        assert paths(path)[0] == "a.jpg"
+        assert paths(path)[-1] == "c.jpg"
+
+
+def test_names_that_are_not_utf8_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    for suffix in SUFFIXES:
+        path = tmp_path / f"predictions{suffix}"
+        with opened(path, resume=False) as output:
+            output.write(record(name))
+        assert len(paths(path)) == 1
+        if suffix == ".csv":
+            assert paths(path) == [name]
+
+
+def test_parquet_has_typed_columns(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    with opened(path, resume=False) as output:
+        output.write(record("a.jpg"))
+    table = pyarrow.parquet.read_table(path)
+    assert table.column_names == COLUMNS
+    kinds = {
+        name: str(table.schema.field(name).type) for name in ("verdict", "fake_probability", "image_rows")
+    }
+    assert kinds == {"verdict": "string", "fake_probability": "double", "image_rows": "int64"}
+    assert table["fake_probability"].to_pylist() == [0.75]
+    assert table["audio_rows"].to_pylist() == [None]
+
+
+class Gate(threading.Event):
+    """Lets so many calls pass, until it is set."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self._calls = threading.Semaphore(calls)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._calls.acquire(timeout=timeout)
+
+    def set(self) -> None:
+        self._calls.release(10**6)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_killed_run_goes_on_where_it_was(fake_detector: FakeDetector, tmp_path: Path, suffix: str) -> None:
+    for number in range(FILES):
+        (tmp_path / f"{number:03}.jpg").write_bytes(b"real")
+    output = tmp_path / f"predictions{suffix}"
+    journal = output if suffix != ".parquet" else tmp_path / "predictions.parquet.jsonl"
+    fake_detector.go_on = Gate(ANSWERED)
+    arguments = ["detect", str(tmp_path), "--server", fake_detector.address, "--output", str(output)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clients", *arguments, "--concurrency", "4"], stdout=subprocess.DEVNULL
+    ) as killed:
+        lines = ANSWERED + (suffix == ".csv")
+        while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.send_signal(signal.SIGKILL)
+    fake_detector.go_on.set()
+    fake_detector.requests.clear()
+    result = CliRunner().invoke(app, [*arguments, "--resume"])
+    assert result.exit_code == 0, result.output
+    assert f"{ANSWERED} answered before" in result.output
+    asked = {request.media[0].name for request in fake_detector.requests}
+    assert len(asked) <= FILES - ANSWERED + 4  # the calls that hung may only be served now
+    assert [Path(path).name for path in sorted(paths(output))] == [f"{n:03}.jpg" for n in range(FILES)]

@@ -1,0 +1,118 @@
+"""s3:// from the client's side, against a real HTTP server."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+from clients.__main__ import app
+from clients.s3 import S3
+from tests.aws import FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
+from tests.clients.fake_detector import FakeDetector
+from tests.clients.test_output import paths
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with aws_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Four media of which one is broken, a note, and an empty "folder"."""
+    use_credentials(monkeypatch)
+    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("media")
+    bucket.create()
+    for key, body in {
+        "in/a b#1.jpg": b"fake",
+        "in/deeper/c.mp4": b"real",
+        "in/broken.png": b"broken",
+        "in/5f3a": b"real",
+        "in/notes.txt": b"note",
+        "in/": b"",
+        "out/d.jpg": b"real",
+    }.items():
+        bucket.put_object(Key=key, Body=body)
+    return bucket
+
+
+MEDIA = [
+    "s3://media/in/5f3a",
+    "s3://media/in/a%20b%231.jpg",
+    "s3://media/in/broken.png",
+    "s3://media/in/deeper/c.mp4",
+]
+
+
+def detect(fake: FakeDetector, endpoint: str, *arguments: str) -> Any:
+    command = ["detect", *arguments, "--server", fake.address, "--s3-endpoint", endpoint]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "150"})
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_prefix_is_judged_by_the_server(fake_detector: FakeDetector, endpoint: str, tmp_path: Path) -> None:
+    output = tmp_path / "predictions.csv"
+    result = detect(fake_detector, endpoint, "s3://media/in/", "--output", str(output))
+    assert result.exit_code == 0, result.output
+    assert sorted(request.media[0].uri for request in fake_detector.requests) == MEDIA
+    assert sorted(paths(output)) == MEDIA
+
+
+@pytest.mark.usefixtures("bucket")
+def test_with_read_s3_the_client_sends_the_bytes(
+    fake_detector: FakeDetector, endpoint: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "predictions.csv"
+    result = detect(fake_detector, endpoint, "s3://media/in/", "--read-s3", "--output", str(output))
+    assert result.exit_code == 1, result.output
+    assert "CORRUPT_MEDIA" in result.output
+    sent = {request.media[0].name: request.media[0].content for request in fake_detector.requests}
+    assert sent == {"5f3a": b"real", "a b#1.jpg": b"fake", "broken.png": b"broken", "c.mp4": b"real"}
+    assert sorted(paths(output)) == MEDIA
+
+
+@pytest.mark.usefixtures("bucket")
+def test_what_s3_refuses_costs_its_own_row(fake_detector: FakeDetector, endpoint: str) -> None:
+    uris = ["s3://media/in/a%20b%231.jpg", "s3://media/gone.jpg", "s3://nobucket/x.jpg"]
+    result = detect(fake_detector, endpoint, *uris, "--read-s3")
+    assert result.exit_code == 1
+    assert "2 FAILED, 1 FAKE" in result.output
+    assert result.output.count("SOURCE_NOT_FOUND") == 2
+
+
+def test_a_prefix_that_cannot_be_listed_is_one_error(
+    fake_detector: FakeDetector, endpoint: str, bucket: Any
+) -> None:
+    with faulty_proxy(endpoint) as proxy:
+        proxy.faults = [s3_error(403, "AccessDenied")]
+        result = detect(fake_detector, proxy.url, "s3://media/in/")
+    assert result.exit_code == 1
+    assert "SOURCE_DENIED" in result.output
+    assert "aws-check" in result.output
+
+
+@pytest.fixture
+def proxy(endpoint: str, bucket: Any) -> Iterator[FaultyProxy]:
+    with faulty_proxy(endpoint) as proxy:
+        yield proxy
+
+
+def test_explicit_keys_are_used_and_never_shown(
+    fake_detector: FakeDetector,
+    proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    keys = ["--s3-access-key", "AKIAEXPLICIT", "--s3-secret-key", "very-secret"]
+    with caplog.at_level(logging.DEBUG, "clients"):
+        result = detect(fake_detector, proxy.url, "s3://media/in/", "--read-s3", *keys)
+    assert "CORRUPT_MEDIA" in result.output
+    assert all("AKIAEXPLICIT/" in headers["Authorization"] for _, _, headers in proxy.requests)
+    assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
