@@ -34,6 +34,7 @@ def failure(
 
 
 MAX_MESSAGE_BYTES = 5 * 2**20
+MAX_MEDIA_BYTES = 2 * MAX_MESSAGE_BYTES
 
 CORRUPT = failure(
     grpc.StatusCode.INVALID_ARGUMENT, "CORRUPT_MEDIA", "nothing can be decoded", "Check that the file opens."
@@ -98,6 +99,7 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
             version="7",
             execution_provider="CPUExecutionProvider",
             modalities=[pb.MODALITY_IMAGE, pb.MODALITY_AUDIO],
+            limits=pb.Limits(max_media_bytes=MAX_MEDIA_BYTES),
         )
         answer.manifest.update({"thresholds": {"real": 0.35, "fake": 0.65}})
         return answer

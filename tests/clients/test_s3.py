@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from clients.__main__ import app
 from clients.s3 import S3
 from tests.aws import FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
-from tests.clients.fake_detector import FakeDetector
+from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
 from tests.clients.test_output import paths
 
 
@@ -116,3 +116,12 @@ def test_explicit_keys_are_used_and_never_shown(
     assert "CORRUPT_MEDIA" in result.output
     assert all("AKIAEXPLICIT/" in headers["Authorization"] for _, _, headers in proxy.requests)
     assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
+
+
+def test_an_object_that_the_server_would_refuse_is_not_read(
+    fake_detector: FakeDetector, endpoint: str, bucket: Any
+) -> None:
+    bucket.put_object(Key="large.mp4", Body=bytes(MAX_MEDIA_BYTES + 1))
+    result = detect(fake_detector, endpoint, "s3://media/large.mp4", "--read-s3")
+    assert "MEDIA_LIMIT_EXCEEDED" in result.output
+    assert fake_detector.requests == []
