@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -14,9 +14,11 @@ from open_inference.v2 import inference_pb2, inference_pb2_grpc
 from server.backend import Backend
 from server.errors import EngineFailed
 from server.rpc import reflection
+from server.rpc.authentication import Authentication
 from server.rpc.detector import Detector
 from server.rpc.listener import bind, listener
 from server.rpc.open_inference.service import OpenInference
+from server.rpc.tokens import Tokens
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,14 +75,17 @@ class Server:
         self.dead = False
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        tokens = Tokens(settings.tokens) if settings.tokens else None
         self._backend = Backend(settings, self._engine_died)
         self.metrics_port = self._backend.metrics_port
         self._protocols = [detector_pb2.DESCRIPTOR]
         if settings.open_inference:
             self._protocols.append(inference_pb2.DESCRIPTOR)
         self._health = health.aio.HealthServicer()
+        telemetry = self._backend.telemetry
         self._grpc = self._listener(
-            Detector(self._backend.pipeline, self._backend.reloader, self._backend.telemetry, settings)
+            Detector(self._backend.pipeline, self._backend.reloader, telemetry, settings),
+            [Authentication(tokens, settings, telemetry)] if tokens else [],
         )
 
     async def start(self) -> None:
@@ -104,8 +109,10 @@ class Server:
         await self._backend.close()
         log.info("stopped")
 
-    def _listener(self, detector: Detector) -> grpc.aio.Server:
-        server = listener(self._settings, ())
+    def _listener(
+        self, detector: Detector, interceptors: Sequence[grpc.aio.ServerInterceptor]
+    ) -> grpc.aio.Server:
+        server = listener(self._settings, interceptors)
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.open_inference:

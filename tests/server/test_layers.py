@@ -25,6 +25,7 @@ ALLOWED = {
         "server.settings",
         "server.telemetry",
         "server.sources.fetched",
+        "server.caller",
     },
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},

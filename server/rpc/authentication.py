@@ -1,0 +1,125 @@
+"""Lets in only calls with a valid token, each token's name within its share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import grpc
+
+from server.caller import CALLER
+from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
+from server.rpc.share import Share
+from server.rpc.status import abort
+from server.rpc.tokens import Tokens
+from server.settings import Settings
+from server.telemetry import Telemetry
+
+# Those who watch over the server have no token.
+_OPEN = (
+    "/grpc.health.v1.Health/",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
+_SCHEME = "bearer "
+
+Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
+Context = Any
+Next = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+
+
+class Authentication(grpc.aio.ServerInterceptor):
+    """Refuses a call before any of its messages is received.
+
+    Args:
+        tokens: the valid ones.
+        settings: of which each token's share is used, and how long a message may take to arrive.
+        telemetry: where refused calls are recorded.
+    """
+
+    def __init__(self, tokens: Tokens, settings: Settings, telemetry: Telemetry) -> None:
+        self._tokens = tokens
+        self._settings = settings
+        self._telemetry = telemetry
+        self._shares: dict[str, Share] = {}
+
+    async def intercept_service(self, continuation: Next, details: grpc.HandlerCallDetails) -> Handler:
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(_OPEN):
+            return handler
+        try:
+            share = self._enter(details)
+        except DetectorError as error:
+            return self._refusal(details.method, error)
+        # gRPC runs interceptors in the task of their call.
+        call = cast("asyncio.Task[None]", asyncio.current_task())
+        call.add_done_callback(lambda _: share.leave())
+        if handler.unary_unary:
+            return _unary(handler, self._settings.receive_timeout_seconds)
+        if handler.stream_stream:
+            return _stream(handler, share)
+        return handler
+
+    def _enter(self, details: grpc.HandlerCallDetails) -> Share:
+        name = self._tokens.name_of(_token(details))
+        if name is None:
+            raise Unauthenticated("this server needs a valid bearer token")
+        share = self._shares.get(name)
+        if share is None:
+            limits = self._settings.max_calls_per_token, self._settings.max_calls_per_second_per_token
+            share = self._shares[name] = Share(*limits)
+        share.enter()
+        CALLER.set(name)
+        return share
+
+    def _refusal(self, method: str, error: DetectorError) -> Handler:
+        async def refuse(_: object, context: Context) -> None:
+            try:
+                with self._telemetry.request(method.rpartition("/")[2]):
+                    raise error
+            except DetectorError:
+                await abort(context, error)
+
+        # As a stream, since gRPC would first receive the message of any other kind of call.
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _token(details: grpc.HandlerCallDetails) -> str:
+    for key, value in details.invocation_metadata or ():
+        if key == "authorization" and isinstance(value, str) and value.lower().startswith(_SCHEME):
+            return value[len(_SCHEME) :].strip()
+    return ""
+
+
+def _unary(handler: Handler, seconds: float) -> Handler:
+    """The same method, but waiting for its message has an end."""
+
+    async def receive(_: object, context: Context) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await context.read()
+        except TimeoutError:
+            await abort(context, TooSlow(f"no whole message arrived within {seconds:g} seconds"))
+        if message is grpc.aio.EOF:
+            await abort(context, InvalidRequest("the call ended without a message"))
+        return await handler.unary_unary(message, context)
+
+    return grpc.stream_unary_rpc_method_handler(
+        receive, handler.request_deserializer, handler.response_serializer
+    )
+
+
+def _stream(handler: Handler, share: Share) -> Handler:
+    """The same method, but each message waits for its turn, which holds a fast caller back."""
+
+    async def paced(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for message in messages:
+            await share.turn()
+            yield message
+
+    async def answer(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async for response in handler.stream_stream(paced(messages), context):
+            yield response
+
+    return grpc.stream_stream_rpc_method_handler(
+        answer, handler.request_deserializer, handler.response_serializer
+    )

@@ -1,0 +1,251 @@
+"""Bearer tokens and their shares, through the public door."""
+
+import asyncio
+import hashlib
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from typer.testing import CliRunner
+
+from clients import AsyncDetector, DetectionError, Detector
+from clients.__main__ import app
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.app import Server
+from server.caller import CALLER
+from server.errors import InvalidCredentials
+from server.rpc.authentication import Authentication
+from server.rpc.listener import bind, listener
+from server.rpc.tokens import Tokens
+from server.settings import Settings
+from server.telemetry import Record, Telemetry
+from tests import media
+from tests.failures import failure
+from tests.running_server import running_server, stub_of
+
+ALICE, BOB, EVE = "alice's-secret-1", "bob's-own-secret", "guessed-by-eve-0"
+PHOTO = pb.DetectRequest(id="a", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+HEADER = pb.DetectUploadRequest(header=pb.DetectUploadHeader())
+UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+RATE_LIMITED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    hashed = hashlib.sha256(BOB.encode()).hexdigest()
+    path.write_text(f"# who may call\n\nalice {ALICE}\nbob sha256:{hashed}\n")
+    return path
+
+
+@pytest.fixture
+def guarded(models: Path, tokens: Path) -> Iterator[Server]:
+    with running_server(models, tokens=tokens) as server:
+        yield server
+
+
+def replace(path: Path, text: str) -> None:
+    """As a deployment does: the file is never half written."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)
+
+
+CALLS: dict[str, Callable[[DetectorStub, Any], Any]] = {
+    "Detect": lambda stub, metadata: stub.Detect(PHOTO, 30, metadata),
+    "DetectStream": lambda stub, metadata: next(stub.DetectStream(iter([PHOTO]), 30, metadata)),
+    "DetectUpload": lambda stub, metadata: stub.DetectUpload(
+        iter([HEADER, pb.DetectUploadRequest(chunk=PHOTO.media[0].content)]), 30, metadata
+    ),
+    "GetModel": lambda stub, metadata: stub.GetModel(pb.GetModelRequest(), 30, metadata),
+}
+
+
+def test_no_call_without_a_valid_token_but_health(guarded: Server) -> None:
+    with grpc.insecure_channel(guarded.address) as channel:
+        stub = DetectorStub(channel)
+        for name, call in CALLS.items():
+            for metadata in ((), bearer(EVE), bearer(""), (("authorization", ALICE),), bearer(ALICE + " x")):
+                with pytest.raises(grpc.RpcError) as caught:
+                    call(stub, metadata)
+                assert failure(caught.value) == UNAUTHENTICATED, (name, metadata)
+            assert call(stub, bearer(ALICE)), name
+            assert call(stub, bearer(BOB)), name
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        with pytest.raises(grpc.RpcError) as caught:
+            next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(asked, timeout=30))
+        assert failure(caught.value) == UNAUTHENTICATED
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status
+        assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
+
+
+def test_clients_send_it(guarded: Server) -> None:
+    with Detector(guarded.address, token=ALICE) as detector:
+        assert detector.model().name
+
+    async def ask() -> pb.GetModelResponse:
+        async with AsyncDetector(guarded.address, token=BOB) as asynchronous:
+            return await asynchronous.model()
+
+    assert asyncio.run(ask()).name
+    asked = CliRunner().invoke(app, ["model", "--server", guarded.address], env={"DETECTOR_TOKEN": ALICE})
+    assert asked.exit_code == 0
+    with Detector(guarded.address, token=EVE) as stranger, pytest.raises(DetectionError) as caught:
+        stranger.model()
+    assert caught.value.code == "UNAUTHENTICATED"
+    assert "Bearer" in caught.value.hint
+
+
+@contextmanager
+def silent(call: Any, *messages: Any) -> Iterator[Any]:
+    """A call that sends these messages, and then nothing."""
+    outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for message in messages:
+        outgoing.put(message)
+    running = call(iter(outgoing.get, None))
+    try:
+        yield running
+    finally:
+        running.cancel()
+        outgoing.put(None)
+
+
+def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a_while_with_one(
+    models: Path, tokens: Path
+) -> None:
+    patience = {"receive_timeout_seconds": 0.5, "upload_idle_timeout_seconds": 0.5}
+    with (
+        running_server(models, tokens=tokens, **patience) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        serialize = pb.DetectRequest.SerializeToString
+        for method in ("Detect", "DetectUpload"):
+            raw: Any = channel.stream_unary(f"/deepfake.v1.Detector/{method}", serialize)
+            with silent(partial(raw.future, timeout=30)) as call:
+                assert failure(call.exception(20)) == UNAUTHENTICATED
+            with silent(partial(raw.future, timeout=30, metadata=bearer(ALICE))) as call:
+                assert failure(call.exception(20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+        assert CALLS["Detect"](DetectorStub(channel), bearer(ALICE))
+
+
+def test_the_file_is_followed_and_a_broken_one_changes_nothing(
+    guarded: Server, tokens: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stub_of(guarded) as stub:
+        replace(tokens, f"alice {EVE}\n")
+        assert _eventually(stub, EVE) is None
+        assert _outcome(stub, ALICE) == _outcome(stub, BOB) == UNAUTHENTICATED
+        for broken in ("alice\n", "alice too-short\n", f"bob sha256:{BOB}\n", "", f"alice {ALICE} {BOB}\n"):
+            replace(tokens, broken)
+            time.sleep(1.1)
+            assert _outcome(stub, EVE) is None
+            assert _outcome(stub, ALICE) == UNAUTHENTICATED
+        assert caplog.text.count("the former tokens stay valid") == 5
+        replace(tokens, f"alice {ALICE}\n")
+        assert _eventually(stub, ALICE) is None
+        assert _outcome(stub, EVE) == UNAUTHENTICATED
+    for token in (ALICE, BOB, EVE):
+        assert token not in caplog.text
+
+
+def _outcome(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
+    call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
+    return None if call.code() == grpc.StatusCode.OK else failure(call)
+
+
+def _eventually(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
+    deadline = time.monotonic() + 20
+    while (outcome := _outcome(stub, token)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return outcome
+
+
+def test_a_broken_file_stops_the_start(models: Path, tokens: Path) -> None:
+    tokens.write_text("alice short\n")
+    with pytest.raises(InvalidCredentials, match="line 1"), running_server(models, tokens=tokens):
+        pass
+
+
+def test_calls_at_once_are_limited_for_each_name(models: Path, tokens: Path) -> None:
+    with (
+        running_server(models, tokens=tokens, max_calls_per_token=1) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = DetectorStub(channel)
+        begin = {
+            "DetectUpload": lambda messages: stub.DetectUpload.future(messages, 30, bearer(ALICE)),
+            "DetectStream": lambda messages: stub.DetectStream(messages, 30, bearer(ALICE)),
+        }
+        for call in begin.values():
+            with silent(call):
+                refused = _until_refused(stub, ALICE)
+                assert failure(refused) == RATE_LIMITED
+                assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+                assert _outcome(stub, BOB) is None
+            assert _eventually(stub, ALICE) is None
+
+
+def _until_refused(stub: DetectorStub, token: str) -> Any:
+    # The other call begins when it arrives.
+    for _ in range(2000):
+        call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
+        if call.code() != grpc.StatusCode.OK:
+            return call
+    raise AssertionError("never refused")
+
+
+def test_calls_a_second_are_limited_and_streams_slowed_down(models: Path, tokens: Path) -> None:
+    with (
+        running_server(models, tokens=tokens, max_calls_per_second_per_token=5) as server,
+        stub_of(server) as stub,
+    ):
+        outcomes = [_outcome(stub, ALICE) for _ in range(30)]
+        assert outcomes[:5] == [None] * 5
+        assert RATE_LIMITED in outcomes
+        assert set(outcomes) <= {None, RATE_LIMITED}
+        assert _outcome(stub, BOB) is None
+        requests = [pb.DetectRequest(id=str(number), media=PHOTO.media) for number in range(10)]
+        begin = time.monotonic()
+        answers = list(stub.DetectStream(iter(requests), 30, bearer(BOB)))
+        # Of the burst of 5, GetModel and the stream itself took 2.
+        assert time.monotonic() - begin > (10 - 3) / 5 - 0.3
+        assert len(answers) == 10
+        assert all(answer.response.verdict for answer in answers)
+
+
+async def test_the_callers_name_is_known_to_the_call_and_refusals_are_recorded(tokens: Path) -> None:
+    async def whoami(request: bytes, context: object) -> bytes:
+        return CALLER.get().encode()
+
+    records: list[Record] = []
+    settings = Settings(port=0)
+    server = listener(settings, [Authentication(Tokens(tokens), settings, Telemetry(records.append))])
+    methods: dict[str, Any] = {"WhoAmI": grpc.unary_unary_rpc_method_handler(whoami)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("some.Service", methods),))
+    address = bind(server, settings)
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary("/some.Service/WhoAmI")
+        assert await call(b"", metadata=bearer(ALICE)) == b"alice"
+        assert await call(b"", metadata=bearer(BOB)) == b"bob"
+        with pytest.raises(grpc.RpcError):
+            await call(b"")
+        unknown: Any = channel.unary_unary("/no.Service/AtAll")
+        with pytest.raises(grpc.RpcError):
+            await unknown(b"")
+    await server.stop(None)
+    assert [(record.method, record.reason) for record in records] == [("WhoAmI", "UNAUTHENTICATED")]
