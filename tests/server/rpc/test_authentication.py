@@ -93,6 +93,21 @@ def test_no_call_without_a_valid_token_but_health(guarded: Server) -> None:
         assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
 
 
+def test_the_open_inference_protocol_is_behind_it_too_but_for_its_probes(guarded: Server) -> None:
+    with grpc.insecure_channel(guarded.address) as channel:
+
+        def outcome(method: str, *metadata: tuple[str, str]) -> tuple[grpc.StatusCode, str] | None:
+            raw: Any = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+            call = raw.future(b"", timeout=30, metadata=metadata)
+            return None if call.code() == grpc.StatusCode.OK else failure(call)
+
+        for method in ("ServerLive", "ServerReady"):
+            assert outcome(method) is None
+        for method in ("ServerMetadata", "ModelReady", "ModelInfer", "ModelStreamInfer"):
+            assert outcome(method) == UNAUTHENTICATED
+        assert outcome("ServerMetadata", *bearer(ALICE)) is None
+
+
 def test_clients_send_it(guarded: Server) -> None:
     with Detector(guarded.address, token=ALICE) as detector:
         assert detector.model().name
