@@ -18,9 +18,13 @@ def main() -> int:
         print(f"python -m server: {error}", file=sys.stderr)
         return 2
     if loaded.print_config:
-        print(loaded.model_dump_json(indent=2, exclude={"print_config"}))
+        print(logs.public(loaded.model_dump_json(indent=2, exclude={"print_config"})))
         return 0
-    logs.configure(loaded.log_level, loaded.log_format)
+    try:
+        logs.configure(loaded.log_level, loaded.log_format, loaded.log_dir, loaded.log_keep_days)
+    except OSError as error:
+        print(f"python -m server: log_dir: {error}", file=sys.stderr)
+        return 2
     # After the settings, so that --help and mistakes answer without loading ONNX Runtime.
     from server import app
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.access_log import access_log
 from server.detect import plan
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
@@ -49,7 +50,8 @@ class Backend:
         self._on_death = on_death
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
-        self.telemetry = Telemetry(*([self._metrics.request] if self._metrics else []))
+        observers = [self._metrics and self._metrics.request, access_log(settings.access_log)]
+        self.telemetry = Telemetry([observer for observer in observers if observer])
         repository = Repository(settings.models, settings.model, settings.model_version)
         self.reloader = Reloader(repository, self._load)
         self.live = self.reloader.live

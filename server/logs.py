@@ -1,32 +1,92 @@
-"""Log lines: for people on a console, or one JSON object a line for machines."""
+"""Log lines: for people on a console, or one JSON object a line for machines.
+
+Whatever a line quotes, the URIs in it lose their user info, query and fragment, where credentials
+and presigned signatures stand.
+"""
 
 import json
 import logging
+import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from logging.handlers import TimedRotatingFileHandler
+from pathlib import Path
 from typing import Literal
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that the current task works on, or worked on last; on each line of that task."""
+
+# Callers choose names and ids: none of them shall look like a line of its own.
+_CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+_AFTER_SCHEME = re.compile(r"(?<=://)[^\s'\"<>]+")
+# At debug level these print headers, signatures and query strings, or a line a call that says nothing.
+_TALKATIVE = ("boto3", "botocore", "s3transfer", "urllib3", "grpc")
+
+
+def public(text: str) -> str:
+    """The text with every URI in it cut down to scheme, host and path."""
+    return _AFTER_SCHEME.sub(_host_and_path, text) if "://" in text else text
+
+
+def _host_and_path(found: re.Match[str]) -> str:
+    # Up to the last @, as a secret may itself contain one, or a slash.
+    return re.split("[?#]", found[0].rpartition("@")[2], maxsplit=1)[0]
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, logger, message, and the id of the request."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s  %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = record.message.translate(_CONTROL)
+        line = super().formatMessage(record)
+        return f"{line}  [{current.translate(_CONTROL)}]" if (current := request_id.get()) else line
+
+    def format(self, record: logging.LogRecord) -> str:
+        return public(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
-    """time (ISO 8601, UTC), level, logger, message, and error with its traceback."""
+    """time (ISO 8601, UTC), level, logger, message, request_id, error with its traceback, and the record's
+    `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": public(record.getMessage()),
         }
+        if current := request_id.get():
+            line["request_id"] = current
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+            line["error"] = public(self.formatException(record.exc_info))
+        return json.dumps(line | getattr(record, "fields", {}))
 
 
-def configure(level: str, style: Literal["console", "json"]) -> None:
-    """Sends all log lines of the process to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    if style == "json":
-        handler.setFormatter(JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+def configure(
+    level: str, style: Literal["console", "json"], folder: Path | None = None, keep_days: int = 14
+) -> None:
+    """Sends all log lines of the process to standard error, and to a file that changes at midnight, UTC.
+
+    Args:
+        folder: where server.log goes, and the files of `keep_days` past days; one process a folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "server.log"
+        handlers.append(
+            TimedRotatingFileHandler(file, "midnight", backupCount=keep_days, encoding="utf-8", utc=True)
+        )
+    for handler in handlers:
+        handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
+    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

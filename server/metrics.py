@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from server.detect.pipeline import Pipeline
+from server.detect.request import STAGES
 from server.engine.live import LiveEngine
 from server.engine.manifest import MODALITIES
 from server.engine.queue import Job
@@ -25,8 +26,6 @@ _SECONDS = (
     *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-STAGES = ("fetch", "decode", "queue", "inference")
 
 
 class Metrics:

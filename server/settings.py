@@ -1,12 +1,13 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each.
 
-Precedence: flags, then values given in code, then environment, then config file, then defaults.
+Precedence: flags, then values given in code, then environment, then config file, then the profile,
+then defaults.
 """
 
 import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,6 +27,13 @@ from server.media.limits import MediaLimits
 ENV_PREFIX = "DEEPFAKE_"
 _MIB = 2**20
 
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "development": {},
+    "production": {"host": "0.0.0.0", "reflection": False, "log_format": "json"},  # noqa: S104
+    "test": {"port": 0, "provider": "cpu", "decode_workers": 1, "log_level": "warning"},
+}
+"""What each profile puts in place of the defaults."""
+
 
 class Settings(BaseSettings):
     """Serves the deepfake detector over gRPC."""
@@ -35,6 +43,9 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")
+    profile: Literal["development", "production", "test"] = Field(
+        "development", description="Changes the defaults of some settings, as listed below."
+    )
     print_config: bool = Field(False, description="Print the settings in force as JSON, and exit.")
 
     host: str = Field(
@@ -183,11 +194,28 @@ class Settings(BaseSettings):
         "together, and subjects.",
     )
 
+    otlp_endpoint: str | None = Field(
+        None,
+        description="URL of an OpenTelemetry collector, as http://host:4317, that traces go to over gRPC; "
+        "needs the extra `tracing`. Default: no traces.",
+    )
+    trace_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of requests that are traced, unless the caller decided."
+    )
     reflection: bool = Field(True, description="Offer gRPC server reflection.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
+    log_dir: Path | None = Field(
+        None,
+        description="Folder for server.log, which changes at midnight UTC; one process a folder. Default: "
+        "standard error only.",
+    )
+    log_keep_days: int = Field(14, ge=1, description="Past days whose log files are kept.")
+    access_log: Literal["none", "failures", "all"] = Field(
+        "failures", description="Requests that get a line of their own, with code and timings."
+    )
 
     @model_validator(mode="after")
     def _room_for_one_medium(self) -> Self:
@@ -234,7 +262,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _ConfigFile(settings_cls)
+        return init_settings, env_settings, _ConfigFile(settings_cls), _Profile(settings_cls)
 
 
 class _ConfigFile(PydanticBaseSettingsSource):
@@ -246,6 +274,17 @@ class _ConfigFile(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         named = self.current_state.get("config")
         return {} if named is None else _read(Path(named))
+
+
+class _Profile(PydanticBaseSettingsSource):
+    """The defaults of the profile that a source of higher precedence chose."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        # A profile that does not exist is reported where all values are checked.
+        return dict(PROFILES.get(str(self.current_state.get("profile")), {}))
 
 
 def _read(path: Path) -> dict[str, Any]:

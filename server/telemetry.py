@@ -1,15 +1,23 @@
 """What is told of each request, through whichever door it came."""
 
 import asyncio
+import itertools
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from server.detect.request import Stopwatch
+from server import logs
+from server.detect.request import Detection, Stopwatch
 from server.errors import DetectorError, EngineFailed
 
-FAILED, CANCELLED = "FAILED", "CANCELLED"
+OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+_PROCESS = secrets.token_hex(4)
+_NUMBERS = itertools.count(1)
 
 
 class Telemetry:
@@ -19,23 +27,23 @@ class Telemetry:
         observers: called with each record that is complete.
     """
 
-    def __init__(self, *observers: "Callable[[Record], None]") -> None:
+    def __init__(self, observers: "Sequence[Observer]" = ()) -> None:
         self._observers = observers
 
-    def request(self, method: str) -> "Record":
+    def request(self, method: str, request_id: str = "", metadata: Metadata = ()) -> "Record":
         """A context that lasts as long as the request.
 
-            with telemetry.request("Detect") as record:
-                detection = await pipeline.detect(request, record.timing)
-                record.outcome = detection.verdict
+            with telemetry.request("Detect", request.id, context.invocation_metadata()) as record:
+                record.answered(await pipeline.detect(request, record.timing))
 
         An exception that leaves it is the request's failure, and goes on.
-        """
-        return Record(method, self)
 
-    def ended(self, record: "Record") -> None:
-        for observer in self._observers:
-            observer(record)
+        Args:
+            method: of the service.
+            request_id: the caller's; else the metadata's x-request-id, else one is made up.
+            metadata: of the call.
+        """
+        return Record(method, request_id, metadata, self._observers)
 
 
 class Record:
@@ -43,22 +51,48 @@ class Record:
 
     Attributes:
         method: of the service.
-        outcome: a verdict, OK where the method has none, FAILED or CANCELLED.
-        reason: stable code of the error, if it failed.
+        metadata: of the call.
         timing: what the pipeline measured.
+        outcome: a verdict, OK where the method has none, FAILED or CANCELLED.
+        detection: the answer, if there is one.
+        reason, message: stable code and text of the error, if there is one.
+        start: time.perf_counter() of arrival.
         seconds: from arrival to answer.
     """
 
-    __slots__ = ("_start", "_telemetry", "method", "outcome", "reason", "seconds", "timing")
+    __slots__ = (
+        *("detection", "message", "metadata", "method", "outcome", "reason", "seconds", "start", "timing"),
+        "_observers",
+    )
 
-    def __init__(self, method: str, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        method: str,
+        request_id: str,
+        metadata: Metadata,
+        observers: "Sequence[Observer]",
+    ) -> None:
         self.method = method
-        self.outcome = "OK"
-        self.reason = ""
+        self.metadata = metadata
         self.timing = Stopwatch()
+        self.outcome = OK
+        self.detection: Detection | None = None
+        self.reason = self.message = ""
         self.seconds = 0.0
-        self._telemetry = telemetry
-        self._start = time.perf_counter()
+        self.start = time.perf_counter()
+        self._observers = observers
+        # Never reset: what its task logs after the record ended is still about this request.
+        logs.request_id.set(request_id or _sent_id(metadata) or f"{_PROCESS}-{next(_NUMBERS):x}")
+
+    def identify(self, request_id: str) -> None:
+        """Gives the request its id, where that arrives later than the request."""
+        if request_id:
+            logs.request_id.set(request_id)
+
+    def answered(self, detection: Detection) -> None:
+        """Notes the answer."""
+        self.detection = detection
+        self.outcome = detection.verdict
 
     def __enter__(self) -> Self:
         return self
@@ -66,10 +100,19 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds = time.perf_counter() - self._start
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        self.seconds = time.perf_counter() - self.start
+        if isinstance(error, asyncio.CancelledError):
             self.outcome = CANCELLED
         elif error is not None:
             self.outcome = FAILED
             self.reason = error.code if isinstance(error, DetectorError) else EngineFailed.code
-        self._telemetry.ended(self)
+            self.message = str(error)
+        for observer in self._observers:
+            observer(self)
+
+
+Observer = Callable[[Record], None]
+
+
+def _sent_id(metadata: Metadata) -> str:
+    return next((str(value) for key, value in metadata if key == "x-request-id"), "")

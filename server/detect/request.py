@@ -117,6 +117,10 @@ class ModalityScore:
     weight: float
 
 
+STAGES = ("fetch", "decode", "queue", "inference")
+"""What a request goes through, in order; fields of Stopwatch."""
+
+
 @dataclass(slots=True)
 class Stopwatch:
     """Seconds a request spent in each stage; stages of several media add up."""

@@ -34,7 +34,7 @@ class Detector(pb_grpc.DetectorServicer):
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
         try:
-            with self._telemetry.request("Detect") as record:
+            with self._telemetry.request("Detect", request.id, context.invocation_metadata()) as record:
                 return await self._answer(request, context.time_remaining(), record)
         except Exception as error:
             await abort(context, error)
@@ -43,8 +43,9 @@ class Detector(pb_grpc.DetectorServicer):
         self, request_iterator: AsyncIterator[pb.DetectUploadRequest], context: Context
     ) -> pb.DetectResponse:
         try:
-            with self._telemetry.request("DetectUpload") as record:
+            with self._telemetry.request("DetectUpload", metadata=context.invocation_metadata()) as record:
                 request = await upload.receive(request_iterator, self._settings, self._pipeline.media_bytes)
+                record.identify(request.id)
                 return await self._answer(request, context.time_remaining(), record)
         except Exception as error:
             await abort(context, error)
@@ -72,7 +73,7 @@ class Detector(pb_grpc.DetectorServicer):
         in_flight: set[str] = set()
 
         async def answer(request: pb.DetectRequest) -> None:
-            answers.put_nowait(await self._stream_answer(request, context.time_remaining(), in_flight))
+            answers.put_nowait(await self._stream_answer(request, context, in_flight))
             free.release()
 
         try:
@@ -95,15 +96,18 @@ class Detector(pb_grpc.DetectorServicer):
     ) -> pb.DetectResponse:
         request = convert.to_request(message, self._settings, seconds)
         detection = await self._pipeline.detect(request, record.timing)
-        record.outcome = detection.verdict
+        record.answered(detection)
         return convert.to_response(message, detection)
 
     async def _stream_answer(
-        self, request: pb.DetectRequest, seconds: float | None, in_flight: set[str]
+        self, request: pb.DetectRequest, context: Context, in_flight: set[str]
     ) -> pb.DetectStreamResponse:
         try:
-            with self._telemetry.request("DetectStream") as record, _unique(request.id, in_flight):
-                response = await self._answer(request, seconds, record)
+            with (
+                self._telemetry.request("DetectStream", request.id, context.invocation_metadata()) as record,
+                _unique(request.id, in_flight),
+            ):
+                response = await self._answer(request, context.time_remaining(), record)
                 return pb.DetectStreamResponse(id=request.id, response=response)
         except Exception as error:
             return pb.DetectStreamResponse(id=request.id, error=to_status(error))

@@ -1,6 +1,7 @@
 """Reads the bytes that a URI names, where the settings allow it."""
 
 import asyncio
+import contextvars
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -8,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from server.errors import InvalidRequest, SourceNotAllowed
 from server.sources.fetched import Fetched
+
+_MAX_URI = 8192
 
 
 class Source(Protocol):
@@ -50,17 +53,37 @@ class Sources:
             MediaLimitExceeded: it is too large.
             DeadlineExceeded: reading it took too long.
         """
-        try:
-            parts = urlsplit(uri)
-        except ValueError as error:
-            raise InvalidRequest(f"not a URI: {uri!r}") from error
+        parts = _split(uri)
         source = self._schemes.get(parts.scheme)
         if source is None:
             known = ", ".join(f"{scheme}://" for scheme in self._schemes)
-            raise SourceNotAllowed(f"this server reads {known} URIs only, not {uri[:100]!r}")
+            raise SourceNotAllowed(f"this server reads {known} URIs only, not {parts.scheme[:20]!r}")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, source.read, parts, self._max_bytes, deadline)
+        # So that what the thread logs carries the request's id.
+        run = contextvars.copy_context().run
+        return await loop.run_in_executor(
+            self._threads, lambda: run(source.read, parts, self._max_bytes, deadline)
+        )
 
     def close(self) -> None:
         """Does not wait for what is still being read: nobody does."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _split(uri: str) -> SplitResult:
+    """Its parts. Raises InvalidRequest, whose message quotes nothing that may be a secret."""
+    if len(uri) > _MAX_URI:
+        raise InvalidRequest(f"the URI is longer than {_MAX_URI} characters")
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # a password with a slash in it reads like a port that is no number
+    except ValueError as error:
+        raise InvalidRequest("what was sent as a URI is none") from error
+    if parts.scheme and "://" not in uri:
+        raise InvalidRequest(f"a URI begins {parts.scheme[:20]}://")
+    if "@" in parts.netloc:
+        raise InvalidRequest(
+            "the URI holds a user name or a password",
+            "Leave them out: the server has credentials of its own.",
+        )
+    return parts

@@ -85,7 +85,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         try:
-            with self._telemetry.request("ModelInfer") as record:
+            metadata = context.invocation_metadata()
+            with self._telemetry.request("ModelInfer", request.id, metadata) as record:
                 return await self._answer(request, context.time_remaining(), record.timing)
         except Exception as error:
             await abort(context, error)
@@ -102,7 +103,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             try:
                 async for request in request_iterator:
                     await free.acquire()
-                    answer = self._stream_answer(request, context.time_remaining())
+                    answer = self._stream_answer(request, context)
                     answers.put_nowait(asyncio.create_task(answer))
             finally:
                 answers.put_nowait(None)
@@ -140,11 +141,12 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         return await self._pipeline.admit(work, deadline, sum(tensor.nbytes for tensor in inputs.values()))
 
     async def _stream_answer(
-        self, request: pb.ModelInferRequest, seconds: float | None
+        self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelStreamInferResponse:
         try:
-            with self._telemetry.request("ModelStreamInfer") as record:
-                answer = await self._answer(request, seconds, record.timing)
+            metadata = context.invocation_metadata()
+            with self._telemetry.request("ModelStreamInfer", request.id, metadata) as record:
+                answer = await self._answer(request, context.time_remaining(), record.timing)
                 return pb.ModelStreamInferResponse(infer_response=answer)
         except Exception as error:
             status = to_status(error)

@@ -1,0 +1,162 @@
+"""What is logged of requests, and what never is."""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server import logs
+from tests import media
+
+ROOT = Path(__file__).parents[2]
+PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
+NOISE = pb.Medium(content=b"no format at all", name="line\nbreak")
+
+
+@contextmanager
+def logging_server(models: Path, folder: Path, *flags: str) -> Iterator[DetectorStub]:
+    """A server process that logs into `folder/server.log` and, the same, into `folder/stderr`."""
+    arguments = [
+        *(sys.executable, "-m", "server", "--profile", "test", "--log-level", "info", *flags),
+        *("--models", str(models), "--log-dir", str(folder)),
+    ]
+    environment = os.environ | {"AWS_ACCESS_KEY_ID": "AKIAOWN", "AWS_SECRET_ACCESS_KEY": "own/secret"}
+    with (
+        (folder / "stderr").open("w") as stderr,
+        subprocess.Popen(arguments, stderr=stderr, cwd=ROOT, env=environment) as server,
+    ):
+        try:
+            while not (found := re.search(r"listening on ([\d.:]+)\D", (folder / "stderr").read_text())):
+                assert server.poll() is None
+                time.sleep(0.05)
+            with grpc.insecure_channel(found[1]) as channel:
+                yield DetectorStub(channel)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(60) == 0
+        finally:
+            server.kill()
+
+
+def detect(stub: DetectorStub, medium: pb.Medium, request_id: str = "", **metadata: str) -> str:
+    """The status that a request ends with."""
+    request = pb.DetectRequest(id=request_id, media=[medium])
+    sent = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
+    call = stub.Detect.future(request, timeout=60, metadata=sent)
+    return call.code().name
+
+
+def json_lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "server.log").read_text().splitlines()]
+
+
+def test_failed_requests_get_a_line_with_their_id_code_and_timings(models: Path, tmp_path: Path) -> None:
+    with logging_server(models, tmp_path, "--log-format", "json") as stub:
+        assert detect(stub, NOISE, "my-id") == "INVALID_ARGUMENT"
+        assert detect(stub, NOISE, x_request_id="from-the-proxy") == "INVALID_ARGUMENT"
+        assert detect(stub, NOISE) == "INVALID_ARGUMENT"
+        assert detect(stub, PHOTO, "fine") == "OK"
+    lines = [line for line in json_lines(tmp_path) if line["logger"] == "server.access_log"]
+    assert [line["request_id"] for line in lines[:2]] == ["my-id", "from-the-proxy"]
+    assert len({line["request_id"] for line in lines}) == len(lines) == 3
+    for line in lines:
+        assert (line["method"], line["outcome"], line["reason"]) == ("Detect", "FAILED", "UNSUPPORTED_MEDIA")
+        assert 0 < line["total_seconds"] < 60
+        assert "no format at all" not in json.dumps(line)
+    assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
+
+
+def test_every_request_has_its_line_when_asked(models: Path, tmp_path: Path) -> None:
+    with logging_server(models, tmp_path, "--access-log", "all") as stub:
+        assert detect(stub, PHOTO, "one") == "OK"
+        assert detect(stub, NOISE, "two\nERROR forged") == "INVALID_ARGUMENT"
+    lines = [line for line in (tmp_path / "server.log").read_text().splitlines() if "access_log" in line]
+    assert len(lines) == 2
+    assert "inference" in lines[0]
+    assert lines[0].endswith("[one]")
+    assert "UNSUPPORTED_MEDIA" in lines[1]
+    assert lines[1].endswith(r"[two\nERROR forged]")
+
+
+def test_secrets_are_never_logged(models: Path, tmp_path: Path) -> None:
+    store = ("--s3-buckets", "media", "--s3-endpoint", "http://127.0.0.1:1", "--aws-max-attempts", "1")
+    every = ("--log-level", "debug", "--access-log", "all")
+    with logging_server(models, tmp_path, *every, *store, "--aws-region", "eu-west-1") as stub:
+        for uri in (
+            "s3://AKIACALLER:caller/secret@media/photo.jpg",
+            "s3://media/photo.jpg?X-Amz-Signature=signature",
+            "s3://media/unreachable.jpg",
+            "https://user:hunter2@host/photo.jpg?X-Amz-Signature=signature#secret",
+            "ftp://user:hunter2@" + 200 * "x",
+            "//user:hunter2@[host",
+            "s3:AKIACALLER:caller/secret@media",
+        ):
+            assert detect(stub, pb.Medium(uri=uri), authorization="Bearer my-token") != "OK"
+        assert detect(stub, PHOTO, authorization="Bearer my-token") == "OK"
+    logged = (tmp_path / "server.log").read_text()
+    assert "s3://media/unreachable.jpg" in logged
+    for secret in ("my-token", "secret", "signature", "hunter2", "AKIA", "JFIF"):
+        assert secret not in logged
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("no object at s3://bucket/a b.jpg", "no object at s3://bucket/a b.jpg"),
+        ("https://host/k?X-Amz-Signature=abc: late", "https://host/k late"),
+        ("'s3://AKIA:a/b@c+d@bucket/key' and file:///srv/x#y", "'s3://bucket/key' and file:///srv/x"),
+        ("no URI, 3 > 2 ? yes", "no URI, 3 > 2 ? yes"),
+    ],
+)
+def test_uris_are_cut_down_to_host_and_path(text: str, wanted: str) -> None:
+    assert logs.public(text) == wanted
+
+
+def test_a_traceback_is_cut_down_too() -> None:
+    try:
+        raise ValueError("http://user:hunter2@host/path?key")
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "", 0, "failed\nbadly", None, sys.exc_info())
+    for formatter in (logs.ConsoleFormatter(), logs.JsonFormatter()):
+        line = formatter.format(record)
+        assert "http://host/path" in line
+        assert "hunter2" not in line
+    assert r"failed\nbadly" in logs.ConsoleFormatter().format(record)
+
+
+def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:
+    code = f"""
+import logging, pathlib
+from server import logs
+logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}), keep_days=2)
+handler = logging.getLogger().handlers[1]
+for day in range(1, 6):
+    logging.info("day %s", day)
+    handler.rolloverAt = day * 86400
+    handler.doRollover()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["server.log", "server.log.1970-01-04", "server.log.1970-01-05"]
+    assert "day 5" in (tmp_path / "server.log.1970-01-05").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    arguments = [sys.executable, "-m", "server", "--log-dir", str(tmp_path / "taken")]
+    failed = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert failed.returncode == 2
+    assert "log_dir" in failed.stderr
+    assert "Traceback" not in failed.stderr
