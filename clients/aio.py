@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
@@ -13,6 +13,8 @@ from clients.errors import DetectionError, from_status, stream_ended, translated
 from clients.requests import Media, Options, Upload, prepare, prepare_streamed
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
+
+Answer = TypeVar("Answer")
 
 
 class AsyncDetector:
@@ -33,13 +35,12 @@ class AsyncDetector:
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = channel.channel_options(retries)
         if credentials:
-            self._channel = grpc.aio.secure_channel(target, credentials, options)
-            self._upload_channel = grpc.secure_channel(target, credentials, options)
+            self._channel = grpc.aio.secure_channel(target, credentials, channel.OPTIONS)
+            self._upload_channel = grpc.secure_channel(target, credentials, channel.OPTIONS)
         else:
-            self._channel = grpc.aio.insecure_channel(target, options)
-            self._upload_channel = grpc.insecure_channel(target, options)
+            self._channel = grpc.aio.insecure_channel(target, channel.OPTIONS)
+            self._upload_channel = grpc.insecure_channel(target, channel.OPTIONS)
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
         # When a server refuses an upload midway, grpc.aio (1.85.1) may report INTERNAL instead of the
         # server's reason; plain grpc does not. Neither connects before it is used.
@@ -59,12 +60,13 @@ class AsyncDetector:
         prepared = await asyncio.to_thread(prepare, media, options)
         if isinstance(prepared, pb.DetectRequest):
             return await self.Detect(prepared, timeout=timeout)
-        return await self._upload(prepared, timeout or self._timeout)
+        return await self._tried(lambda seconds: self._upload(prepared, seconds), timeout)
 
     async def Detect(self, request: pb.DetectRequest, *, timeout: float | None = None) -> pb.DetectResponse:  # noqa: N802
         """The bare call."""
-        with translated():
-            return await self._stub.Detect(request, timeout=timeout or self._timeout, metadata=self._metadata)
+        return await self._tried(
+            lambda seconds: self._stub.Detect(request, timeout=seconds, metadata=self._metadata), timeout
+        )
 
     async def detect_many(
         self, media: Iterable[Media], *, in_flight: int = 32, **options: Unpack[Options]
@@ -102,12 +104,13 @@ class AsyncDetector:
         finally:
             answers.cancel()
 
-    async def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
-        deadline = time.monotonic() + timeout
+    async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
+        """The answer of `call(seconds left)`, tried again where that may help."""
+        deadline = time.monotonic() + (timeout or self._timeout)
         for pause in channel.pauses(self._retries):
             try:
                 with translated():
-                    return await self._upload_once(upload, deadline - time.monotonic())
+                    return await call(deadline - time.monotonic())
             except DetectionError as error:
                 if pause is None or not error.retryable:
                     raise
@@ -117,7 +120,7 @@ class AsyncDetector:
                 await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
-    async def _upload_once(self, upload: Upload, timeout: float) -> pb.DetectResponse:
+    async def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
         loop, finished = asyncio.get_running_loop(), asyncio.Event()
 
         def wake(_: object) -> None:
@@ -140,10 +143,10 @@ class AsyncDetector:
 
     async def model(self, *, timeout: float | None = None) -> pb.GetModelResponse:
         """What is being served."""
-        with translated():
-            return await self._stub.GetModel(
-                pb.GetModelRequest(), timeout=timeout or self._timeout, metadata=self._metadata
-            )
+        request = pb.GetModelRequest()
+        return await self._tried(
+            lambda seconds: self._stub.GetModel(request, timeout=seconds, metadata=self._metadata), timeout
+        )
 
     async def close(self) -> None:
         self._upload_channel.close()

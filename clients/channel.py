@@ -1,68 +1,37 @@
 """How the clients reach the server: channel options, retries, TLS, the token."""
 
-import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 
-SERVICE = "deepfake.v1.Detector"
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 4
-"""gRPC itself allows no more."""
 
-FIRST_PAUSE = 0.2
-RETRYABLE = ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
-RETRY_BUFFER_BYTES = 64 * 2**20
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 KEEPALIVE_MS = 60_000
 
 
-def service_config(retries: int) -> str:
-    """gRPC's retry policy; it also honours the server's `grpc-retry-pushback-ms`.
-
-    Only for unary calls: when gRPC (1.85.1) tries a stream again, it now and then leaves out messages
-    that were being sent at that moment, without an error.
-    """
-    names = [{"service": SERVICE, "method": method} for method in ("Detect", "GetModel")]
-    method: dict[str, Any] = {"name": names}
-    if retries:
-        method["retryPolicy"] = {
-            "maxAttempts": retries + 1,
-            "initialBackoff": f"{FIRST_PAUSE}s",
-            "maxBackoff": "5s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": RETRYABLE,
-        }
-    return json.dumps({"methodConfig": [method]})
-
-
 def pauses(retries: int) -> Iterator[float | None]:
-    """Seconds to wait after each try of an upload; None after the last."""
-    yield from (FIRST_PAUSE * 2**number for number in range(retries))
+    """Seconds to wait after each try of a call; None after the last."""
+    for number in range(retries):
+        # Apart from each other, so that those who failed together do not come back together.
+        yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
     yield None
 
 
-def channel_options(retries: int) -> list[tuple[str, int | str]]:
-    """Options for a channel whose failed calls are tried up to `retries` (0 to 4) more times.
-
-    Raises:
-        ValueError: gRPC does not do that many.
-    """
-    if not 0 <= retries <= DEFAULT_RETRIES:
-        raise ValueError(f"retries must be 0 to {DEFAULT_RETRIES}, not {retries}")
-    return [
-        ("grpc.service_config", service_config(retries)),
-        # What has left this buffer cannot be sent again; gRPC's default would not hold one photo.
-        ("grpc.per_rpc_retry_buffer_size", RETRY_BUFFER_BYTES),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-        # A restarted server is found again within the retries' own backoff.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
-    ]
+# Without gRPC's own retry policy (1.85.1): it gives up when headers have arrived, which proxies send
+# before they fail, and now and then leaves out messages of a stream that it repeats.
+OPTIONS: list[tuple[str, int | str]] = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    # A restarted server is found again within the retries' own backoff.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
 
 
 def tls(

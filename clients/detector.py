@@ -2,16 +2,18 @@
 
 import queue
 import time
-from collections.abc import Iterable, Iterator
-from typing import Self, Unpack
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from clients import channel
 from clients.errors import DetectionError, from_status, stream_ended, translated
-from clients.requests import Media, Options, Upload, prepare, prepare_streamed
+from clients.requests import Media, Options, prepare, prepare_streamed
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
+
+Answer = TypeVar("Answer")
 
 
 class Detector:
@@ -25,7 +27,7 @@ class Detector:
     Args:
         target: host:port.
         timeout: seconds that a call may take, its retries included, unless it states its own.
-        retries: 0 to 4.
+        retries: how often at most.
         token: bearer token.
         credentials: for TLS, from `clients.tls()`; without them plain text.
 
@@ -42,11 +44,10 @@ class Detector:
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = channel.channel_options(retries)
         self._channel = (
-            grpc.secure_channel(target, credentials, options)
+            grpc.secure_channel(target, credentials, channel.OPTIONS)
             if credentials
-            else grpc.insecure_channel(target, options)
+            else grpc.insecure_channel(target, channel.OPTIONS)
         )
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
         self._metadata = channel.call_metadata(token)
@@ -64,12 +65,13 @@ class Detector:
         prepared = prepare(media, options)
         if isinstance(prepared, pb.DetectRequest):
             return self.Detect(prepared, timeout=timeout)
-        return self._upload(prepared, timeout or self._timeout)
+        return self._tried(
+            lambda seconds: self._stub.DetectUpload(prepared.parts(), seconds, self._metadata), timeout
+        )
 
     def Detect(self, request: pb.DetectRequest, *, timeout: float | None = None) -> pb.DetectResponse:  # noqa: N802
         """The bare call."""
-        with translated():
-            return self._stub.Detect(request, timeout or self._timeout, self._metadata)
+        return self._tried(lambda seconds: self._stub.Detect(request, seconds, self._metadata), timeout)
 
     def detect_many(
         self, media: Iterable[Media], *, in_flight: int = 32, **options: Unpack[Options]
@@ -108,14 +110,13 @@ class Detector:
             outgoing.put(None)  # ends gRPC's sending thread
             answers.cancel()
 
-    def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
-        deadline = time.monotonic() + timeout
+    def _tried(self, call: Callable[[float], Answer], timeout: float | None) -> Answer:
+        """The answer of `call(seconds left)`, tried again where that may help."""
+        deadline = time.monotonic() + (timeout or self._timeout)
         for pause in channel.pauses(self._retries):
             try:
                 with translated():
-                    return self._stub.DetectUpload(
-                        upload.parts(), deadline - time.monotonic(), self._metadata
-                    )
+                    return call(deadline - time.monotonic())
             except DetectionError as error:
                 if pause is None or not error.retryable:
                     raise
@@ -133,8 +134,8 @@ class Detector:
 
     def model(self, *, timeout: float | None = None) -> pb.GetModelResponse:
         """What is being served."""
-        with translated():
-            return self._stub.GetModel(pb.GetModelRequest(), timeout or self._timeout, self._metadata)
+        request = pb.GetModelRequest()
+        return self._tried(lambda seconds: self._stub.GetModel(request, seconds, self._metadata), timeout)
 
     def close(self) -> None:
         self._channel.close()

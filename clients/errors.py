@@ -9,10 +9,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from clients.channel import RETRYABLE
-
 Detail = TypeVar("Detail", bound=Message)
 
+RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 STATUS_BY_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 # For failures that never reached a server that could have said what to do.
@@ -54,7 +53,8 @@ class DetectionError(Exception):
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.status is not None and self.status.name in RETRYABLE
+        # INTERNAL without a code of the server's is a proxy's word for a server that died behind it.
+        return self.status in RETRYABLE or self.code == grpc.StatusCode.INTERNAL.name
 
 
 def from_status(status: status_pb2.Status) -> DetectionError:

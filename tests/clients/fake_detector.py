@@ -48,7 +48,6 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
     Attributes:
         failures: raised by the next calls, one each, before any is answered.
         forgets_last: whether a stream ends without an answer to an odd request at its end.
-        pushback_ms: sent with every such failure.
         go_on: unary calls wait for it; set from the start.
         requests: what was judged, uploads put together again.
         calls: name of the method of each call that arrived.
@@ -56,7 +55,6 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
     """
 
     failures: list[status_pb2.Status] = field(default_factory=list)
-    pushback_ms: int | None = None
     forgets_last: bool = False
     go_on: threading.Event = field(default_factory=threading.Event)
     requests: list[pb.DetectRequest] = field(default_factory=list)
@@ -109,9 +107,6 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
         self.metadata = dict(context.invocation_metadata())
         if self.failures and method != "GetModel":
             status = rpc_status.to_status(self.failures.pop(0))
-            if self.pushback_ms is not None:
-                pushback = ("grpc-retry-pushback-ms", str(self.pushback_ms))
-                status = status._replace(trailing_metadata=(*status.trailing_metadata, pushback))
             context.abort_with_status(status)
 
     def _stream_answer(self, request: pb.DetectRequest) -> pb.DetectStreamResponse:

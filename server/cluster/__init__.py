@@ -1,0 +1,1 @@
+"""The detector on several machines, with Ray."""

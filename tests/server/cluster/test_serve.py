@@ -1,0 +1,133 @@
+"""The detector behind Ray Serve's gRPC proxy, on a cluster of real processes."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+
+from clients import Detector
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1 import detector_pb2_grpc as pb_grpc
+from server.app import Server
+from server.settings import Settings
+from tests.failures import failure
+from tests.media import photo_jpeg
+from tests.ray_cluster import kill_one, ray_cluster, workers
+from tests.running_server import stub_of
+
+PHOTO = photo_jpeg(160, 120)
+REPLICAS = 2
+REPLICA = "ServeReplica:detector:Detector"
+
+
+@pytest.fixture(scope="module")
+def target(models: Path) -> Iterator[str]:
+    """Address of the proxy in front of two replicas."""
+    serve = pytest.importorskip("ray.serve")
+    from server.cluster.serve import deployment
+
+    port, http_port = free_port(), free_port()
+    add_servicer = f"{pb_grpc.__name__}.{pb_grpc.add_DetectorServicer_to_server.__name__}"
+    with ray_cluster():
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": "127.0.0.1", "port": http_port},
+            grpc_options={"port": port, "grpc_servicer_functions": [add_servicer]},
+        )
+        # Little room in each, as the proxy fills the replica on its own machine first.
+        settings = Settings(models=models, provider="cpu", max_queue_size=8)
+        two = {"min_replicas": REPLICAS, "max_replicas": REPLICAS}
+        serve.run(deployment(settings).options(autoscaling_config=two).bind(settings), name="detector")
+        yield f"localhost:{port}"
+        serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def proxied(target: str) -> Iterator[pb_grpc.DetectorStub]:
+    with grpc.insecure_channel(target) as channel:
+        yield pb_grpc.DetectorStub(channel)
+
+
+def test_it_answers_like_the_server(proxied: pb_grpc.DetectorStub, server: Server) -> None:
+    request = pb.DetectRequest(
+        id="one", media=[pb.Medium(content=PHOTO)], options=pb.DetectOptions(timeline=True)
+    )
+    answer = proxied.Detect(request)
+    with stub_of(server) as stub:
+        expected = stub.Detect(request)
+    for message in (answer, expected):
+        message.ClearField("timing")
+    assert answer == expected
+
+
+def test_it_tells_its_model(proxied: pb_grpc.DetectorStub) -> None:
+    assert proxied.GetModel(pb.GetModelRequest()).name == "tiny"
+
+
+def test_errors_keep_their_status_code_and_hint(proxied: pb_grpc.DetectorStub) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        proxied.Detect(pb.DetectRequest(media=[pb.Medium(content=b"no picture")]))
+    assert failure(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA")
+
+
+def test_the_callers_deadline_is_kept(proxied: pb_grpc.DetectorStub) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        proxied.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)]), timeout=0.0001)
+    assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_uploads_arrive_whole(proxied: pb_grpc.DetectorStub) -> None:
+    answer = proxied.DetectUpload(parts(PHOTO))
+    assert answer.media[0].size_bytes == len(PHOTO)
+
+
+def test_uploads_fail_like_other_calls(proxied: pb_grpc.DetectorStub) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        proxied.DetectUpload(iter([pb.DetectUploadRequest(chunk=PHOTO)]))
+    assert failure(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+
+
+def test_streams_answer_each_request(proxied: pb_grpc.DetectorStub) -> None:
+    requests = [
+        pb.DetectRequest(id=str(number), media=[pb.Medium(content=PHOTO if number % 2 else b"none")])
+        for number in range(6)
+    ]
+    answers = {answer.id: answer.WhichOneof("result") for answer in proxied.DetectStream(iter(requests))}
+    assert answers == {str(number): "response" if number % 2 else "error" for number in range(6)}
+
+
+def test_a_replica_that_is_killed_loses_nothing(target: str) -> None:
+    before = {process.pid for process in workers(REPLICA)}
+    assert len(before) == REPLICAS
+    with Detector(target, retries=20) as detector, ThreadPoolExecutor(14) as pool:
+        answers = [pool.submit(detector.detect, PHOTO) for _ in range(200)]
+        answers[20].result()
+        kill_one(REPLICA)
+        probabilities = {answer.result().fake_probability for answer in answers}
+    assert len(probabilities) == 1
+    wait_until_replaced(before)
+
+
+def parts(content: bytes) -> Iterator[pb.DetectUploadRequest]:
+    yield pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=len(content)))
+    for start in range(0, len(content), 1000):
+        yield pb.DetectUploadRequest(chunk=content[start : start + 1000])
+
+
+def wait_until_replaced(before: set[int]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        now = {process.pid for process in workers(REPLICA)}
+        if len(now) == len(before) and now != before:
+            return
+        assert time.monotonic() < deadline, "Serve did not start another replica"
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
