@@ -27,6 +27,7 @@ ALLOWED = {
         "server.sources.fetched",
         "server.caller",
     },
+    "server/cluster": {"server.errors", "server.logs", "server.settings", "server.backend", "server.rpc"},
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},
     "clients": set[str](),
