@@ -8,11 +8,13 @@ from clients.errors import DetectionError
 
 
 @asynccontextmanager
-async def embedded_server(models: Path | None = None) -> AsyncIterator[str]:
+async def embedded_server(
+    models: Path | None = None, engine_workers: int = 0, decode_workers: int = 0
+) -> AsyncIterator[str]:
     """Serves on a free loopback port while the context lasts, and gives its address.
 
     Args:
-        models: as the server's --models; by default what the server itself would serve.
+        models, engine_workers, decode_workers: as the server's flags; by default what it would take itself.
 
     Raises:
         DetectionError: there is no model to serve, or it cannot be served.
@@ -26,6 +28,8 @@ async def embedded_server(models: Path | None = None) -> AsyncIterator[str]:
         host="127.0.0.1",
         port=0,
         models=models,
+        engine_workers=engine_workers,
+        decode_workers=decode_workers,
         log_level="warning",
         tls_certificate=None,
         tls_key=None,

@@ -1,0 +1,68 @@
+"""Batch scoring on a Ray cluster of real processes."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.aws import aws_server, use_credentials
+from tests.media import photo_jpeg
+from tests.ray_cluster import kill_one, ray_cluster, workers
+from tests.tiny_graph import tiny_detector
+
+pytest.importorskip("ray.data")
+
+from clients import cluster
+from clients.batch import find_media
+from clients.output import opened
+from clients.s3 import S3
+
+ACTOR = "MapWorker(MapBatches(Scorer))"
+PHOTO = photo_jpeg(64, 64)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Pool]:
+    models = tmp_path_factory.mktemp("models")
+    tiny_detector(models)
+    with pytest.MonkeyPatch.context() as patch:
+        use_credentials(patch)
+        with ray_cluster():
+            yield cluster.Pool(actors=2, models=models)
+
+
+def test_an_actor_that_is_killed_loses_nothing(pool: cluster.Pool, tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.jpg") for number in range(400)]
+    for name in names:
+        Path(name).write_bytes(PHOTO)
+    predictions = cluster.score(names, pool, S3())
+    first = next(predictions)
+    before = {process.pid for process in workers(ACTOR)}
+    kill_one(ACTOR)
+    judged = [first, *predictions]
+    assert len(before) == 2
+    assert sorted(one.path for one in judged) == sorted(names)
+    assert {(one.fake_probability, one.error_code) for one in judged} == {(first.fake_probability, None)}
+
+
+def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, tmp_path: Path) -> None:
+    output = tmp_path / "predictions.csv"
+    with aws_server() as endpoint:
+        s3 = boto3.client("s3", endpoint_url=endpoint)
+        s3.create_bucket(Bucket="media")
+        for key in ("in/a.jpg", "in/b c.jpg", "out/other.jpg"):
+            s3.put_object(Bucket="media", Key=key, Body=PHOTO)
+        s3.put_object(Bucket="media", Key="in/broken.jpg", Body=b"no picture")
+        names = list(find_media(["s3://media/in/"], S3(endpoint=endpoint)))
+        with opened(output, resume=False) as out:
+            for one in cluster.score(names, pool, S3(endpoint=endpoint)):
+                out.write(one)
+    with output.open(newline="") as file:
+        rows = {row["path"]: row["error_code"] for row in csv.DictReader(file)}
+    assert rows == {
+        "s3://media/in/a.jpg": "",
+        "s3://media/in/b%20c.jpg": "",
+        "s3://media/in/broken.jpg": "UNSUPPORTED_MEDIA",
+    }
