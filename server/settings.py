@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     max_batch_seconds: float = Field(
         0.1,
         gt=0,
-        description="Estimated run time of one batch at most, so that a video does not stall photos. The "
-        "engine takes less where batching gains nothing; a single request may take longer.",
+        description="Estimated time to run one batch at most, so that a video does not stall photos; a "
+        "single request may take longer. A batch is run in pieces where long runs gain nothing.",
     )
     max_queue_delay_microseconds: int = Field(
         0, ge=0, description="How long an idle engine waits for company before it runs a batch."

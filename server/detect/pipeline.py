@@ -198,7 +198,8 @@ def _judged(
     limits = verdict.thresholds(manifest.thresholds, request.options)
     decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
-    rows = timeline.scored_rows(evidence)
+    timed = any(rows.facts.duration_seconds for rows in evidence.media)
+    rows = timeline.scored_rows(evidence) if timed or request.options.timeline else ()
     return Detection(
         decision,
         reason,

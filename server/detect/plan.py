@@ -1,6 +1,7 @@
 """From a request to rows: what to decode for this graph, and how decoded media become one request's rows."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -64,7 +65,7 @@ def row_spec(manifest: Manifest, options: Options) -> RowSpec:
 
 def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
     """float32 [3]: the request's weights, else the model's, 0 where a modality is not wanted."""
-    weights = options.weights or manifest.fusion_weights.model_dump()
+    weights = options.weights or dict(manifest.fusion_weights)
     wanted = options.modalities or frozenset(MODALITIES)
     return np.array([weights[name] if name in wanted else 0.0 for name in MODALITIES], np.float32)
 
@@ -72,8 +73,8 @@ def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
 def merge(media: Sequence[MediaRows], weights: NDArray[np.float32], manifest: Manifest) -> Rows:
     """The rows of all media of one request, as one request of the engine."""
     empty = empty_rows(manifest)
-    offsets = np.cumsum([0, *(len(rows.frames) for rows in media)])[:-1]
-    pairs = list(zip(media, offsets, strict=True))
+    offsets = accumulate((len(rows.frames) for rows in media), initial=0)
+    pairs = list(zip(media, offsets))  # noqa: B905 - the last offset is the end
     return Rows(
         _join([rows.frames for rows in media], empty.frames),
         _join([rows.image_index + offset for rows, offset in pairs], empty.image_index),

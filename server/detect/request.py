@@ -74,6 +74,7 @@ class Options:
     threshold: float | None = None
     frames_per_video: int | None = None
     weights: Mapping[str, float] | None = None
+    timeline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

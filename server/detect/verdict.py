@@ -18,7 +18,7 @@ def thresholds(own: Thresholds, options: Options) -> Thresholds:
 
 def judge(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | None]:
     """The verdict, and the reason if it is INCONCLUSIVE."""
-    if not _judged(evidence.scores, evidence.weights).any():
+    if not any(_judged(evidence.scores, evidence.weights)):
         return Verdict.INCONCLUSIVE, _why_nothing(evidence)
     probability = evidence.scores.fake_probability
     if probability >= limits.fake:
@@ -31,8 +31,10 @@ def judge(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | Non
 def modality_scores(evidence: Evidence) -> tuple[ModalityScore, ...]:
     """Score, rows and share of each modality that took part."""
     judged = _judged(evidence.scores, evidence.weights)
-    shares = np.where(judged, evidence.weights, 0)
-    total = shares.sum() or 1.0
+    shares = [
+        weight if taken else 0.0 for weight, taken in zip(evidence.weights.tolist(), judged, strict=True)
+    ]
+    total = sum(shares) or 1.0
     rows = (
         len(evidence.scores.image_probability),
         len(evidence.scores.clip_probability),
@@ -43,15 +45,17 @@ def modality_scores(evidence: Evidence) -> tuple[ModalityScore, ...]:
             name,
             float(evidence.scores.modality_probability[column]),
             rows[column],
-            float(shares[column] / total),
+            shares[column] / total,
         )
         for column, name in enumerate(MODALITIES)
         if judged[column]
     )
 
 
-def _judged(scores: Scores, weights: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return scores.modality_present & (weights > 0)
+def _judged(scores: Scores, weights: NDArray[np.float32]) -> list[bool]:
+    # Three elements: plain Python is several times faster than NumPy.
+    pairs = zip(scores.modality_present.tolist(), weights.tolist(), strict=True)
+    return [present and weight > 0 for present, weight in pairs]
 
 
 def _why_nothing(evidence: Evidence) -> Reason:

@@ -11,7 +11,7 @@ _REPEATS = 3
 _MANY = 8
 # A row that costs this share of a row alone, or less, makes batching worth the wait.
 _GAIN = 0.8
-# Where batching gains nothing, a batch only has to hide the fixed cost of its run: this times as long.
+# Where batching gains nothing, a run only has to hide its own fixed cost: this times as long.
 _HIDES_FIXED_COST = 50
 
 
@@ -36,8 +36,8 @@ class CostModel:
         return self.fixed + images * image + clips * clip + windows * window
 
     @property
-    def batch_seconds(self) -> float:
-        """Run time after which more rows in a batch gain nothing; infinite where they always do."""
+    def run_seconds(self) -> float:
+        """Run time after which more rows in a run gain nothing; infinite where they always do."""
         return float("inf") if self.batching_pays else _HIDES_FIXED_COST * self.fixed
 
 

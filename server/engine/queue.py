@@ -108,15 +108,15 @@ class JobQueue:
                 break
             heapq.heappop(self._jobs)
             self._cost = self._cost - job.cost if self._jobs else 0.0
-            if self._wanted(job):
+            if self._wanted(job, cost):
                 batch.append(job)
                 cost += job.cost
         return batch
 
-    def _wanted(self, job: Job) -> bool:
+    def _wanted(self, job: Job, seconds_before: float) -> bool:
         if not job.future.set_running_or_notify_cancel():
             return False
-        if time.monotonic() + job.cost > job.deadline:
+        if time.monotonic() + seconds_before + job.cost > job.deadline:
             job.future.set_exception(DeadlineExceeded("no time was left to run the model"))
             return False
         return True

@@ -8,6 +8,11 @@ from server.media.sampling import ClipPlan, choose_clips, choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.windows import rows_of_pieces
 
+# The one row of a decoded photo.
+_FIRST = np.zeros(1, np.int64)
+_NO_TIME = np.zeros((1, 2))
+_WHOLE_PICTURE = np.array([[0, 0, 1, 1]], np.float32)
+
 
 def raw_frame_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
     """Rows of decoded pictures: one is a photo, several are frames of a video, a clip stride apart.
@@ -24,19 +29,29 @@ def raw_frame_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
             f"decoded frames are {width}x{height}, the model needs {spec.width}x{spec.height}",
             "GetModel tells the size; or send the encoded file.",
         )
-    kind = MediaKind.IMAGE if count == 1 else MediaKind.VIDEO
-    seconds = np.arange(count + 1) * (spec.clip_stride_seconds if kind is MediaKind.VIDEO else 0)
+    if count == 1:
+        return _photo_rows(pixels, spec)
+    seconds = np.arange(count + 1) * spec.clip_stride_seconds
     plan = ClipPlan(spec.clips if spec.want_clips else 0, spec.clip_length, spec.clip_stride_seconds, count)
     clips = choose_clips(seconds[:-1], float(seconds[-1]), plan)
     images = np.arange(count if spec.want_images else 0, dtype=np.int64)
     return MediaRows(
-        MediaFacts(kind, width=width, height=height, duration_seconds=float(seconds[-1])),
+        MediaFacts(MediaKind.VIDEO, width=width, height=height, duration_seconds=float(seconds[-1])),
         frames=pixels,
         image_index=images,
         image_times=np.stack([seconds[images], seconds[images + 1]], 1),
         image_regions=np.tile(np.array([0, 0, 1, 1], np.float32), (len(images), 1)),
         clip_index=clips,
         clip_times=np.stack([seconds[clips[:, 0]], seconds[clips[:, -1] + 1]], 1),
+    )
+
+
+def _photo_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
+    facts = MediaFacts(MediaKind.IMAGE, width=spec.width, height=spec.height)
+    if not spec.want_images:
+        return MediaRows(facts, frames=pixels)
+    return MediaRows(
+        facts, frames=pixels, image_index=_FIRST, image_times=_NO_TIME, image_regions=_WHOLE_PICTURE
     )
 
 

@@ -13,6 +13,7 @@ from server.detect.request import (
     RawFrames,
     Request,
     ScoredRow,
+    Verdict,
 )
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.media.types import MediaFacts, MediaKind
@@ -24,6 +25,7 @@ _KINDS = {
     pb.MEDIA_KIND_VIDEO: MediaKind.VIDEO,
     pb.MEDIA_KIND_AUDIO: MediaKind.AUDIO,
 }
+_VERDICTS = {verdict: pb.Verdict.Value(f"VERDICT_{verdict}") for verdict in Verdict}
 _WIRE_KINDS = {kind: number for number, kind in _KINDS.items()}
 _MODALITIES = {pb.MODALITY_IMAGE: "image", pb.MODALITY_VIDEO: "video", pb.MODALITY_AUDIO: "audio"}
 WIRE_MODALITIES = {name: number for number, name in _MODALITIES.items()}
@@ -70,6 +72,7 @@ def to_options(message: pb.DetectOptions, settings: Settings) -> Options:
         threshold,
         frames,
         _weights(message.weights) if message.HasField("weights") else None,
+        message.timeline or message.heatmap,
     )
 
 
@@ -78,7 +81,7 @@ def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectRes
     options, timing = request.options, detection.timing
     response = pb.DetectResponse(
         id=request.id,
-        verdict=pb.Verdict.Value(f"VERDICT_{detection.verdict}"),
+        verdict=_VERDICTS[detection.verdict],
         fake_probability=detection.fake_probability,
         model_name=detection.model_name,
         model_version=detection.model_version,

@@ -30,7 +30,7 @@ def test_rows_that_cost_the_same_in_company_are_batched_only_to_hide_the_fixed_c
     assert costs.fixed == pytest.approx(0.001)
     assert costs.per_row == pytest.approx((0.01, 0.01, 0.01))
     assert not costs.batching_pays
-    assert costs.batch_seconds == pytest.approx(0.05)
+    assert costs.run_seconds == pytest.approx(0.05)
     assert costs.seconds(one_row_each(session.manifest, 2)) == pytest.approx(0.001 + 6 * 0.01)
 
 
@@ -40,7 +40,7 @@ def test_rows_that_are_cheaper_in_company_are_batched_without_such_a_limit(
     session = ClockedSession(graph, lambda rows: 0.001 + (0.01 if rows else 0) + 0.002 * rows, monkeypatch)
     costs = cost.warm_up(session)
     assert costs.batching_pays
-    assert costs.batch_seconds == float("inf")
+    assert costs.run_seconds == float("inf")
 
 
 def test_no_row_is_believed_to_be_free(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
