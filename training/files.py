@@ -4,16 +4,17 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.datasets.listing import MediaFile
+from training.datasets.plain import PLAIN
 from training.errors import DataError
 from training.leaks import check_leaks
 from training.sample import SPLITS, Sample, Split, read_samples
+from training.settings import MODALITIES
 from training.splits import choose_split, hash_of
 
 CORPUS_CSV = "corpus.csv"
 ABOUT = "about.txt"
 """In a data folder: what the media are, for the model card."""
-MODALITY_FOLDERS = {"images": "image", "videos": "video", "audio": "audio"}
-LABEL_FOLDERS = {"real": 0, "fake": 1}
 
 
 def list_name(modality: str, split: Split) -> str:
@@ -58,24 +59,24 @@ def _read(listing: Path) -> list[Sample]:
 
 
 def _scan(folder: Path) -> list[Sample]:
-    samples = [
-        _sample(file.relative_to(folder), modality, label)
-        for label_name, label in LABEL_FOLDERS.items()
-        for modality_name, modality in MODALITY_FOLDERS.items()
-        for file in sorted((folder / label_name / modality_name).rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    ]
-    if not samples:
+    files = [entry for entry in PLAIN.read(folder) if isinstance(entry, MediaFile)]
+    if not files:
         raise DataError(
-            f"{folder} has neither {CORPUS_CSV} nor files in {{real,fake}}/{{images,videos,audio}}/"
+            f"{folder} has neither CSVs of samples nor files in {{real,fake}}/{{images,videos,audio}}/"
         )
-    return samples
+    return sorted((_sample(file, folder) for file in files), key=lambda sample: sample.path)
 
 
-def _sample(path: Path, modality: str, label: int) -> Sample:
-    method = "/".join(path.parts[2:-1]) or "unknown"
-    manipulation = method if label else "none"
-    return Sample(path.as_posix(), modality, label, choose_split(path.stem), path.stem, manipulation)
+def _sample(file: MediaFile, folder: Path) -> Sample:
+    (group,) = file.identities
+    return Sample(
+        file.path.relative_to(folder).as_posix(),
+        file.modality,
+        file.label,
+        choose_split(group),
+        group,
+        file.manipulation,
+    )
 
 
 def limit_samples(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -84,5 +85,5 @@ def limit_samples(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
         return list(samples)
     # Salted, or the order would be that of the splits and a small limit would keep training files only.
     ordered = sorted(samples, key=lambda sample: (hash_of(f"limit {sample.group}"), sample.path))
-    by_modality = [[s for s in ordered if s.modality == modality] for modality in MODALITY_FOLDERS.values()]
+    by_modality = [[s for s in ordered if s.modality == modality] for modality in MODALITIES]
     return [sample for mine in by_modality for sample in mine[:limit]]

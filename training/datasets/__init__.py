@@ -1,0 +1,46 @@
+"""The data sets that can be read, each with its own layout and official splits."""
+
+from pathlib import Path
+
+from training.datasets.asvspoof2019 import ASVSPOOF2019
+from training.datasets.asvspoof2021 import ASVSPOOF2021
+from training.datasets.celeb_df import CELEB_DF
+from training.datasets.dfdc import DFDC
+from training.datasets.faceforensics import FACEFORENSICS
+from training.datasets.fakeavceleb import FAKEAVCELEB
+from training.datasets.listing import Dataset
+from training.datasets.plain import PLAIN
+from training.datasets.wavefake import WAVEFAKE
+from training.errors import DataError
+
+# The plain folder first: it names itself most clearly, and looking for the others opens more folders.
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        PLAIN,
+        FACEFORENSICS,
+        CELEB_DF,
+        FAKEAVCELEB,
+        ASVSPOOF2019,
+        ASVSPOOF2021,
+        WAVEFAKE,
+        DFDC,
+    )
+}
+
+
+def detect_dataset(root: Path) -> Dataset:
+    """The data set whose layout a folder has.
+
+    Raises:
+        DataError: none of them.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder")
+    for dataset in DATASETS.values():
+        if dataset.found_in(root):
+            return dataset
+    raise DataError(
+        f"{root} has the layout of none of these: {', '.join(DATASETS)}; "
+        "a plain folder is {real,fake}/{images,videos,audio}/"
+    )

@@ -1,0 +1,93 @@
+"""Decoding every file once, in processes that survive what a file does to a codec."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from server.errors import DecoderCrashed, DecodeTimeout, MediaError
+from server.media.isolation import DecodePool
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, MediaRows, RowSpec
+from training.prepare.fingerprint import SIDE, picture_fingerprint, sound_fingerprint
+from training.prepare.journal import Inspection, ListedFile
+
+# Small pictures, as the fingerprints want them: decoding costs the same, sending them less.
+SPEC = RowSpec(height=SIDE, width=SIDE, crops=0, frames=5, want_clips=False, window_samples=64_000)
+
+_FILES_PER_WORKER = 3
+_BYTES_IN_FLIGHT = 2**30
+
+Read = tuple[ListedFile, str]
+
+
+def inspect_files(files: Iterator[ListedFile], workers: int, timeout_seconds: float) -> Iterator[Inspection]:
+    """Decodes the files, many at once, and tells of each as soon as it is done, in any order."""
+    limits = MediaLimits(decode_timeout_seconds=timeout_seconds)
+    running: dict[Future[MediaRows], Read] = {}
+    in_flight = 0
+    with closing(DecodePool(workers, limits)) as pool:
+        for file in files:
+            while len(running) >= _FILES_PER_WORKER * workers or (running and in_flight > _BYTES_IN_FLIGHT):
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    in_flight -= running[future][0].size
+                    yield _inspection(*running.pop(future), future)
+            started = _start(file, pool, limits)
+            if isinstance(started, Inspection):
+                yield started
+            else:
+                running[started[0]] = started[1]
+                in_flight += file.size
+        for future in list(running):
+            yield _inspection(*running.pop(future), future)
+
+
+def _start(
+    file: ListedFile, pool: DecodePool, limits: MediaLimits
+) -> Inspection | tuple[Future[MediaRows], Read]:
+    if file.size > limits.max_bytes:
+        return _failed(file, f"MEDIA_LIMIT_EXCEEDED: {file.size} bytes are more than {limits.max_bytes}")
+    try:
+        data = Path(file.path).read_bytes()
+    except OSError as error:
+        return _failed(file, f"UNREADABLE: {error.strerror}", passing=True)
+    future = pool.submit(data, SPEC, MediaKind(file.modality), limits.decode_timeout_seconds)
+    return future, (file, hashlib.sha256(data).hexdigest())
+
+
+def _inspection(file: ListedFile, content_hash: str, future: Future[MediaRows]) -> Inspection:
+    try:
+        rows = future.result()
+    except MediaError as error:
+        passing = isinstance(error, DecodeTimeout | DecoderCrashed)
+        return _failed(file, f"{error.code}: {error.message}", content_hash, passing)
+    warnings = " ".join(rows.facts.warnings)
+    if not len(rows.audio if file.modality == "audio" else rows.image_index):
+        return _failed(file, f"NO_ROWS: it gives no {file.modality} rows. {warnings}", content_hash)
+    return Inspection(
+        file.path,
+        file.size,
+        file.mtime_ns,
+        file.modality,
+        content_hash=content_hash,
+        fingerprint=_fingerprint(rows, file),
+        duration_seconds=rows.facts.duration_seconds,
+        warnings=warnings,
+    )
+
+
+def _fingerprint(rows: MediaRows, file: ListedFile) -> bytes | None:
+    if file.modality != "audio":
+        return picture_fingerprint(rows.frames[rows.image_index])
+    # A sound shorter than its window was repeated to fill it.
+    heard = round(rows.facts.duration_seconds * SPEC.sample_rate)
+    return sound_fingerprint(np.concatenate(rows.audio)[:heard], SPEC.sample_rate)
+
+
+def _failed(file: ListedFile, problem: str, content_hash: str = "", passing: bool = False) -> Inspection:
+    return Inspection(
+        file.path, file.size, file.mtime_ns, file.modality, problem, passing, content_hash=content_hash
+    )

@@ -1,0 +1,161 @@
+"""The steps of prepare, in order. Each may be killed; the next run goes on where the journal ends."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.datasets import DATASETS, Dataset, detect_dataset
+from training.datasets.listing import MediaFile, Unlisted
+from training.errors import DataError, LeakError
+from training.prepare.groups import Crossing, form_groups
+from training.prepare.inspection import inspect_files
+from training.prepare.journal import Inspection, Journal, ListedFile
+from training.prepare.links import read_links
+from training.prepare.lists import write_lists
+from training.prepare.page import write_page
+from training.prepare.settings import PrepareSettings
+from training.prepare.summary import Summary, as_table
+
+JOURNAL = Path(".prepare") / "journal.sqlite"
+
+_HINT = (
+    "Correct the splits, leave out the files that tie them together (--on-leak leave-out), "
+    "or split anew by identity (--no-official-splits)."
+)
+_SECONDS_BETWEEN_COMMITS = 1.0
+
+
+def prepare(settings: PrepareSettings, console: Console) -> Summary:
+    """Makes a data folder of the inputs; see `training.prepare.lists` for what is in it.
+
+    Raises:
+        DataError: an input has no known layout, or there is nothing to prepare.
+        LeakError: the data sets' own splits let a person, a source clip or equal content cross.
+    """
+    output = settings.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    datasets = {root.resolve(): _dataset(root, settings.dataset) for root in settings.inputs}
+    with closing(Journal(output / JOURNAL)) as journal:
+        with console.status("listing files"):
+            journal.replace_list(_listed(datasets))
+        if settings.place != "reference" and journal.same_names():
+            names = ", ".join(journal.same_names())
+            raise DataError(f"several inputs have files of one name ({names}), which would take one place")
+        _inspect(journal, settings, console)
+        with console.status("comparing files"):
+            links = read_links(journal.usable(), settings.official_splits)
+        if not len(links.same):
+            raise DataError(_nothing_usable(journal))
+        groups = form_groups(links, settings.seed, settings.on_leak)
+        if isinstance(groups, Crossing):
+            raise _leak(groups, journal)
+        with console.status("writing the lists"):
+            summary = write_lists(journal, links, groups, output, settings.place)
+    write_page(summary, output)
+    _report(summary, output, console)
+    return summary
+
+
+def _dataset(root: Path, name: str | None) -> Dataset:
+    return detect_dataset(root) if name is None else DATASETS[name]
+
+
+def _listed(datasets: dict[Path, Dataset]) -> Iterator[ListedFile]:
+    for root, dataset in datasets.items():
+        for entry in dataset.read(root):
+            yield _listed_file(entry, dataset.name, root)
+
+
+def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> ListedFile:
+    path, problem = str(entry.path), ""
+    if isinstance(entry, Unlisted):
+        entry, problem = MediaFile(entry.path, "video", 0, ("",)), entry.reason
+    size = mtime_ns = 0
+    try:
+        status = entry.path.stat()
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+    except OSError as error:
+        problem = problem or f"MISSING: {error.strerror}"
+    if not path.isprintable():
+        # Such names, and bytes that are no UTF-8, would not survive a CSV.
+        path, problem = ascii(path), problem or "NAME: it holds characters that cannot be printed"
+    return ListedFile(
+        path,
+        dataset,
+        ascii(path) if problem else entry.path.relative_to(root).as_posix(),
+        entry.modality,
+        entry.label,
+        entry.identities,
+        entry.splits,
+        entry.manipulation,
+        entry.compression,
+        size,
+        mtime_ns,
+        problem,
+    )
+
+
+def _inspect(journal: Journal, settings: PrepareSettings, console: Console) -> None:
+    done = inspect_files(journal.pending(), settings.workers, settings.decode_timeout_seconds)
+    with _progress(console) as progress:
+        task = progress.add_task("decoding", total=journal.pending_count())
+        for batch in _timed_batches(done):
+            journal.record(batch)
+            progress.advance(task, len(batch))
+
+
+def _timed_batches(inspections: Iterator[Inspection]) -> Iterator[list[Inspection]]:
+    """What came within a second or so: a commit costs a write to disk, a kill what was not committed."""
+    batch: list[Inspection] = []
+    due = time.monotonic() + _SECONDS_BETWEEN_COMMITS
+    for inspection in inspections:
+        batch.append(inspection)
+        if time.monotonic() >= due:
+            yield batch
+            batch, due = [], time.monotonic() + _SECONDS_BETWEEN_COMMITS
+    if batch:
+        yield batch
+
+
+def _leak(crossing: Crossing, journal: Journal) -> LeakError:
+    wanted = set(crossing.files)
+    files = {
+        file.path: " or ".join(file.splits)
+        for number, (file, _) in enumerate(journal.usable())
+        if number in wanted
+    }
+    shared = [f"identity {name}" for name in crossing.identities]
+    return LeakError(", ".join(shared) or "content that is the same or nearly so", files, _HINT)
+
+
+def _nothing_usable(journal: Journal) -> str:
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in islice(journal.rejected(), 3))
+    return f"there is no usable file ({reasons or 'the folders are empty'})"
+
+
+def _report(summary: Summary, output: Path, console: Console) -> None:
+    console.print(as_table(summary))
+    for reason, count in summary.rejected.most_common():
+        console.print(f"{count} files left out: {reason}, see {output / 'rejected.csv'}", style="yellow")
+    for gap in summary.gaps():
+        console.print(f"{gap}; with few sources another --seed may help", style="yellow")
+    console.print(
+        f"{summary.near_duplicates} files have near duplicates of the same label, all in their groups."
+    )
+    console.print(f"Distributions: {output / 'prepare.html'}")
+    console.print(f"Train with: python -m training fit --data-dir {output}")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
