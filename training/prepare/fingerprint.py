@@ -29,7 +29,8 @@ _LOWEST_HZ, _HIGHEST_HZ = 200.0, 3500.0
 _OVERLAP = 3
 _PARTS = _SIGNS + _OVERLAP
 _SILENCE = 1e-4
-_FLOOR = 1e-9
+# Of the mean energy: below it codecs put noise where there was silence. Nor do they keep every hundredth.
+_FLOOR, _NOTHING = 1e-4, 0.02
 
 
 def picture_fingerprint(frames: NDArray[np.uint8]) -> bytes | None:
@@ -67,5 +68,6 @@ def sound_fingerprint(sound: NDArray[np.float32], sample_rate: int) -> bytes | N
     bands = (np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _PARTS + 1) * _FRAME / sample_rate).astype(int)
     corners = sums[np.ix_(times, bands)]
     over_time = corners[_OVERLAP:] - corners[:-_OVERLAP]
-    energy = np.log(over_time[:, _OVERLAP:] - over_time[:, :-_OVERLAP] + _FLOOR)
-    return np.packbits(np.diff(np.diff(energy, axis=0), axis=1) > 0).tobytes()
+    energy = over_time[:, _OVERLAP:] - over_time[:, :-_OVERLAP]
+    level = np.log(energy + _FLOOR * energy.mean())
+    return np.packbits(np.diff(np.diff(level, axis=0), axis=1) > _NOTHING).tobytes()

@@ -5,6 +5,7 @@ content. What is joined, however long the chain, is one group and goes to one sp
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,11 @@ class Crossing:
 
     Attributes:
         files: their numbers, from one end to the other.
-        identities: names of what each shares with the next; empty where their content does it.
+        shared: what each shares with the next.
     """
 
     files: list[int]
-    identities: list[str]
+    shared: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,26 @@ def _splits(mask: int) -> tuple[Split, ...]:
 
 
 def _crossing(links: Links, graph: csr_array, members: Index) -> Crossing:
-    """The shortest chain from the first member that is bound to one split to one that cannot be in it."""
-    start = members[np.bitwise_count(links.splits[members]) == 1][0]
-    order, before = breadth_first_order(graph, start, directed=False)
+    """A shortest chain between files that must not be in one split."""
+    bound = members[np.bitwise_count(links.splits[members]) == 1][0]
+    # Some file of the group is on the wrong side of this one; the nearest to that may be nearer still.
+    chain = _chain(links, graph, _chain(links, graph, bound)[0])
     files = len(links.same)
-    reached = order[order < files]
+    shared = [
+        f"identity {links.identities[node - files]}" if node >= files else "content, the same or nearly so,"
+        for before, node in pairwise(chain)
+        if node >= files or before < files
+    ]
+    return Crossing([node for node in chain if node < files], shared)
+
+
+def _chain(links: Links, graph: csr_array, start: int) -> list[int]:
+    """Nodes from the nearest file that cannot be in a split of `start`'s, to `start`."""
+    order, before = breadth_first_order(graph, start, directed=False)
+    reached = order[order < len(links.same)]
     node = reached[(links.splits[reached] & links.splits[start]) == 0][0]
     chain = [int(node)]
     while node != start:
         node = before[node]
         chain.append(int(node))
-    return Crossing(
-        [node for node in chain if node < files],
-        [links.identities[node - files] for node in chain if node >= files],
-    )
+    return chain

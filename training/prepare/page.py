@@ -91,8 +91,8 @@ def _page(summary: Summary, picture: bytes) -> str:
         _table(("data set", "compression", "files"), sources),
         "<h2>Left out</h2><p>Each with its reason in rejected.csv.</p>",
         _table(("reason", "", "files"), left_out),
-        f"<p>{summary.near_duplicates} files have near duplicates of the same label, listed in near_duplicates.csv; "
-        f"{summary.warned} were decoded with a warning.</p>",
+        f"<p>{summary.near_duplicates} files have near duplicates of the same label, "
+        f"listed in near_duplicates.csv; {summary.warned} were decoded with a warning.</p>",
         f'<img alt="distributions" src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
     ]
     return (

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.datasets import DATASETS, Dataset, detect_dataset
-from training.datasets.listing import MediaFile, Unlisted
+from training.datasets import DATASETS, detect_dataset
+from training.datasets.listing import Dataset, MediaFile, Unlisted
 from training.errors import DataError, LeakError
 from training.prepare.groups import Crossing, form_groups
 from training.prepare.inspection import inspect_files
@@ -27,7 +27,7 @@ _HINT = (
     "Correct the splits, leave out the files that tie them together (--on-leak leave-out), "
     "or split anew by identity (--no-official-splits)."
 )
-_SECONDS_BETWEEN_COMMITS = 1.0
+_SECONDS_BETWEEN_COMMITS = 0.25
 
 
 def prepare(settings: PrepareSettings, console: Console) -> Summary:
@@ -72,28 +72,30 @@ def _listed(datasets: dict[Path, Dataset]) -> Iterator[ListedFile]:
 
 
 def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> ListedFile:
-    path, problem = str(entry.path), ""
     if isinstance(entry, Unlisted):
-        entry, problem = MediaFile(entry.path, "video", 0, ("",)), entry.reason
+        file, problem = MediaFile(entry.path, "video", 0, ()), entry.reason
+    else:
+        file, problem = entry, ""
     size = mtime_ns = 0
     try:
-        status = entry.path.stat()
+        status = file.path.stat()
         size, mtime_ns = status.st_size, status.st_mtime_ns
     except OSError as error:
         problem = problem or f"MISSING: {error.strerror}"
+    path, name = str(file.path), file.path.relative_to(root).as_posix()
     if not path.isprintable():
-        # Such names, and bytes that are no UTF-8, would not survive a CSV.
-        path, problem = ascii(path), problem or "NAME: it holds characters that cannot be printed"
+        # Line breaks, and bytes that are no UTF-8, would not survive a CSV.
+        path, name, problem = ascii(path), ascii(name), "NAME: it holds characters that cannot be printed"
     return ListedFile(
         path,
         dataset,
-        ascii(path) if problem else entry.path.relative_to(root).as_posix(),
-        entry.modality,
-        entry.label,
-        entry.identities,
-        entry.splits,
-        entry.manipulation,
-        entry.compression,
+        name,
+        file.modality,
+        file.label,
+        file.identities,
+        file.splits,
+        file.manipulation,
+        file.compression,
         size,
         mtime_ns,
         problem,
@@ -110,7 +112,7 @@ def _inspect(journal: Journal, settings: PrepareSettings, console: Console) -> N
 
 
 def _timed_batches(inspections: Iterator[Inspection]) -> Iterator[list[Inspection]]:
-    """What came within a second or so: a commit costs a write to disk, a kill what was not committed."""
+    """What came within a moment: a commit costs a write to disk, a kill what was not committed."""
     batch: list[Inspection] = []
     due = time.monotonic() + _SECONDS_BETWEEN_COMMITS
     for inspection in inspections:
@@ -129,8 +131,7 @@ def _leak(crossing: Crossing, journal: Journal) -> LeakError:
         for number, (file, _) in enumerate(journal.usable())
         if number in wanted
     }
-    shared = [f"identity {name}" for name in crossing.identities]
-    return LeakError(", ".join(shared) or "content that is the same or nearly so", files, _HINT)
+    return LeakError(", ".join(crossing.shared), files, _HINT)
 
 
 def _nothing_usable(journal: Journal) -> str:

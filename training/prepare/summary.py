@@ -63,7 +63,7 @@ class Summary:
 
     def balance(self) -> list[tuple[str, ...]]:
         """Rows of modality, split, real, fake and share of fakes."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for modality in self.modalities:
             for split in SPLITS:
                 real, fake = (self.files[modality, split, label] for label in (0, 1))

@@ -1,0 +1,276 @@
+"""The command as a user runs it, on a small folder of real files."""
+
+import csv
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests import media
+from training.__main__ import main
+from training.errors import DataError, LeakError
+from training.files import find_samples
+from training.prepare.page import PAGE, PNG
+from training.prepare.run import JOURNAL, prepare
+from training.prepare.settings import PrepareSettings
+from training.prepare.summary import Summary
+
+SILENT = Console(quiet=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def lists(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+
+
+def rejected(folder: Path) -> list[tuple[str, str]]:
+    """Names and codes, sorted."""
+    with (folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return sorted((Path(row["path"]).name, row["reason"].partition(":")[0]) for row in rows)
+
+
+def run(source: Path, output: Path, workers: int = 2, **settings: object) -> Summary:
+    wanted = {"inputs": (source,), "output": output, "workers": workers, **settings}
+    return prepare(PrepareSettings(**wanted), SILENT)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain folder with every kind of trouble in it."""
+    root = tmp_path_factory.mktemp("raw")
+    for number in range(12):
+        write(root / f"real/images/p{number:02d}.jpg", media.photo_jpeg(200, 150, number))
+        write(root / f"fake/images/swap/p{number:02d}.jpg", media.photo_jpeg(200, 150, 100 + number))
+    write(root / "real/audio/voice.wav", media.speech_wav(2.0, seed=1))
+    write(root / "fake/audio/vocoder/voice.wav", media.speech_wav(2.0, seed=2))
+    write(root / "real/videos/clip.mp4", media.video_mp4(0.6, seed=1))
+    write(root / "fake/videos/swap/clip.mp4", media.video_mp4(0.6, seed=2))
+    whole = media.video_mp4(1.0, seed=3)
+    write(root / "real/videos/broken_off.mp4", whole[: len(whole) // 3])
+    write(root / "real/images/notes.txt", b"no picture")
+    write(root / "real/images/damaged.jpg", media.photo_jpeg(seed=5)[:300])
+    write(root / "real/images/copy_of_p03.jpg", media.photo_jpeg(200, 150, 3))
+    write(root / "real/images/smaller_p04.jpg", media.photo_jpeg(200, 150, 4, quality=40))
+    write(root / "real/images/both.jpg", media.photo_jpeg(200, 150, 50))
+    write(root / "fake/images/both.jpg", media.photo_jpeg(200, 150, 50))
+    write(root / "real/images/two\nlines.jpg", media.photo_jpeg(200, 150, 60))
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("data")
+    run(raw, output)
+    return output
+
+
+def test_every_file_is_listed_or_rejected_with_its_reason(raw: Path, data: Path) -> None:
+    left_out = rejected(data)
+    assert left_out == [
+        ("both.jpg", "CONTRADICTION"),
+        ("both.jpg", "CONTRADICTION"),
+        ("broken_off.mp4", "CORRUPT_MEDIA"),
+        ("damaged.jpg", "CORRUPT_MEDIA"),
+        ("notes.txt", "UNSUPPORTED_MEDIA"),
+        ("p03.jpg", "DUPLICATE"),
+        ("two\\nlines.jpg'", "NAME"),
+    ]
+    assert len(find_samples(data)) + len(left_out) == sum(path.is_file() for path in raw.rglob("*"))
+
+
+def test_the_csv_tells_what_was_found(raw: Path, data: Path) -> None:
+    samples = {Path(sample.path).relative_to(raw).as_posix(): sample for sample in find_samples(data)}
+    clip = samples["fake/videos/swap/clip.mp4"]
+    assert (clip.modality, clip.label, clip.manipulation, clip.dataset) == ("video", 1, "swap", "plain")
+    assert clip.duration_seconds == pytest.approx(0.6, abs=0.05)
+    assert clip.identities == ("name/clip",)
+    assert set(clip.checks) == {"decoded", "complete", "unique"}
+    assert len(clip.content_hash) == 64
+    assert samples["real/audio/voice.wav"].duration_seconds == pytest.approx(2.0)
+    original, smaller = samples["real/images/p04.jpg"], samples["real/images/smaller_p04.jpg"]
+    assert original.group == smaller.group
+    assert "unique" not in original.checks
+    assert "smaller_p04" in (data / "near_duplicates.csv").read_text()
+
+
+def test_the_page_shows_the_picture_and_needs_nothing_else(data: Path) -> None:
+    assert (data / PNG).read_bytes().startswith(b"\x89PNG")
+    page = (data / PAGE).read_text()
+    assert "data:image/png;base64," in page
+    assert "CONTRADICTION" in page
+    assert "http" not in page
+
+
+def test_the_lists_do_not_depend_on_workers_or_on_the_order_of_the_file_system(
+    raw: Path, data: Path, tmp_path: Path
+) -> None:
+    run(raw, tmp_path, workers=1)
+    assert lists(tmp_path) == lists(data)
+    run(raw, tmp_path, seed=1)
+    assert lists(tmp_path) != lists(data)
+
+
+def test_known_files_are_not_opened_again_and_changed_ones_are(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "raw"
+    shutil.copytree(raw, source)
+    run(source, tmp_path / "data")
+    before = lists(tmp_path / "data")
+    opened: list[Path] = []
+    read_bytes = Path.read_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: opened.append(path) or read_bytes(path))  # type: ignore[func-returns-value]
+        run(source, tmp_path / "data")
+        assert [path for path in opened if path.is_relative_to(source)] == []
+        write(source / "real/images/p01.jpg", media.photo_jpeg(seed=77))
+        run(source, tmp_path / "data")
+        assert [path for path in opened if path.is_relative_to(source)] == [source / "real/images/p01.jpg"]
+    assert lists(tmp_path / "data") != before
+
+
+@pytest.mark.parametrize("place", ["link", "copy"])
+def test_files_can_be_brought_into_the_data_folder(raw: Path, tmp_path: Path, place: str) -> None:
+    run(raw, tmp_path, place=place)
+    samples = find_samples(tmp_path)
+    assert all(not Path(sample.path).is_absolute() for sample in samples)
+    clip = tmp_path / "fake/videos/swap/clip.mp4"
+    assert clip.samefile(raw / "fake/videos/swap/clip.mp4") == (place == "link")
+    assert clip.read_bytes() == (raw / "fake/videos/swap/clip.mp4").read_bytes()
+    before = lists(tmp_path)
+    run(raw, tmp_path, place=place)
+    assert lists(tmp_path) == before
+
+
+def faceforensics(root: Path, train: str, val: str) -> None:
+    """Two pairs of YouTube videos with official splits."""
+    for number, name in enumerate(("000", "003", "071", "054")):
+        video = media.video_mp4(0.4, width=128, height=96, sound=False, seed=number)
+        write(root / f"original_sequences/youtube/c23/videos/{name}.mp4", video)
+    for number, name in enumerate(("000_003", "003_000", "071_054")):
+        video = media.video_mp4(0.4, width=128, height=96, sound=False, seed=10 + number)
+        write(root / f"manipulated_sequences/Deepfakes/c23/videos/{name}.mp4", video)
+    for split, pairs in (("train", train), ("val", val), ("test", "[]")):
+        write(root / f"splits/{split}.json", pairs.encode())
+
+
+def test_official_splits_are_kept(tmp_path: Path) -> None:
+    faceforensics(tmp_path / "ff", '[["000", "003"]]', '[["071", "054"]]')
+    run(tmp_path / "ff", tmp_path / "data")
+    splits = {Path(sample.path).stem: sample.split for sample in find_samples(tmp_path / "data")}
+    assert splits == dict.fromkeys(("000", "003", "000_003", "003_000"), "train") | dict.fromkeys(
+        ("071", "054", "071_054"), "val"
+    )
+
+
+def test_a_planted_leak_is_refused_with_identity_and_files_and_can_be_left_out(tmp_path: Path) -> None:
+    """000 is in the training split; a re-encoded copy of it, under another name, in validation."""
+    faceforensics(tmp_path / "ff", '[["000", "003"]]', '[["071", "054"]]')
+    pictures = media.moving_pictures(10, 128, 96, seed=0)
+    copy = tmp_path / "ff/original_sequences/youtube/c23/videos/071.mp4"
+    write(copy, media.encode_video(pictures, options={"crf": "30"}))
+    with pytest.raises(LeakError, match="nearly so") as caught:
+        run(tmp_path / "ff", tmp_path / "data")
+    assert {Path(path).stem: split for path, split in caught.value.files.items()} == {
+        "000": "train",
+        "071": "val",
+    }
+    assert not lists(tmp_path / "data")
+    run(tmp_path / "ff", tmp_path / "data", on_leak="leave-out")
+    assert ("000.mp4", "LEAK") in rejected(tmp_path / "data")
+    assert "071" in {Path(sample.path).stem for sample in find_samples(tmp_path / "data")}
+
+
+def test_a_celebrity_in_two_official_splits_is_refused_by_name(tmp_path: Path) -> None:
+    root = tmp_path / "celeb"
+    for number, name in enumerate(("Celeb-real/id0_0000", "Celeb-synthesis/id0_id1_0000")):
+        write(root / f"{name}.mp4", media.video_mp4(0.4, width=128, height=96, sound=False, seed=number))
+    write(root / "List_of_testing_videos.txt", b"0 Celeb-synthesis/id0_id1_0000.mp4\n")
+    with pytest.raises(LeakError) as caught:
+        run(root, tmp_path / "data")
+    assert caught.value.what == "identity celeb-df/id0"
+    assert {Path(path).stem: split for path, split in caught.value.files.items()} == {
+        "id0_0000": "train or val",
+        "id0_id1_0000": "test",
+    }
+    run(root, tmp_path / "data", official_splits=False)
+    assert len({sample.split for sample in find_samples(tmp_path / "data")}) == 1
+
+
+def test_fit_refuses_lists_that_leak(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
+    line = (data / "train.csv").read_text().splitlines()[1]
+    with (tmp_path / "test.csv").open("a") as file:
+        file.write(line.replace(",train,", ",test,") + "\n")
+    for command in (["fit"], ["evaluate", "--models", str(tmp_path)]):
+        assert main([*command, "--data-dir", str(tmp_path)]) == 1
+        assert "is in more than one split" in capsys.readouterr().out
+
+
+def test_only_one_prepare_works_on_a_folder(raw: Path, tmp_path: Path) -> None:
+    run(raw, tmp_path)
+    other = sqlite3.connect(tmp_path / JOURNAL)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DataError, match="in use"):
+        run(raw, tmp_path)
+    other.close()
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "raw/real/images").mkdir(parents=True)
+    with pytest.raises(DataError, match="no usable file"):
+        run(tmp_path / "raw", tmp_path / "data")
+
+
+def inspected(output: Path, scratch: Path) -> int:
+    """How many files the journal of a running prepare has; it is read as a kill would leave it."""
+    for path in (output / JOURNAL.parent).glob("journal.sqlite*"):
+        shutil.copy(path, scratch / path.name)
+    try:
+        database = sqlite3.connect(scratch / JOURNAL.name)
+        (count,) = database.execute("SELECT COUNT(*) FROM inspections").fetchone()
+        return int(count)
+    except sqlite3.DatabaseError:
+        return 0
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_lists(tmp_path: Path) -> None:
+    source, scratch = tmp_path / "raw", tmp_path / "scratch"
+    scratch.mkdir()
+    videos = [media.video_mp4(2.0, 10, width=640, height=480, sound=False, seed=seed) for seed in range(4)]
+    for number in range(120):
+        # An empty box at the end makes another file of it, and encoding takes longer than decoding.
+        data = videos[number % 4] + b"\0\0\0\x09free" + bytes([number])
+        write(source / ("real", "fake")[number % 2] / f"videos/v{number:03d}.mp4", data)
+    run(source, tmp_path / "whole")
+    command = [sys.executable, "-m", "training", "prepare", str(source), "--workers", "2"]
+    command += ["--output-dir", str(tmp_path / "killed")]
+    counts = [0]
+    for _ in range(2):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while process.poll() is None and inspected(tmp_path / "killed", scratch) <= counts[-1]:
+            time.sleep(0.02)
+        assert process.poll() is None, "it ended before it was killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts.append(inspected(tmp_path / "killed", scratch))
+    assert 0 < counts[1] < counts[2], "a run lost what an earlier one had found"
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    assert lists(tmp_path / "killed") == lists(tmp_path / "whole")
+
+
+def test_prepare_starts_without_tensorflow() -> None:
+    code = "import sys, training.__main__, training.prepare.run; print('tensorflow' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"
