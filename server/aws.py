@@ -1,7 +1,40 @@
-"""Clients of AWS, all made in one way: credentials, region, time-outs, retries."""
+"""Clients of AWS: credentials, region, time-outs and retries, and what their errors mean."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from server.errors import SourceDenied, SourceNotFound, SourceUnavailable
+
+log = logging.getLogger(__name__)
+
+_NOT_FOUND = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchVersion",
+        "QueueDoesNotExist",
+    }
+)
+_DENIED = frozenset({"403", "AccessDenied", "AccessDeniedException", "AccountProblem", "AllAccessDisabled"})
+_BAD_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
+)
+_CHECK = "Check this server's AWS credentials: python -m clients aws-check."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +115,46 @@ def _assume(session: Any, source: Any, role_arn: str) -> None:
             return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
 
     session.register_component("credential_provider", CredentialResolver([Role()]))
+
+
+@contextmanager
+def typed_errors(place: str) -> Iterator[None]:
+    """Turns boto3's exceptions into SourceError.
+
+    Callers get to know what failed; names of accounts and endpoints only go to the log.
+
+    Args:
+        place: URI or URL that is being used.
+    """
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        NoCredentialsError,
+        NoRegionError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _NOT_FOUND:
+            raise SourceNotFound(f"there is no {place}") from error
+        log.warning("AWS refused %s: %s", place, error)
+        if code in _DENIED:
+            raise SourceDenied(f"AWS denies this server {place}") from error
+        if code in _BAD_CREDENTIALS:
+            raise SourceDenied(f"AWS does not accept this server's credentials: {code}", _CHECK) from error
+        if code == "PreconditionFailed":
+            raise SourceUnavailable(f"{place} was replaced while it was being read") from error
+        raise SourceUnavailable(f"AWS answered {code} for {place}") from error
+    except (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        log.warning("no credentials for %s: %s", place, error)
+        raise SourceDenied("this server has no AWS credentials", _CHECK) from error
+    except NoRegionError as error:
+        raise SourceDenied("this server knows no AWS region", "Set --aws-region.") from error
+    except BotoCoreError as error:
+        log.warning("%s could not be used: %s", place, error)
+        raise SourceUnavailable(f"{place} could not be reached: {type(error).__name__}") from error

@@ -19,6 +19,7 @@
     ├── DeadlineExceeded        DEADLINE_EXCEEDED        the answer would come too late
     ├── TooSlow                 TOO_SLOW                 the caller sends nothing, or too slowly
     ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
+    ├── DeliveryFailed          DELIVERY_FAILED          a job's verdict could not be handed over
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
     ├── InvalidCredentials      INVALID_CREDENTIALS      a certificate, key or token file is unusable
@@ -152,6 +153,11 @@ class TooSlow(DetectorError):
 class ShuttingDown(DetectorError):
     code = "SHUTTING_DOWN"
     default_hint = "Retry; another replica or the restarted server will answer."
+
+
+class DeliveryFailed(DetectorError):
+    code = "DELIVERY_FAILED"
+    default_hint = "Check that the receiver is up; the verdict is delivered again."
 
 
 class EngineFailed(DetectorError):

@@ -1,18 +1,23 @@
 """Writes the tables of settings and profiles into the README: python -m server.reference README.md."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from server.jobs.settings import JobSettings
 from server.settings import PROFILES, Settings
 
-BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
+BEGIN, END = "<!-- {} -->", "<!-- /{} -->"
 
 
-def table() -> str:
+def table(fields: Mapping[str, FieldInfo]) -> str:
     """A Markdown table: flag, default, meaning."""
     rows = ["| flag | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in fields.items():
         meaning = (field.description or "") + _choices(field.annotation)
         rows.append(f"| `{_flag(name)}` | {_default(field.default)} | {meaning} |")
     return "\n".join(rows)
@@ -28,14 +33,22 @@ def profiles() -> str:
 
 
 def inserted(text: str) -> str:
-    """The text with the tables between its two marks brought up to date."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table()}\n\n{profiles()}\n{END}{after}"
+    """The text with the tables between their marks brought up to date."""
+    all_fields = JobSettings.model_fields
+    of_jobs = {name: field for name, field in all_fields.items() if name not in Settings.model_fields}
+    text = _between("settings", f"{table(Settings.model_fields)}\n\n{profiles()}", text)
+    return _between("job settings", table(of_jobs), text)
+
+
+def _between(mark: str, content: str, text: str) -> str:
+    begin, end = BEGIN.format(mark), END.format(mark)
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _default(value: Any) -> str:
-    if value is None or value == ():
+    if value in (None, (), PydanticUndefined):
         return ""
     return f"`{_value(value)}`"
 

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -25,6 +25,7 @@ from server.aws import Aws
 from server.media.limits import MediaLimits
 
 ENV_PREFIX = "DEEPFAKE_"
+Kind = TypeVar("Kind", bound="Settings")
 _MIB = 2**20
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -298,7 +299,11 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def load(argv: Sequence[str]) -> Settings:
+def load(
+    argv: Sequence[str],
+    kind: type[Kind] = Settings,  # type: ignore[assignment]
+    program: str = "python -m server",
+) -> Kind:
     """Settings from flags, environment and config file.
 
     Exits with status 0 after `--help`.
@@ -306,15 +311,15 @@ def load(argv: Sequence[str]) -> Settings:
     Raises:
         SettingsError: an unknown key or impossible value, with a message that names it.
     """
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    known = {ENV_PREFIX + name.upper() for name in kind.model_fields}
     for variable in os.environ:
         if variable.startswith(ENV_PREFIX) and variable not in known:
             raise SettingsError(f"environment variable {variable} is not a setting")
     flags: CliSettingsSource[Any] = CliSettingsSource(
-        Settings, cli_prog_name="python -m server", cli_parse_args=list(argv), root_parser=None
+        kind, cli_prog_name=program, cli_parse_args=list(argv), root_parser=None
     )
     try:
-        return Settings(_cli_settings_source=flags)
+        return kind(_cli_settings_source=flags)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError("; ".join(problems)) from error

@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,12 +45,14 @@ class Fault:
     Attributes:
         status: answer with it, and with `body` and `headers`.
         cut_after: send the true answer, but close the connection after so many bytes of its body.
+        delay: send the true answer after so many seconds.
     """
 
     status: int = 0
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
+    delay: float = 0.0
 
 
 def s3_error(status: int, code: str) -> Fault:
@@ -80,6 +83,7 @@ class FaultyProxy:
         if fault.status:
             _answer(handler, fault.status, fault.headers, fault.body.encode())
             return
+        time.sleep(fault.delay)
         upstream = http.client.HTTPConnection(self._target)
         upstream.request(handler.command, handler.path, content, headers)
         answer = upstream.getresponse()

@@ -39,6 +39,7 @@ CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
     errors.CannotListen: grpc.StatusCode.UNAVAILABLE,
     errors.InvalidCredentials: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DeliveryFailed: grpc.StatusCode.UNAVAILABLE,
     errors.EngineFailed: grpc.StatusCode.INTERNAL,
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.InvalidModel: grpc.StatusCode.FAILED_PRECONDITION,

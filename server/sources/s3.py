@@ -1,43 +1,21 @@
 """s3:// URIs, from allowed buckets only."""
 
 import io
-import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 
-from server.aws import Aws
+from server.aws import Aws, typed_errors
 from server.errors import (
     DeadlineExceeded,
     InvalidRequest,
     MediaLimitExceeded,
-    SourceDenied,
     SourceNotAllowed,
-    SourceNotFound,
-    SourceUnavailable,
 )
 from server.sources.fetched import Fetched, SourceFacts, sha256
 
-log = logging.getLogger(__name__)
-
-_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404"})
-_DENIED = frozenset({"AccessDenied", "403", "AllAccessDisabled", "AccountProblem"})
-_BAD_CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidToken",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-    }
-)
-_CHECK = "Check the server's AWS credentials: python -m clients aws-check."
 _CHUNK_BYTES = 2**18
 _FIRST_PAUSE_SECONDS = 0.1
 
@@ -64,7 +42,7 @@ class S3:
                 f"this server does not read bucket {location['Bucket']!r}",
                 "Send the bytes, or set --s3-buckets.",
             )
-        with _typed_errors(uri.geturl()):
+        with typed_errors(uri.geturl()):
             return self._download(location, uri.geturl(), max_bytes, deadline)
 
     def _download(self, location: dict[str, str], uri: str, max_bytes: int, deadline: float) -> Fetched:
@@ -127,37 +105,3 @@ def _facts(answer: dict[str, Any], content: bytes) -> SourceFacts:
     return SourceFacts(
         sha256(content), answer["ETag"].strip('"'), answer.get("ContentType", ""), answer.get("LastModified")
     )
-
-
-@contextmanager
-def _typed_errors(uri: str) -> Iterator[None]:
-    """Callers get to know what failed; names of accounts and endpoints only go to the log."""
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        CredentialRetrievalError,
-        NoCredentialsError,
-        PartialCredentialsError,
-        ProfileNotFound,
-    )
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in _NOT_FOUND:
-            raise SourceNotFound(f"no object at {uri}") from error
-        log.warning("S3 refused %s: %s", uri, error)
-        if code in _DENIED:
-            raise SourceDenied(f"S3 denied this server {uri}") from error
-        if code in _BAD_CREDENTIALS:
-            raise SourceDenied(f"S3 does not accept this server's credentials: {code}", _CHECK) from error
-        if code == "PreconditionFailed":
-            raise SourceUnavailable(f"{uri} was replaced while it was being read") from error
-        raise SourceUnavailable(f"S3 answered {code} for {uri}") from error
-    except (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-        log.warning("no credentials for %s: %s", uri, error)
-        raise SourceDenied("this server has no AWS credentials", _CHECK) from error
-    except BotoCoreError as error:
-        log.warning("%s could not be read: %s", uri, error)
-        raise SourceUnavailable(f"{uri} could not be read: {type(error).__name__}") from error

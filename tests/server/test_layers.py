@@ -14,7 +14,7 @@ ALLOWED = {
     "server/errors.py": set[str](),
     "server/media": {"server.errors"},
     "server/engine": {"server.errors"},
-    "server/aws.py": set[str](),
+    "server/aws.py": {"server.errors"},
     "server/sources": {"server.errors", "server.aws"},
     "server/detect": {"server.errors", "server.media", "server.engine", "server.sources"},
     "server/rpc": {
@@ -28,6 +28,14 @@ ALLOWED = {
         "server.caller",
     },
     "server/cluster": {"server.errors", "server.logs", "server.settings", "server.backend", "server.rpc"},
+    "server/jobs": {
+        "server.errors",
+        "server.settings",
+        "server.command",
+        "server.aws",
+        "server.backend",
+        "server.rpc.convert",
+    },
     "training": {"server.errors", "server.media", "server.logs"},
     "exporter": {"server.errors", "server.media", "server.engine", "server.logs", "training"},
     "clients": set[str](),

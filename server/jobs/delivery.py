@@ -1,0 +1,118 @@
+"""Where results go; each delivery may happen again, and the receiver can tell by the result's key."""
+
+import hashlib
+import hmac
+import time
+from typing import Any, Protocol
+
+import urllib3
+
+from server.aws import typed_errors
+from server.errors import DeliveryFailed
+from server.jobs.results import Result
+
+SIGNATURE_HEADER = "Deepfake-Signature"
+KEY_HEADER = "Idempotency-Key"
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+
+
+class Delivery(Protocol):
+    """One way to deliver; used from many threads."""
+
+    def deliver(self, result: Result) -> None:
+        """Returns when the receiver has it. Raises DeliveryFailed or SourceError."""
+
+
+class ToPrefix:
+    """Objects below s3://bucket/prefix: [ID/]KEY.json, each written once.
+
+    Args:
+        client: boto3's for S3.
+        prefix: s3://bucket/prefix.
+    """
+
+    def __init__(self, client: Any, prefix: str) -> None:
+        self._client = client
+        self._bucket, _, self._prefix = prefix.removeprefix("s3://").partition("/")
+
+    def deliver(self, result: Result) -> None:
+        from botocore.exceptions import ClientError
+
+        folder = f"{result.id}/" if result.id else ""
+        key = f"{self._prefix}{folder}{result.key}.json"
+        with typed_errors(f"s3://{self._bucket}/{key}"):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=result.body,
+                    ContentType="application/json",
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                # Somebody who had this message before us has delivered it.
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+
+
+class ToQueue:
+    """Messages of an SQS queue; a FIFO queue drops those that come again within five minutes.
+
+    Args:
+        client: boto3's for SQS.
+    """
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def deliver(self, result: Result) -> None:
+        once = {}
+        if self._url.endswith(".fifo"):
+            once = {"MessageGroupId": result.key, "MessageDeduplicationId": result.key}
+        with typed_errors(self._url):
+            self._client.send_message(QueueUrl=self._url, MessageBody=result.body.decode(), **once)
+
+
+class ToWebhook:
+    """POST of the result's body, tried again while the receiver cannot be reached or is busy.
+
+    The header Deepfake-Signature is `t=SECONDS,v1=HEX`: Unix time, and HMAC-SHA256 of `SECONDS.BODY` with
+    the secret. Idempotency-Key is the result's key.
+
+    Args:
+        timeout: seconds for one attempt.
+    """
+
+    def __init__(self, url: str, secret: bytes, timeout: float, attempts: int) -> None:
+        self._url = url
+        self._secret = secret
+        retries = urllib3.Retry(
+            attempts - 1,
+            redirect=0,
+            backoff_factor=0.5,
+            status_forcelist=_BUSY,
+            allowed_methods={"POST"},
+            raise_on_redirect=False,
+            raise_on_status=False,
+        )
+        self._http = urllib3.PoolManager(timeout=timeout, retries=retries, maxsize=16)
+
+    def deliver(self, result: Result) -> None:
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: sign(result.body, self._secret, int(time.time())),
+            KEY_HEADER: result.key,
+        }
+        try:
+            answer = self._http.request("POST", self._url, body=result.body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
+        if not 200 <= answer.status < 300:
+            raise DeliveryFailed(f"the webhook answered {answer.status}")
+
+
+def sign(body: bytes, secret: bytes, seconds: int) -> str:
+    """The value of the signature's header."""
+    digest = hmac.new(secret, f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={digest}"

@@ -1,0 +1,159 @@
+"""The loop: fetch messages, judge what they name, deliver the verdicts, and only then delete them.
+
+Whatever stops it in between, the message is seen again after its visibility timeout, by this worker or
+another; the deliveries then made again are told apart by their key. So nothing is lost or doubled.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from deepfake.v1 import detector_pb2 as pb
+from server.backend import Backend
+from server.errors import (
+    DetectorError,
+    EngineFailed,
+    InvalidRequest,
+    MediaError,
+    SourceNotAllowed,
+    SourceNotFound,
+)
+from server.jobs import messages, results
+from server.jobs.delivery import Delivery
+from server.jobs.queue import Message, Queue
+from server.jobs.settings import JobSettings
+from server.rpc import convert
+
+log = logging.getLogger(__name__)
+
+# The media are to blame: that is an answer, and stays one.
+_FINAL = (MediaError, SourceNotFound)
+# The message or the settings are to blame: trying again would change nothing.
+_HOPELESS = (InvalidRequest, SourceNotAllowed)
+_LONGEST_PAUSE_SECONDS = 900.0
+_SIGNS_OF_LIFE = 3
+
+
+class Worker:
+    """Works on one queue until told to stop; many may work on the same one.
+
+    Args:
+        backend: judges.
+        deliveries: all get each result, in turn.
+    """
+
+    def __init__(
+        self, backend: Backend, queue: Queue, deliveries: Sequence[Delivery], settings: JobSettings
+    ) -> None:
+        self._backend = backend
+        self._queue = queue
+        self._deliveries = deliveries
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._running: dict[asyncio.Task[None], Message] = {}
+
+    def stop(self) -> None:
+        """Makes `run` fetch no more, finish what it has as far as there is time, and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        while not stopping.done():
+            if len(self._running) >= self._settings.max_jobs:
+                await asyncio.wait([*self._running, stopping], return_when=asyncio.FIRST_COMPLETED)
+                continue
+            for message in await self._fetched():
+                task = asyncio.create_task(self._work(message))
+                self._running[task] = message
+                task.add_done_callback(self._running.pop)
+        await self._drain()
+
+    async def _fetched(self) -> list[Message]:
+        free = self._settings.max_jobs - len(self._running)
+        try:
+            return await asyncio.to_thread(self._queue.receive, free, self._settings.poll_seconds)
+        except DetectorError as error:
+            log.error("cannot fetch messages: %s", error)
+            await asyncio.sleep(self._settings.retry_seconds)
+            return []
+
+    async def _drain(self) -> None:
+        if not self._running:
+            return
+        log.info("finishing %d messages", len(self._running))
+        _, late = await asyncio.wait(self._running, timeout=self._settings.drain_timeout_seconds)
+        unfinished = [self._running[task] for task in late]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for message in unfinished:
+            await asyncio.to_thread(self._queue.release, message)
+
+    async def _work(self, message: Message) -> None:
+        try:
+            async with self._kept(message):
+                await self._worked_off(message)
+        except DetectorError as error:
+            # It is seen again after its visibility timeout.
+            log.error("message %s is left in the queue: %s", message.id, error)
+
+    async def _worked_off(self, message: Message) -> None:
+        try:
+            if message.receives > self._settings.max_receives:
+                raise EngineFailed(f"{message.receives - 1} workers did not survive it or could not say why")
+            for request in messages.requests(message.body):
+                await self._delivered(await self._judged(request))
+        except _HOPELESS as error:
+            await self._bury(message, error)
+        except Exception as error:
+            await self._failed(message, error)
+        else:
+            await asyncio.to_thread(self._queue.delete, message)
+
+    async def _judged(self, request: pb.DetectRequest) -> results.Result:
+        try:
+            with self._backend.telemetry.request("Job") as record:
+                asked = convert.to_request(request, self._settings, None)
+                detection = await self._backend.pipeline.detect(asked, record.timing)
+                record.outcome = detection.verdict
+        except _FINAL as error:
+            return results.failure(request, error)
+        return results.verdict(request, convert.to_response(request, detection))
+
+    async def _delivered(self, result: results.Result) -> None:
+        for delivery in self._deliveries:
+            await asyncio.to_thread(delivery.deliver, result)
+
+    async def _failed(self, message: Message, error: Exception) -> None:
+        if not isinstance(error, DetectorError):
+            log.error("message %s met an unexpected error", message.id, exc_info=error)
+            error = EngineFailed(f"unexpected: {type(error).__name__}")
+        if message.receives >= self._settings.max_receives:
+            await self._bury(message, error)
+            return
+        pause = min(self._settings.retry_seconds * 2 ** (message.receives - 1), _LONGEST_PAUSE_SECONDS)
+        log.warning("message %s is tried again in %.0f s: %s", message.id, pause, error)
+        await asyncio.to_thread(self._queue.release, message, pause)
+
+    async def _bury(self, message: Message, error: DetectorError) -> None:
+        log.error("message %s is a dead letter: %s: %s", message.id, error.code, error)
+        await asyncio.to_thread(self._queue.bury, message, error)
+
+    @asynccontextmanager
+    async def _kept(self, message: Message) -> AsyncIterator[None]:
+        """Keeps others from getting the message while we work on it."""
+
+        async def signs_of_life() -> None:
+            while True:
+                await asyncio.sleep(self._settings.visibility_timeout_seconds / _SIGNS_OF_LIFE)
+                try:
+                    await asyncio.to_thread(self._queue.keep, message)
+                except DetectorError as error:
+                    log.warning("message %s may be given to others: %s", message.id, error)
+
+        heart = asyncio.create_task(signs_of_life())
+        try:
+            yield
+        finally:
+            heart.cancel()

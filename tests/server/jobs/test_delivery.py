@@ -1,0 +1,126 @@
+"""Deliveries to real HTTP servers."""
+
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from server.errors import CorruptMedia, DeliveryFailed, SourceNotFound
+from server.jobs.delivery import ToPrefix, ToQueue, ToWebhook
+from server.jobs.results import Result, failure, verdict
+from tests.server.jobs.webhook import Receiver, webhook_receiver
+
+REQUEST = pb.DetectRequest(id="one", media=[pb.Medium(uri="s3://media/a.jpg")])
+
+
+def response(sha256: str = "ab", version: str = "1") -> pb.DetectResponse:
+    facts = pb.MediaFacts(source=pb.SourceFacts(sha256=sha256))
+    return pb.DetectResponse(
+        id="one", verdict=pb.VERDICT_FAKE, fake_probability=0.75, media=[facts], model_version=version
+    )
+
+
+RESULT = verdict(REQUEST, response())
+
+
+def test_a_result_says_whose_it_is_and_what_it_is() -> None:
+    body = json.loads(RESULT.body)
+    assert (body["key"], body["id"], body["uris"]) == (RESULT.key, "one", ["s3://media/a.jpg"])
+    assert body["response"]["verdict"] == "VERDICT_FAKE"
+    assert body["response"]["fake_probability"] == 0.75
+    error = json.loads(failure(REQUEST, CorruptMedia("broken", "look")).body)["error"]
+    assert error == {"code": "CORRUPT_MEDIA", "message": "broken", "hint": "look"}
+
+
+def test_the_key_depends_on_what_the_verdict_depends_on_and_nothing_else() -> None:
+    slower = response()
+    slower.timing.total_seconds = 9.0
+    assert verdict(REQUEST, slower).key == RESULT.key
+    assert failure(REQUEST, CorruptMedia("a")).key == failure(REQUEST, CorruptMedia("b")).key
+    stricter = pb.DetectRequest(id="one", media=REQUEST.media, options=pb.DetectOptions(threshold=0.5))
+    other = pb.DetectRequest(id="two", media=REQUEST.media)
+    keys = {
+        RESULT.key,
+        verdict(REQUEST, response(sha256="cd")).key,
+        verdict(REQUEST, response(version="2")).key,
+        verdict(stricter, response()).key,
+        verdict(other, response()).key,
+        failure(REQUEST, CorruptMedia("a")).key,
+    }
+    assert len(keys) == 6
+
+
+def test_an_object_is_written_once(endpoint: str) -> None:
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket="results")
+    delivery = ToPrefix(client, "s3://results/verdicts/")
+    delivery.deliver(RESULT)
+    delivery.deliver(Result(RESULT.key, "one", b"late"))
+    delivery.deliver(Result(RESULT.key, "", b"no id"))
+    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("results")
+    found = {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
+    assert found == {
+        f"verdicts/one/{RESULT.key}.json": RESULT.body,
+        f"verdicts/{RESULT.key}.json": b"no id",
+    }
+    with pytest.raises(SourceNotFound):
+        ToPrefix(client, "s3://nowhere/").deliver(RESULT)
+
+
+def test_a_fifo_queue_gets_it_once(endpoint: str) -> None:
+    client = boto3.client("sqs", endpoint_url=endpoint)
+    url = client.create_queue(QueueName="results.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    delivery = ToQueue(client, url)
+    delivery.deliver(RESULT)
+    delivery.deliver(RESULT)
+    messages = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in messages] == [RESULT.body.decode()]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with webhook_receiver() as receiver:
+        yield receiver
+
+
+def webhook(url: str, attempts: int = 3) -> ToWebhook:
+    return ToWebhook(url, b"secret", timeout=2.0, attempts=attempts)
+
+
+def test_the_signature_can_be_checked_by_the_receiver(receiver: Receiver) -> None:
+    webhook(receiver.url).deliver(RESULT)
+    ((headers, body),) = receiver.received
+    assert body == RESULT.body
+    assert headers["Idempotency-Key"] == RESULT.key
+    found = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", headers["Deepfake-Signature"])
+    assert found
+    assert abs(int(found[1]) - time.time()) < 60
+    expected = hmac.new(b"secret", found[1].encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert hmac.compare_digest(found[2], expected)
+
+
+def test_a_busy_receiver_is_tried_again(receiver: Receiver) -> None:
+    receiver.failures = [503, 429]
+    webhook(receiver.url).deliver(RESULT)
+    assert [body for _, body in receiver.received] == [RESULT.body] * 3
+
+
+@pytest.mark.parametrize(("failures", "tries"), [([500] * 9, 2), ([401], 1), ([302], 1)])
+def test_a_receiver_that_does_not_take_it_is_an_error(
+    receiver: Receiver, failures: list[int], tries: int
+) -> None:
+    receiver.failures = failures
+    with pytest.raises(DeliveryFailed):
+        webhook(receiver.url, attempts=2).deliver(RESULT)
+    assert len(receiver.received) == tries
+
+
+def test_nobody_there_is_an_error() -> None:
+    with pytest.raises(DeliveryFailed):
+        webhook("http://127.0.0.1:9/", attempts=1).deliver(RESULT)
