@@ -120,7 +120,9 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
 
 def _server(model: Path) -> AbstractContextManager[ServerProcess]:
     version, name, repository = model.parents[:3]
-    return serving(repository, "--model", name.name, "--model-version", version.name)
+    # The same few media come again and again, and are to be judged each time.
+    uncached = ("--cache-max-bytes", "0")
+    return serving(repository, "--model", name.name, "--model-version", version.name, *uncached)
 
 
 def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:

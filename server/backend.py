@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from server.access_log import access_log
 from server.detect import plan
+from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
 from server.engine.providers import usable_cores
@@ -59,7 +60,12 @@ class Backend:
         self._sources = _sources(settings)
         self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
-            self.live, self._decoders, self._sources, settings.max_queue_size, settings.max_queue_bytes
+            self.live,
+            self._decoders,
+            self._sources,
+            settings.max_queue_size,
+            settings.max_queue_bytes,
+            VerdictCache(settings.cache_max_bytes, settings.cache_max_entries, settings.cache_seconds),
         )
         if self._metrics:
             self._metrics.watch(self.live, self.pipeline, self._decoders)

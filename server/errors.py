@@ -39,6 +39,9 @@ class DetectorError(Exception):
     Args:
         message: what is wrong, for the person who sent the request.
         hint: what to do about it; the class's own hint if empty.
+
+    Attributes:
+        medium: which of the request's media it is about, from 0; None if it is about none.
     """
 
     code: ClassVar[str]
@@ -48,6 +51,7 @@ class DetectorError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
+        self.medium: int | None = None
 
     def __str__(self) -> str:
         return self.message

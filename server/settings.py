@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         ge=1024,
         description="Bytes of media received, fetched or waiting for their answer; more are refused at once.",
     )
+    cache_max_bytes: int = Field(
+        64 * _MIB, ge=0, description="Memory for verdicts on files that were judged before; 0: no cache."
+    )
+    cache_max_entries: int = Field(100_000, ge=0, description="How many of them; 0: no cache.")
+    cache_seconds: float = Field(86_400.0, gt=0, description="How long each of them is good.")
     max_stream_concurrency: int = Field(
         32, ge=1, description="Requests of one DetectStream worked on at once; the rest wait in the stream."
     )

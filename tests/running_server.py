@@ -19,7 +19,8 @@ from server.settings import Settings
 def running_server(models: Path, **settings: Any) -> Iterator[Server]:
     """Serves the models on a free port of the loopback interface; drains at the end."""
     started: Future[tuple[Server, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    defaults = {"models": models, "port": 0, "decode_workers": 1, "provider": "cpu"}
+    # No cache, so that the same medium may be used again and again.
+    defaults = {"models": models, "port": 0, "decode_workers": 1, "provider": "cpu", "cache_max_bytes": 0}
 
     async def serve() -> None:
         stop = asyncio.Event()

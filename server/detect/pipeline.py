@@ -4,10 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from server.detect import plan, timeline, verdict
+from server.detect import contents, plan, timeline, verdict
 from server.detect.admission import MediaBytes
+from server.detect.cache import Question, VerdictCache
+from server.detect.contents import Hashes
 from server.detect.request import (
     Detection,
     Evidence,
@@ -23,11 +27,9 @@ from server.engine.manifest import Manifest
 from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
-from server.media.types import MediaKind, MediaRows, RowSpec
-from server.sources.fetched import SourceFacts
+from server.media.types import MediaRows, RowSpec
 from server.sources.source import Sources
 
-_Sourced = tuple[MediaRows, SourceFacts | None]
 _Answer = TypeVar("_Answer")
 
 
@@ -40,19 +42,27 @@ class Pipeline:
         sources: reads URIs.
         max_requests: accepted and unanswered at once.
         max_bytes: of media held at once.
+        verdicts: what was judged before.
 
     Attributes:
-        media_bytes: counts them.
+        media_bytes: counts those bytes.
     """
 
     def __init__(
-        self, live: LiveEngine, decoders: DecodePool, sources: Sources, max_requests: int, max_bytes: int
+        self,
+        live: LiveEngine,
+        decoders: DecodePool,
+        sources: Sources,
+        max_requests: int,
+        max_bytes: int,
+        verdicts: VerdictCache,
     ) -> None:
         self._live = live
         self._decoders = decoders
         self._sources = sources
         self._max_requests = max_requests
         self.media_bytes = MediaBytes(max_bytes)
+        self.verdicts = verdicts
         self._requests = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -82,8 +92,19 @@ class Pipeline:
             DetectorError: any of the tree, except ModelError.
         """
         watch = timing or Stopwatch()
-        size = sum(medium.size for medium in request.media)
-        return await self.admit(lambda engine: self._detect(request, engine, watch), request.deadline, size)
+        start = time.perf_counter()
+        try:
+            hashes = contents.hashes_at_once(request) if self.verdicts.enabled else None
+            detection = self._known(request, hashes)
+            if detection is None:
+                work = partial(self._detect, request, hashes, watch)
+                detection = await self.admit(work, request.deadline, request.size)
+        except DetectorError as error:
+            if error.medium is not None:
+                _name_medium(error, request.media, error.medium)
+            raise
+        watch.total = time.perf_counter() - start
+        return replace(detection, timing=watch)
 
     async def admit(
         self, work: Callable[[Engine], Awaitable[_Answer]], deadline: float, size: int
@@ -107,67 +128,54 @@ class Pipeline:
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed before the answer was ready") from error
 
-    async def _detect(self, request: Request, engine: Engine, timing: Stopwatch) -> Detection:
-        start = time.perf_counter()
-        manifest = engine.manifest
-        spec = plan.row_spec(manifest, request.options)
-        weights = plan.fusion_weights(manifest, request.options)
-        sourced = await self._media(request, spec, timing)
-        media = tuple(rows for rows, _ in sourced)
-        rows = plan.merge(media, weights, manifest)
-        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
-        evidence = Evidence(media, scores, weights)
-        timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
-        sources = tuple(source for _, source in sourced)
-        detection = _judged(evidence, sources, request, manifest, timing)
-        timing.total = time.perf_counter() - start
-        return detection
+    def _known(self, request: Request, hashes: Hashes | None) -> Detection | None:
+        """The cached answer, which costs so little that a full queue is no reason to refuse it."""
+        if hashes is None or self._draining:
+            return None
+        return self.verdicts.find(Question(self._live.current.serial, hashes, request.options))
 
-    async def _media(self, request: Request, spec: RowSpec, timing: Stopwatch) -> tuple[_Sourced, ...]:
-        if len(request.media) == 1:
-            return (await self._medium(request, 0, spec, timing),)
-        tasks = [
-            asyncio.create_task(self._medium(request, number, spec, timing))
-            for number in range(len(request.media))
-        ]
-        try:
-            return tuple(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _medium(self, request: Request, number: int, spec: RowSpec, timing: Stopwatch) -> _Sourced:
-        medium = request.media[number]
-        try:
-            return await self._decoded(medium, request.deadline, spec, timing)
-        except DetectorError as error:
-            if len(request.media) > 1 or medium.name:
-                error.message = f"media[{number}] {medium.name}: {error.message}"
-            raise
-
-    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> _Sourced:
-        if isinstance(medium.source, RawFrames):
-            return raw_frame_rows(medium.source.pixels, spec), None
-        if isinstance(medium.source, RawAudio):
-            return raw_audio_rows(medium.source.pcm, medium.source.sample_rate, spec), None
-        if isinstance(medium.source, bytes):
-            return await self._decode(medium.source, medium.kind, deadline, spec, timing), None
+    async def _detect(
+        self, request: Request, hashes: Hashes | None, timing: Stopwatch, engine: Engine
+    ) -> Detection:
+        spec = plan.row_spec(engine.manifest, request.options)
         with self.media_bytes.hold() as held:
-            start = time.perf_counter()
-            fetched = await self._sources.read(medium.source, deadline)
-            held.add(len(fetched.content))
-            timing.fetch += time.perf_counter() - start
-            rows = await self._decode(fetched.content, medium.kind, deadline, spec, timing)
-            return rows, fetched.facts
+            request, sources = await contents.fetched(request, self._sources, held, timing)
+            if hashes is None and self.verdicts.enabled:
+                hashes = await contents.hashes(request, sources)
+            judge = partial(self._judge, request, spec, engine, timing)
+            if hashes is None:
+                detection = await judge()
+            else:
+                question = Question(engine.serial, hashes, request.options)
+                detection = await self.verdicts.answer(question, request.priority, judge)
+        return replace(detection, sources=sources)
 
-    async def _decode(
-        self, content: bytes, kind: MediaKind | None, deadline: float, spec: RowSpec, timing: Stopwatch
-    ) -> MediaRows:
-        start = time.perf_counter()
-        timeout = deadline - time.monotonic()
-        rows = await asyncio.wrap_future(self._decoders.submit(content, spec, kind, timeout))
-        timing.decode += time.perf_counter() - start
-        return rows
+    async def _judge(self, request: Request, spec: RowSpec, engine: Engine, timing: Stopwatch) -> Detection:
+        media = tuple(
+            await contents.of_each(
+                request.media, lambda medium: self._decoded(medium, request.deadline, spec, timing)
+            )
+        )
+        weights = plan.fusion_weights(engine.manifest, request.options)
+        rows = plan.merge(media, weights, engine.manifest)
+        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
+        timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
+        return _judged(Evidence(media, scores, weights), request, engine.manifest)
+
+    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+        match medium.source:
+            case RawFrames(pixels):
+                return raw_frame_rows(pixels, spec)
+            case RawAudio(pcm, sample_rate):
+                return raw_audio_rows(pcm, sample_rate, spec)
+            case bytes(content):
+                start = time.perf_counter()
+                timeout = deadline - time.monotonic()
+                rows = await asyncio.wrap_future(self._decoders.submit(content, spec, medium.kind, timeout))
+                timing.decode += time.perf_counter() - start
+                return rows
+            case uri:
+                raise AssertionError(f"{uri} was not fetched")
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -188,13 +196,7 @@ class Pipeline:
                 self._idle.set()
 
 
-def _judged(
-    evidence: Evidence,
-    sources: tuple[SourceFacts | None, ...],
-    request: Request,
-    manifest: Manifest,
-    timing: Stopwatch,
-) -> Detection:
+def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detection:
     limits = verdict.thresholds(manifest.thresholds, request.options)
     decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
@@ -208,8 +210,12 @@ def _judged(
         rows,
         timeline.suspicious_intervals(rows, limits.fake),
         tuple(rows.facts for rows in evidence.media),
-        sources,
+        (None,) * len(evidence.media),
         manifest.name,
         manifest.version,
-        timing,
     )
+
+
+def _name_medium(error: DetectorError, media: tuple[Medium, ...], number: int) -> None:
+    if len(media) > 1 or media[number].name:
+        error.message = f"media[{number}] {media[number].name}: {error.message}"

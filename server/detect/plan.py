@@ -65,7 +65,7 @@ def row_spec(manifest: Manifest, options: Options) -> RowSpec:
 
 def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
     """float32 [3]: the request's weights, else the model's, 0 where a modality is not wanted."""
-    weights = options.weights or dict(manifest.fusion_weights)
+    weights = dict(options.weights or manifest.fusion_weights)
     wanted = options.modalities or frozenset(MODALITIES)
     return np.array([weights[name] if name in wanted else 0.0 for name in MODALITIES], np.float32)
 

@@ -1,6 +1,5 @@
 """What is asked and what is answered, free of any transport."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.batch import Scores
+from server.engine.manifest import FusionWeights
+from server.engine.priority import Priority
 from server.media.types import MediaFacts, MediaKind, MediaRows
 from server.sources.fetched import SourceFacts
 
@@ -68,22 +69,28 @@ class Medium:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """As `deepfake.v1.DetectOptions`; None means the model's own value."""
+    """What decides the answer, as `deepfake.v1.DetectOptions`; None means the model's own value."""
 
     modalities: frozenset[str] = frozenset()
     threshold: float | None = None
     frames_per_video: int | None = None
-    weights: Mapping[str, float] | None = None
+    weights: FusionWeights | None = None
     timeline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Media of one subject. `deadline` is a time.monotonic()."""
+    """Media of one subject. `deadline` is a time.monotonic(), `priority` has no influence on the answer."""
 
     media: tuple[Medium, ...]
     deadline: float
     options: Options = Options()
+    priority: Priority = Priority.NORMAL
+
+    @property
+    def size(self) -> int:
+        """Bytes of media that came with it."""
+        return sum(medium.size for medium in self.media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,7 @@ class Detection:
     model_name: str
     model_version: str
     timing: Stopwatch = field(default_factory=Stopwatch)
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

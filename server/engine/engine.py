@@ -1,5 +1,6 @@
 """The engine: workers that take a batch as soon as they are free, run it and hand out the answers."""
 
+import itertools
 import logging
 import math
 import threading
@@ -19,6 +20,7 @@ from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)
 
+_SERIALS = itertools.count()
 _FAILURES_UNTIL_DEAD = 3
 
 
@@ -38,6 +40,7 @@ class Engine:
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
 
     Attributes:
+        serial: tells the engines of one process apart.
         statistics: of all runs but those of the warm-up.
     """
 
@@ -51,6 +54,7 @@ class Engine:
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
     ) -> None:
+        self.serial = next(_SERIALS)
         self.statistics = Statistics()
         self._session = session
         self._costs: CostModel = warm_up(session)

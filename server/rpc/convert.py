@@ -15,6 +15,8 @@ from server.detect.request import (
     ScoredRow,
     Verdict,
 )
+from server.engine.manifest import FusionWeights
+from server.engine.priority import Priority
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.media.types import MediaFacts, MediaKind
 from server.settings import Settings
@@ -29,6 +31,12 @@ _VERDICTS = {verdict: pb.Verdict.Value(f"VERDICT_{verdict}") for verdict in Verd
 _WIRE_KINDS = {kind: number for number, kind in _KINDS.items()}
 _MODALITIES = {pb.MODALITY_IMAGE: "image", pb.MODALITY_VIDEO: "video", pb.MODALITY_AUDIO: "audio"}
 WIRE_MODALITIES = {name: number for number, name in _MODALITIES.items()}
+_PRIORITIES: dict[int, Priority] = {
+    pb.PRIORITY_UNSPECIFIED: Priority.NORMAL,
+    pb.PRIORITY_BATCH: Priority.BATCH,
+    pb.PRIORITY_NORMAL: Priority.NORMAL,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+}
 
 _MAX_ID = 256
 _MAX_NAME = 1024
@@ -52,7 +60,12 @@ def to_request(message: pb.DetectRequest, settings: Settings, seconds: float | N
         )
     media = tuple(_medium(medium, number, settings) for number, medium in enumerate(message.media))
     allowed = settings.default_deadline_seconds if seconds is None else seconds
-    return Request(media, time.monotonic() + allowed, to_options(message.options, settings))
+    return Request(
+        media,
+        time.monotonic() + allowed,
+        to_options(message.options, settings),
+        _priority(message.options.priority),
+    )
 
 
 def to_options(message: pb.DetectOptions, settings: Settings) -> Options:
@@ -85,6 +98,7 @@ def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectRes
         fake_probability=detection.fake_probability,
         model_name=detection.model_name,
         model_version=detection.model_version,
+        cached=detection.cached,
         timing=pb.Timing(
             fetch_seconds=timing.fetch,
             decode_seconds=timing.decode,
@@ -162,12 +176,17 @@ def _audio(message: pb.RawAudio, number: int) -> RawAudio:
     return RawAudio(pcm, message.sample_rate)
 
 
-def _weights(message: pb.FusionWeights) -> dict[str, float]:
-    weights = {"image": message.image, "video": message.video, "audio": message.audio}
-    values = list(weights.values())
+def _priority(number: int) -> Priority:
+    if number not in _PRIORITIES:
+        raise InvalidRequest(f"options.priority: unknown value {number}")
+    return _PRIORITIES[number]
+
+
+def _weights(message: pb.FusionWeights) -> FusionWeights:
+    values = (message.image, message.video, message.audio)
     if not np.isfinite(values).all() or min(values) < 0 or max(values) == 0:
         raise InvalidRequest("options.weights: each must be finite and >= 0, and one of them > 0")
-    return weights
+    return FusionWeights(image=message.image, video=message.video, audio=message.audio)
 
 
 def _facts(name: str, facts: MediaFacts) -> pb.MediaFacts:

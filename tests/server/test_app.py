@@ -38,7 +38,10 @@ def command(*flags: str) -> list[str]:
 @contextmanager
 def process(*flags: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A server process that is ready, and its address."""
-    arguments = command("--port", "0", "--decode-workers", "1", "--provider", "cpu", *flags)
+    # No cache, so that the same medium is work each time.
+    arguments = command(
+        *("--port", "0", "--decode-workers", "1", "--provider", "cpu", "--cache-max-bytes", "0"), *flags
+    )
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stderr is not None
         address = None

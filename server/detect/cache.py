@@ -1,0 +1,168 @@
+"""Verdicts on media that were judged before, and one computation for all who ask at the same time."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from server.detect.contents import Hashes
+from server.detect.request import Detection, Options, ScoredRow
+from server.engine.priority import Priority
+from server.errors import CorruptMedia, MediaError, UnsupportedMedia
+
+# Failures that the same bytes lead to every time. Crashes and time-outs are not among them, nor are
+# limits: memory that was short once need not be short again.
+_LASTING = (CorruptMedia, UnsupportedMedia)
+# Python's objects, roughly: of an entry and its key, and of one row.
+_ENTRY_BYTES = 2048
+_ROW_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that decides an answer.
+
+    Attributes:
+        engine: serial number of the engine.
+        media: their hashes and stated kinds.
+        options: of the request.
+    """
+
+    engine: int
+    media: Hashes
+    options: Options
+
+
+@dataclass(slots=True)
+class _Entry:
+    answer: Detection | MediaError
+    size: int
+    stored: float
+
+
+class _Flight:
+    """A computation that others wait for."""
+
+    def __init__(self) -> None:
+        self.landed = asyncio.Event()
+        self.answer: Detection | MediaError | None = None
+
+
+class VerdictCache:
+    """Answers, and media errors that last, by question; the least recently asked go first.
+
+    For use on one event loop.
+
+    Args:
+        max_bytes: of all entries, estimated; 0: nothing is kept, and equal questions are not joined.
+        max_entries: how many.
+        seconds: how long an entry is good; infinite by default.
+
+    Attributes:
+        hits: questions answered by an entry, or by somebody else's computation.
+        misses: questions that had to be computed.
+        size: bytes of all entries, estimated.
+    """
+
+    def __init__(self, max_bytes: int, max_entries: int, seconds: float = float("inf")) -> None:
+        self.hits = self.misses = self.size = 0
+        self.enabled = max_bytes > 0 and max_entries > 0
+        self._max_bytes = max_bytes
+        self._max_entries = max_entries
+        self._seconds = seconds
+        self._entries: OrderedDict[Question, _Entry] = OrderedDict()
+        self._flights: dict[tuple[Question, Priority], _Flight] = {}
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
+        return len(self._entries)
+
+    def find(self, question: Question) -> Detection | None:
+        """The answer given before, if it is known. Raises the MediaError that was."""
+        entry = self._entries.get(question)
+        if entry is None:
+            return None
+        if time.monotonic() - entry.stored > self._seconds:
+            self._forget(question)
+            return None
+        self._entries.move_to_end(question)
+        return self._hit(entry.answer)
+
+    async def answer(
+        self, question: Question, priority: Priority, compute: Callable[[], Awaitable[Detection]]
+    ) -> Detection:
+        """The known answer, or that of whoever computes it already, or what `compute` gives.
+
+        Whoever waits for another's computation takes over if that one is cancelled or fails in a way
+        that says nothing about the media. Nobody waits for a computation of lower priority.
+
+        Raises:
+            MediaError: as `compute` did, for this question.
+            Exception: as `compute` does.
+        """
+        key = (question, priority)
+        while True:
+            if known := self.find(question):
+                return known
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._lead(key, compute)
+            await flight.landed.wait()
+            if flight.answer is not None:
+                return self._hit(flight.answer)
+
+    async def _lead(
+        self, key: tuple[Question, Priority], compute: Callable[[], Awaitable[Detection]]
+    ) -> Detection:
+        self.misses += 1
+        flight = self._flights[key] = _Flight()
+        try:
+            detection = await compute()
+            flight.answer = replace(detection, rows=tuple(map(_own, detection.rows)))
+            return detection
+        except _LASTING as error:
+            flight.answer = _fresh(error)
+            raise
+        finally:
+            del self._flights[key]
+            flight.landed.set()
+            if flight.answer is not None:
+                self._store(key[0], flight.answer)
+
+    def _hit(self, answer: Detection | MediaError) -> Detection:
+        self.hits += 1
+        if isinstance(answer, MediaError):
+            raise _fresh(answer)
+        return replace(answer, cached=True)
+
+    def _store(self, question: Question, answer: Detection | MediaError) -> None:
+        size = _ENTRY_BYTES + sum(_row_bytes(row) for row in getattr(answer, "rows", ()))
+        if size > self._max_bytes:
+            return
+        self._forget(question)
+        self._entries[question] = _Entry(answer, size, time.monotonic())
+        self.size += size
+        while self.size > self._max_bytes or len(self._entries) > self._max_entries:
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, question: Question) -> None:
+        if entry := self._entries.pop(question, None):
+            self.size -= entry.size
+
+
+def _own(row: ScoredRow) -> ScoredRow:
+    # A heatmap is a view of a whole batch's, which an entry must not keep in memory.
+    return row if row.heatmap is None else replace(row, heatmap=row.heatmap.copy())
+
+
+def _row_bytes(row: ScoredRow) -> int:
+    return _ROW_BYTES + (0 if row.heatmap is None else row.heatmap.nbytes)
+
+
+def _fresh(error: MediaError) -> MediaError:
+    """The same failure for another caller, who may add to its message and its traceback."""
+    again = type(error)(error.message, error.hint)
+    again.medium = error.medium
+    return again

@@ -1,0 +1,89 @@
+"""What a request's media are made of: the bytes that its URIs name, and the hash of each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from server.detect.admission import Holding
+from server.detect.request import Medium, Request, Stopwatch
+from server.errors import DetectorError
+from server.media.types import MediaKind
+from server.sources.fetched import SourceFacts, sha256
+from server.sources.source import Sources
+
+Hashes = tuple[tuple[str, MediaKind | None], ...]
+"""SHA-256 and stated kind of each medium of a request."""
+
+# Hashing so much takes about a tenth of a millisecond, as long as handing it to a thread.
+_AT_ONCE_BYTES = 2**18
+
+_Result = TypeVar("_Result")
+
+
+async def fetched(
+    request: Request, sources: Sources, held: Holding, timing: Stopwatch
+) -> tuple[Request, tuple[SourceFacts | None, ...]]:
+    """The request with bytes in the place of URIs, and what their stores say of them.
+
+    Raises:
+        SourceError, MediaLimitExceeded, Overloaded, DeadlineExceeded, InvalidRequest: see `Sources.read`.
+    """
+    if not any(isinstance(medium.source, str) for medium in request.media):
+        return request, (None,) * len(request.media)
+
+    async def fetch(medium: Medium) -> tuple[Medium, SourceFacts | None]:
+        if not isinstance(medium.source, str):
+            return medium, None
+        start = time.perf_counter()
+        content = await sources.read(medium.source, request.deadline)
+        held.add(len(content.content))
+        timing.fetch += time.perf_counter() - start
+        return replace(medium, source=content.content), content.facts
+
+    media, facts = zip(*await of_each(request.media, fetch), strict=True)
+    return replace(request, media=media), facts
+
+
+def hashes_at_once(request: Request) -> Hashes | None:
+    """None if that takes a while: much to hash, or not at hand yet."""
+    if request.size > _AT_ONCE_BYTES:
+        return None
+    hashes = []
+    for medium in request.media:
+        if not isinstance(medium.source, bytes):
+            return None
+        hashes.append((sha256(medium.source), medium.kind))
+    return tuple(hashes)
+
+
+async def hashes(request: Request, facts: tuple[SourceFacts | None, ...]) -> Hashes | None:
+    """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
+    found = []
+    for medium, source in zip(request.media, facts, strict=True):
+        if not isinstance(medium.source, bytes):
+            return None
+        content_hash = source.sha256 if source else await asyncio.to_thread(sha256, medium.source)
+        found.append((content_hash, medium.kind))
+    return tuple(found)
+
+
+async def of_each(media: tuple[Medium, ...], work: Callable[[Medium], Awaitable[_Result]]) -> list[_Result]:
+    """What `work` gives for each medium, all at the same time; an error says which one it is about."""
+
+    async def numbered(number: int) -> _Result:
+        try:
+            return await work(media[number])
+        except DetectorError as error:
+            error.medium = number
+            raise
+
+    if len(media) == 1:
+        return [await numbered(0)]
+    tasks = [asyncio.create_task(numbered(number)) for number in range(len(media))]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

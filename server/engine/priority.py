@@ -1,0 +1,11 @@
+"""Who goes first when there is not enough for all."""
+
+from enum import IntEnum
+
+
+class Priority(IntEnum):
+    """As `deepfake.v1.Priority`; sorts the most urgent first."""
+
+    INTERACTIVE = 0
+    NORMAL = 1
+    BATCH = 2

@@ -1,0 +1,204 @@
+import asyncio
+from collections.abc import Awaitable
+
+import numpy as np
+import pytest
+
+from server.detect.cache import Question, VerdictCache
+from server.detect.request import Detection, Options, ScoredRow, Verdict
+from server.engine.priority import Priority
+from server.errors import CorruptMedia, DecoderCrashed, DecodeTimeout, MediaError
+
+NORMAL = Priority.NORMAL
+ANSWER = Detection(Verdict.FAKE, None, 0.9, (), (), (), (), (), "tiny", "1")
+
+
+def question(name: str = "a", engine: int = 0, **options: float) -> Question:
+    return Question(engine, ((name, None),), Options(**options))  # type: ignore[arg-type]
+
+
+def cache(max_bytes: int = 10**6, max_entries: int = 100, seconds: float = 60.0) -> VerdictCache:
+    return VerdictCache(max_bytes, max_entries, seconds)
+
+
+class Work:
+    """A computation that waits until it may end, and counts its runs."""
+
+    def __init__(self, *outcomes: Detection | Exception) -> None:
+        self.runs = 0
+        self.may_end = asyncio.Event()
+        self._outcomes = list(outcomes) or [ANSWER]
+
+    async def __call__(self) -> Detection:
+        outcome = self._outcomes[min(self.runs, len(self._outcomes) - 1)]
+        self.runs += 1
+        await self.may_end.wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+async def at_once(answer: Detection = ANSWER) -> Detection:
+    return answer
+
+
+def started(*questions: Awaitable[Detection]) -> list["asyncio.Task[Detection]"]:
+    return [asyncio.ensure_future(asked) for asked in questions]
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_an_answer_is_given_again_and_says_so() -> None:
+    verdicts = cache()
+    assert not (await verdicts.answer(question(), NORMAL, at_once)).cached
+    again = await verdicts.answer(question(), NORMAL, Work())
+    assert again.cached
+    assert again.fake_probability == ANSWER.fake_probability
+    assert (verdicts.hits, verdicts.misses, verdicts.entries) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "other", [question("b"), question(engine=1), question(threshold=0.5), question(frames_per_video=3)]
+)
+async def test_another_question_is_computed(other: Question) -> None:
+    verdicts = cache()
+    await verdicts.answer(question(), NORMAL, at_once)
+    assert verdicts.find(other) is None
+
+
+async def test_those_who_ask_at_the_same_time_share_one_computation() -> None:
+    verdicts, work = cache(), Work()
+    asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(20)))
+    await settled()
+    work.may_end.set()
+    answers = await asyncio.gather(*asked)
+    assert work.runs == 1
+    assert sorted(answer.cached for answer in answers) == [False] + [True] * 19
+
+
+async def test_sharing_needs_no_room_in_the_cache() -> None:
+    verdicts, work = cache(max_bytes=1), Work()
+    asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(5)))
+    await settled()
+    work.may_end.set()
+    await asyncio.gather(*asked)
+    assert (work.runs, verdicts.entries) == (1, 0)
+
+
+async def test_when_the_first_is_cancelled_the_next_takes_over() -> None:
+    verdicts, work = cache(), Work()
+    first, *others = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(5)))
+    await settled()
+    first.cancel()
+    await settled()
+    assert work.runs == 2
+    work.may_end.set()
+    assert len(await asyncio.gather(*others)) == 4
+    assert work.runs == 2
+
+
+async def test_when_a_waiting_one_is_cancelled_the_others_do_not_notice() -> None:
+    verdicts, work = cache(), Work()
+    first, second, third = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(3)))
+    await settled()
+    second.cancel()
+    await settled()
+    work.may_end.set()
+    await asyncio.gather(first, third)
+    assert work.runs == 1
+
+
+@pytest.mark.parametrize("error", [DecodeTimeout("late"), DecoderCrashed("dead"), RuntimeError("bug")])
+async def test_failures_that_need_not_happen_again_concern_one_caller_only(error: Exception) -> None:
+    verdicts, work = cache(), Work(error, ANSWER)
+    asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(4)))
+    await settled()
+    work.may_end.set()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert outcomes[0] is error
+    assert [outcome.cached for outcome in outcomes[1:] if isinstance(outcome, Detection)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+async def test_a_broken_file_is_not_decoded_twice() -> None:
+    verdicts, work = cache(), Work(CorruptMedia("cut off"))
+    asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(3)))
+    await settled()
+    work.may_end.set()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["cut off"] * 3
+    # What one caller adds to the message, the next must not see.
+    for outcome in outcomes:
+        assert isinstance(outcome, MediaError)
+        outcome.message = "changed"
+    with pytest.raises(CorruptMedia, match="cut off"):
+        verdicts.find(question())
+    assert work.runs == 1
+
+
+async def test_nobody_waits_for_a_computation_of_lower_priority() -> None:
+    verdicts, batch, urgent = cache(), Work(), Work()
+    (slow,) = started(verdicts.answer(question(), Priority.BATCH, batch))
+    await settled()
+    urgent.may_end.set()
+    assert not (await verdicts.answer(question(), Priority.INTERACTIVE, urgent)).cached
+    batch.may_end.set()
+    await slow
+    assert verdicts.entries == 1
+
+
+async def test_the_least_recently_asked_go_first() -> None:
+    verdicts = cache(max_entries=2)
+    for name in ("a", "b"):
+        await verdicts.answer(question(name), NORMAL, at_once)
+    assert verdicts.find(question("a"))
+    await verdicts.answer(question("c"), NORMAL, at_once)
+    assert verdicts.find(question("a"))
+    assert verdicts.find(question("b")) is None
+
+
+async def test_bytes_are_bounded_and_large_answers_count_more() -> None:
+    heatmap = np.zeros((100, 100), np.float32)
+    large = Detection(
+        Verdict.FAKE, None, 0.9, (), (ScoredRow("image", 0, 0, 0, 0.9, None, heatmap),), (), (), (), "", ""
+    )
+    verdicts = cache(max_bytes=100_000)
+    for number in range(10):
+        await verdicts.answer(question(str(number)), NORMAL, lambda: at_once(large))
+    assert verdicts.entries == 2
+    assert 2 * heatmap.nbytes < verdicts.size <= 100_000
+    for number in range(10, 20):
+        await verdicts.answer(question(str(number)), NORMAL, at_once)
+    assert verdicts.entries > 2
+
+
+async def test_an_entry_does_not_keep_the_heatmaps_of_its_whole_batch() -> None:
+    batch = np.zeros((64, 8, 8), np.float32)
+    row = ScoredRow("image", 0, 0, 0, 0.9, None, batch[3])
+    verdicts = cache()
+    seen = Detection(Verdict.FAKE, None, 0.9, (), (row,), (), (), (), "", "")
+    await verdicts.answer(question(), NORMAL, lambda: at_once(seen))
+    known = verdicts.find(question())
+    assert known is not None
+    heatmap = known.rows[0].heatmap
+    assert heatmap is not None
+    assert heatmap.base is None
+    np.testing.assert_array_equal(heatmap, batch[3])
+
+
+async def test_an_entry_that_is_too_old_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("server.detect.cache.time.monotonic", lambda: now)
+    verdicts = cache(seconds=10)
+    await verdicts.answer(question(), NORMAL, at_once)
+    now += 9
+    assert verdicts.find(question())
+    now += 2
+    assert verdicts.find(question()) is None
+    assert (verdicts.entries, verdicts.size) == (0, 0)

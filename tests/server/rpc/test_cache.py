@@ -1,0 +1,94 @@
+"""Duplicates through the whole server."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from tests import media
+from tests.running_server import running_server, stub_of
+
+PHOTO = media.photo_jpeg(320, 240)
+VIDEO = media.video_mp4(2.0)
+
+
+@pytest.fixture
+def stub(models: Path, media_folder: Path) -> Iterator[DetectorStub]:
+    settings = {"cache_max_bytes": 10**6, "file_roots": (media_folder,)}
+    with running_server(models, **settings) as server, stub_of(server) as stub:
+        yield stub
+
+
+def asked(*media: pb.Medium, **options: Any) -> pb.DetectRequest:
+    return pb.DetectRequest(id="a", media=media, options=pb.DetectOptions(**options))
+
+
+def without(answer: pb.DetectResponse, *fields: str) -> pb.DetectResponse:
+    copy = pb.DetectResponse()
+    copy.CopyFrom(answer)
+    for field in ("timing", "cached", *fields):
+        copy.ClearField(field)  # type: ignore[arg-type]
+    return copy
+
+
+def test_the_same_bytes_get_the_same_answer_whatever_their_name(stub: DetectorStub) -> None:
+    first = stub.Detect(asked(pb.Medium(content=VIDEO, name="a.mp4")), timeout=30)
+    second = stub.Detect(asked(pb.Medium(content=VIDEO, name="b.mp4")), timeout=30)
+    assert (first.cached, second.cached) == (False, True)
+    assert (first.media[0].name, second.media[0].name) == ("a.mp4", "b.mp4")
+    assert without(first, "media") == without(second, "media")
+    timing = second.timing
+    assert (timing.decode_seconds, timing.queue_seconds, timing.inference_seconds) == (0, 0, 0)
+    assert timing.total_seconds > 0
+
+
+def test_details_that_nobody_asked_for_before_are_there(stub: DetectorStub) -> None:
+    stub.Detect(asked(pb.Medium(content=PHOTO)), timeout=30)
+    detailed = asked(pb.Medium(content=PHOTO), heatmap=True)
+    assert stub.Detect(detailed, timeout=30).timeline[0].heatmap.values
+
+
+def test_a_uri_is_read_each_time_and_its_bytes_are_known(stub: DetectorStub, media_folder: Path) -> None:
+    file = media_folder / "changes.jpg"
+    file.write_bytes(PHOTO)
+    by_uri = asked(pb.Medium(uri=file.as_uri()))
+    first, second = (stub.Detect(by_uri, timeout=30) for _ in range(2))
+    assert (first.cached, second.cached) == (False, True)
+    assert second.media[0].source.sha256 == first.media[0].source.sha256 != ""
+    assert stub.Detect(asked(pb.Medium(content=PHOTO)), timeout=30).cached
+    file.write_bytes(media.photo_jpeg(320, 240, seed=5))
+    third = stub.Detect(by_uri, timeout=30)
+    assert not third.cached
+    assert third.fake_probability != first.fake_probability
+
+
+def test_a_broken_file_is_refused_again_under_its_own_name(stub: DetectorStub) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        with pytest.raises(grpc.RpcError, match=name):
+            stub.Detect(asked(pb.Medium(content=PHOTO[:200], name=name)), timeout=30)
+
+
+def test_concurrent_duplicates_are_computed_once(stub: DetectorStub) -> None:
+    request = asked(pb.Medium(content=VIDEO))
+    with ThreadPoolExecutor(16) as callers:
+        answers = list(callers.map(lambda _: stub.Detect(request, timeout=30), range(16)))
+    assert sum(not answer.cached for answer in answers) == 1
+    assert len({answer.fake_probability for answer in answers}) == 1
+
+
+def test_decoded_input_is_computed_each_time(stub: DetectorStub) -> None:
+    frames = pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
+    answers = [stub.Detect(asked(pb.Medium(frames=frames)), timeout=30) for _ in range(2)]
+    assert not any(answer.cached for answer in answers)
+    assert not stub.Detect(asked(pb.Medium(frames=frames), pb.Medium(content=PHOTO)), timeout=30).cached
+
+
+def test_priority_does_not_change_the_answer(stub: DetectorStub) -> None:
+    medium = pb.Medium(content=PHOTO)
+    assert not stub.Detect(asked(medium, priority=pb.PRIORITY_BATCH), timeout=30).cached
+    assert stub.Detect(asked(medium, priority=pb.PRIORITY_INTERACTIVE), timeout=30).cached
