@@ -45,6 +45,10 @@ CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.InvalidModel: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
+# The message is in the trailers twice, once percent-encoded, and clients refuse trailers above 8 KiB.
+# What a caller has sent may be quoted in it.
+_MAX_MESSAGE_BYTES = 1500
+
 _RETRY_SECONDS = 1.0
 _RETRYABLE = (errors.Overloaded, errors.ShuttingDown, errors.SourceUnavailable)
 
@@ -61,7 +65,8 @@ def to_status(error: Exception) -> status_pb2.Status:
         retry.retry_delay.FromNanoseconds(int(_retry_after(error) * 1e9))
         details.append(retry)
     code = code_pb2.Code.Value(CODES[type(error)].name)
-    return status_pb2.Status(code=code, message=error.message, details=[_packed(d) for d in details])
+    text = error.message.encode()[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
+    return status_pb2.Status(code=code, message=text, details=[_packed(d) for d in details])
 
 
 async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> NoReturn:

@@ -28,6 +28,9 @@ _TYPES: dict[str, type[np.generic]] = {
 }
 DATATYPES = {numpy_type: name for name, numpy_type in _TYPES.items()}
 
+# More than any tensor of a graph; so that nobody has us count millions of them.
+_MAX_DIMENSIONS = 8
+
 # The field of InferTensorContents that holds numbers of a type.
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -71,15 +74,16 @@ def wanted_outputs(request: pb.ModelInferRequest, known: Sequence[str]) -> Seque
     Raises:
         InvalidRequest: one is not known, named twice, or wanted in a form that is not offered.
     """
-    names = [output.name for output in request.outputs]
-    if unknown := set(names) - set(known):
-        raise InvalidRequest(f"the model has no output {unknown.pop()!r}, only {', '.join(known)}")
-    if len(set(names)) < len(names):
-        raise InvalidRequest("an output is wanted twice")
+    names: list[str] = []
     for output in request.outputs:
+        if output.name not in known:
+            raise InvalidRequest(f"the model has no output {output.name!r}, only {', '.join(known)}")
+        if output.name in names:
+            raise InvalidRequest(f"output {output.name} is wanted twice")
         for form in ("shared_memory_region", "classification"):
             if form in output.parameters:
                 raise InvalidRequest(f"{output.name}: {form} is not offered")
+        names.append(output.name)
     return names or known
 
 
@@ -100,7 +104,7 @@ def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDAr
             f"{message.name} has {len(content)} bytes; {message.datatype} of shape {list(message.shape)} "
             f"has {count * wire_type.itemsize}"
         )
-    return np.frombuffer(content, wire_type).astype(_type(message), copy=False).reshape(message.shape)
+    return _shaped(np.frombuffer(content, wire_type).astype(_type(message), copy=False), message)
 
 
 def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
@@ -117,10 +121,10 @@ def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
         converted = values.astype(numpy_type)
         if values.dtype.kind in "iu" and (converted != values).any():
             raise InvalidRequest(f"{message.name} holds numbers that are not {message.datatype}")
-        return converted.reshape(message.shape)
+        return _shaped(converted, message)
     if count:
         raise InvalidRequest(f"{message.name} has no contents; shape {list(message.shape)} has {count}")
-    return np.zeros(message.shape, numpy_type)
+    return _shaped(np.zeros(0, numpy_type), message)
 
 
 def _type(message: pb.ModelInferRequest.InferInputTensor) -> type[np.generic]:
@@ -133,9 +137,18 @@ def _type(message: pb.ModelInferRequest.InferInputTensor) -> type[np.generic]:
 
 def _size(message: pb.ModelInferRequest.InferInputTensor) -> int:
     """How many numbers the shape promises, as an integer that cannot overflow."""
+    if len(message.shape) > _MAX_DIMENSIONS:
+        raise InvalidRequest(f"{message.name} has {len(message.shape)} dimensions")
     if any(size < 0 for size in message.shape):
         raise InvalidRequest(f"{message.name}: shape {list(message.shape)} is negative")
     return math.prod(message.shape)
+
+
+def _shaped(numbers: NDArray[Any], message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
+    try:
+        return numbers.reshape(message.shape)
+    except ValueError as error:  # sizes beside a 0 that no memory could hold
+        raise InvalidRequest(f"{message.name}: no array can have its shape") from error
 
 
 def _wire_type(numpy_type: type[np.generic]) -> np.dtype[Any]:

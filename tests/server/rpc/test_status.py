@@ -25,6 +25,10 @@ def test_what_is_worth_a_retry_says_when() -> None:
     assert retry.retry_delay.ToMilliseconds() == 2500
 
 
+def test_a_message_fits_into_the_trailers() -> None:
+    assert to_status(errors.InvalidRequest("é" * 100_000)).message == "é" * 750
+
+
 def test_bad_input_is_not_retried() -> None:
     assert len(to_status(errors.CorruptMedia("broken")).details) == 1
 

@@ -14,8 +14,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import tritonclient.grpc as triton
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
@@ -198,6 +201,10 @@ def changed(**fields: Any) -> pb.ModelInferRequest:
     return request
 
 
+def input_of(name: str, datatype: str, *shape: int) -> pb.ModelInferRequest.InferInputTensor:
+    return pb.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
+
+
 def reshaped(*shape: int) -> pb.ModelInferRequest:
     request = message(PHOTO)
     request.inputs[0].shape[:] = shape
@@ -233,14 +240,20 @@ REFUSED = {
     "a negative size": reshaped(-1, 32, 32, 3),
     "a shape whose product overflows": reshaped(2**62, 32, 32, 3),
     "two shapes that cancel out": reshaped(-1, -32, 32, 3),
+    "more dimensions than an array can have": reshaped(*[1] * 100, 32, 32, 3),
+    "sizes that no array can have": message(
+        {}, inputs=[input_of("audio", "FP32", 0, 2**62, 2**62)], raw_input_contents=[b""]
+    ),
+    "sizes that no typed array can have": message({}, inputs=[input_of("audio", "FP32", 0, 2**62, 2**62)]),
+    "a name that fills the error": changed(name="é" * 100_000),
     "another shape of the same bytes": reshaped(3, 32, 32, 1),
     "another type of the same bytes": changed(datatype="INT8"),
     "bytes": changed(datatype="BYTES"),
     "a type that does not exist": changed(datatype="COMPLEX"),
     "another name": changed(name="pixels"),
-    "an input twice": message(PHOTO, inputs=[pb.ModelInferRequest.InferInputTensor(name="frames")]),
+    "an input twice": message({}, inputs=[input_of("audio", "FP32", 0, 1600)] * 2),
     "fewer raw contents than inputs": message(
-        {}, inputs=[pb.ModelInferRequest.InferInputTensor(name="audio")] * 2, raw_input_contents=[b""]
+        {}, inputs=[input_of("audio", "FP32", 0, 1600)] * 2, raw_input_contents=[b""]
     ),
     "raw and typed contents": changed(contents=pb.InferTensorContents(uint_contents=[1])),
     "shared memory": changed(parameters={"shared_memory_region": SHARED}),
@@ -418,3 +431,55 @@ def test_it_can_be_switched_off(models: Path) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             GRPCInferenceServiceStub(channel).ServerLive(pb.ServerLiveRequest(), timeout=30)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+NAMES = ["frames", "image_index", "image_request", "clip_index", "clip_request", "audio", "audio_request"]
+SIZES = st.one_of(st.integers(0, 3), st.sampled_from([5, 32, 1600]), st.integers(-(2**63), 2**63 - 1))
+
+
+@st.composite
+def wild_requests(draw: st.DrawFn) -> pb.ModelInferRequest:
+    """Requests whose parts are each plausible, and seldom fit each other."""
+    request = pb.ModelInferRequest(model_name="tiny", id=draw(st.text(max_size=5)))
+    for name in draw(st.lists(st.sampled_from([*NAMES, "weights"]), max_size=8)):
+        request.inputs.add(
+            name=name,
+            datatype=draw(st.sampled_from(["UINT8", "INT64", "FP32", "BOOL", "BYTES", ""])),
+            shape=draw(st.lists(SIZES, max_size=5)),
+        )
+        match draw(st.sampled_from(["raw", "typed", "none"])):
+            case "raw":
+                request.raw_input_contents.append(draw(st.binary(max_size=64)))
+            case "typed":
+                numbers = draw(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8))
+                request.inputs[-1].contents.int64_contents.extend(numbers)
+    for name in draw(st.lists(st.sampled_from(["fake_probability", "x"]), max_size=2)):
+        request.outputs.add(name=name)
+    return request
+
+
+def outcome(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> str:
+    """OK, or the stable code of the error."""
+    try:
+        stub.ModelInfer(request, timeout=30)
+    except grpc.RpcError as error:
+        return failure(error)[1]
+    return "OK"
+
+
+@given(wild_requests())
+@settings(max_examples=300, deadline=None)
+def test_no_request_is_a_surprise(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> None:
+    assert outcome(stub, request) in ("OK", "INVALID_REQUEST")
+
+
+@given(st.binary(max_size=50), st.integers(0, 200))
+@settings(max_examples=300, deadline=None)
+def test_no_broken_request_is_a_surprise(stub: GRPCInferenceServiceStub, insert: bytes, place: int) -> None:
+    """Bytes written over those of a valid request."""
+    valid = message(PHOTO).SerializeToString()
+    try:
+        request = pb.ModelInferRequest.FromString(valid[:place] + insert + valid[place + len(insert) :])
+    except DecodeError:  # gRPC refuses it by itself
+        reject()
+    assert outcome(stub, request) in ("OK", "INVALID_REQUEST", "MODEL_NOT_FOUND")
