@@ -1,7 +1,7 @@
 """Raw tensors through the engine are what one run of the bare graph makes of them."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import InvalidRequest
 from tests.random_rows import random_rows
+from tests.raw_requests import Arrays, run_bare
 from tests.tiny_graph import tiny_detector
 
 MAX_ROWS = 64
@@ -46,12 +47,7 @@ def engine(session: Session) -> Iterator[Engine]:
     engine.close()
 
 
-def run_bare(bare: ort.InferenceSession, feeds: Tensors) -> Tensors:
-    names = [output.name for output in bare.get_outputs()]
-    return dict(zip(names, bare.run(names, feeds), strict=True))
-
-
-def assert_equal(got: Tensors, expected: Mapping[str, NDArray[Any]]) -> None:
+def assert_equal(got: Tensors, expected: Arrays) -> None:
     assert list(got) == list(expected)
     for name, tensor in expected.items():
         assert got[name].dtype == tensor.dtype
@@ -59,7 +55,7 @@ def assert_equal(got: Tensors, expected: Mapping[str, NDArray[Any]]) -> None:
 
 
 @st.composite
-def feeds(draw: st.DrawFn) -> dict[str, NDArray[Any]]:
+def feeds(draw: st.DrawFn) -> Arrays:
     """Any valid inputs of the tiny graph: rows of the subjects interleaved, frames shared or unused."""
     frames, subjects = draw(st.integers(0, 6)), draw(st.integers(1, 5))
     images = draw(st.integers(0, 8)) if frames else 0
@@ -81,7 +77,7 @@ def feeds(draw: st.DrawFn) -> dict[str, NDArray[Any]]:
 @given(feeds())
 @settings(max_examples=60, deadline=None)
 def test_subjects_apart_are_scored_like_one_run(
-    bare: ort.InferenceSession, session: Session, feeds: dict[str, NDArray[Any]]
+    bare: ort.InferenceSession, session: Session, feeds: Arrays
 ) -> None:
     subjects = split(feeds, session.manifest, MAX_ROWS)
     assert len(subjects) == len(feeds["weights"])
@@ -128,7 +124,7 @@ def test_inputs_left_out_have_no_rows_and_weights_left_out_are_the_models(
     assert_equal(answer, run_bare(bare, full))
 
 
-VALID: dict[str, NDArray[Any]] = {
+VALID: Arrays = {
     "frames": np.zeros((2, 32, 32, 3), np.uint8),
     "image_index": np.array([0, 1]),
     "image_request": np.array([0, 1]),

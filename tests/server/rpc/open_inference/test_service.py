@@ -14,12 +14,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import tritonclient.grpc as triton
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -27,68 +23,11 @@ from deepfake.v1 import detector_pb2 as deepfake_pb
 from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.app import Server
-from server.engine.batch import assemble
-from server.engine.manifest import METADATA_KEY, Manifest
+from server.engine.batch import assemble, empty_rows
+from server.engine.manifest import Manifest
 from tests.failures import failure
-from tests.random_rows import random_rows
+from tests.raw_requests import PHOTO, assert_answers, message, run_bare, subjects, triton_inputs
 from tests.running_server import running_server, stub_of
-
-Arrays = dict[str, NDArray[Any]]
-
-
-@pytest.fixture(scope="module")
-def bare(models: Path) -> ort.InferenceSession:
-    return ort.InferenceSession(models / "tiny/1/model.onnx", providers=["CPUExecutionProvider"])
-
-
-@pytest.fixture(scope="module")
-def manifest(bare: ort.InferenceSession) -> Manifest:
-    return Manifest.model_validate_json(bare.get_modelmeta().custom_metadata_map[METADATA_KEY])
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Any]:
-    with triton.InferenceServerClient(server.address) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def stub(server: Server) -> Iterator[GRPCInferenceServiceStub]:
-    with grpc.insecure_channel(server.address) as channel:
-        yield GRPCInferenceServiceStub(channel)
-
-
-def subjects(manifest: Manifest, count: int, seed: int = 0) -> Arrays:
-    rows = [
-        random_rows(manifest, seed + number, images=2, clips=1, windows=number) for number in range(count)
-    ]
-    return assemble(rows, manifest)
-
-
-def run_bare(bare: ort.InferenceSession, feeds: Arrays) -> Arrays:
-    names = [output.name for output in bare.get_outputs()]
-    return dict(zip(names, bare.run(names, feeds), strict=True))
-
-
-def triton_inputs(feeds: Arrays) -> list[Any]:
-    inputs = []
-    for name, array in feeds.items():
-        inputs.append(triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
-        inputs[-1].set_data_from_numpy(array)
-    return inputs
-
-
-def message(feeds: Arrays, **fields: Any) -> pb.ModelInferRequest:
-    request = pb.ModelInferRequest(model_name="tiny", **fields)
-    for name, array in feeds.items():
-        request.inputs.add(name=name, datatype=np_to_triton_dtype(array.dtype), shape=array.shape)
-        request.raw_input_contents.append(array.tobytes())
-    return request
-
-
-def assert_answers(result: Any, expected: Arrays) -> None:
-    for name, tensor in expected.items():
-        np.testing.assert_allclose(result.as_numpy(name), tensor, atol=1e-5, rtol=0, err_msg=name)
 
 
 def test_the_server_and_its_model_are_ready(client: Any) -> None:
@@ -152,9 +91,10 @@ def test_outputs_can_be_chosen_and_ordered(
 def test_a_picture_alone_needs_no_other_inputs(
     client: Any, bare: ort.InferenceSession, manifest: Manifest
 ) -> None:
-    feeds = assemble([random_rows(manifest, 3, images=1)], manifest)
-    given = {name: feeds[name] for name in ("frames", "image_index", "image_request")}
-    assert_answers(client.infer("tiny", triton_inputs(given)), run_bare(bare, feeds))
+    nothing_else = assemble([empty_rows(manifest)], manifest)
+    weights = np.array([[0.4, 0.4, 0.2]], np.float32)
+    answer = client.infer("tiny", triton_inputs(PHOTO))
+    assert_answers(answer, run_bare(bare, {**nothing_else, **PHOTO, "weights": weights}))
 
 
 def test_typed_contents(
@@ -185,103 +125,6 @@ def test_a_time_out_in_the_request_is_kept(client: Any, manifest: Manifest) -> N
         client.infer("tiny", triton_inputs(subjects(manifest, 1)), timeout=1)
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
     assert client.infer("tiny", triton_inputs(subjects(manifest, 1)), timeout=30_000_000)
-
-
-PHOTO: Arrays = {
-    "frames": np.zeros((1, 32, 32, 3), np.uint8),
-    "image_index": np.array([0]),
-    "image_request": np.array([0]),
-}
-
-
-def changed(**fields: Any) -> pb.ModelInferRequest:
-    """A valid request with something else in its first input."""
-    request = message(PHOTO)
-    request.inputs[0].MergeFrom(pb.ModelInferRequest.InferInputTensor(**fields))
-    return request
-
-
-def input_of(name: str, datatype: str, *shape: int) -> pb.ModelInferRequest.InferInputTensor:
-    return pb.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
-
-
-def reshaped(*shape: int) -> pb.ModelInferRequest:
-    request = message(PHOTO)
-    request.inputs[0].shape[:] = shape
-    return request
-
-
-def with_parameter(**values: Any) -> pb.ModelInferRequest:
-    request = message(PHOTO)
-    request.parameters["timeout"].MergeFrom(pb.InferParameter(**values))
-    return request
-
-
-def with_output(name: str, *more: str, **parameters: str) -> pb.ModelInferRequest:
-    request = message(PHOTO)
-    for wanted in (name, *more):
-        output = request.outputs.add(name=wanted)
-        for key, value in parameters.items():
-            output.parameters[key].string_param = value
-    return request
-
-
-def typed(datatype: str, shape: list[int], **contents: Any) -> pb.ModelInferRequest:
-    tensor = pb.ModelInferRequest.InferInputTensor(
-        name="weights", datatype=datatype, shape=shape, contents=pb.InferTensorContents(**contents)
-    )
-    return pb.ModelInferRequest(model_name="tiny", inputs=[tensor])
-
-
-SHARED = pb.InferParameter(string_param="region")
-
-REFUSED = {
-    "too few bytes for the shape": reshaped(2, 32, 32, 3),
-    "a negative size": reshaped(-1, 32, 32, 3),
-    "a shape whose product overflows": reshaped(2**62, 32, 32, 3),
-    "two shapes that cancel out": reshaped(-1, -32, 32, 3),
-    "more dimensions than an array can have": reshaped(*[1] * 100, 32, 32, 3),
-    "sizes that no array can have": message(
-        {}, inputs=[input_of("audio", "FP32", 0, 2**62, 2**62)], raw_input_contents=[b""]
-    ),
-    "sizes that no typed array can have": message({}, inputs=[input_of("audio", "FP32", 0, 2**62, 2**62)]),
-    "a name that fills the error": changed(name="é" * 100_000),
-    "another shape of the same bytes": reshaped(3, 32, 32, 1),
-    "another type of the same bytes": changed(datatype="INT8"),
-    "bytes": changed(datatype="BYTES"),
-    "a type that does not exist": changed(datatype="COMPLEX"),
-    "another name": changed(name="pixels"),
-    "an input twice": message({}, inputs=[input_of("audio", "FP32", 0, 1600)] * 2),
-    "fewer raw contents than inputs": message(
-        {}, inputs=[input_of("audio", "FP32", 0, 1600)] * 2, raw_input_contents=[b""]
-    ),
-    "raw and typed contents": changed(contents=pb.InferTensorContents(uint_contents=[1])),
-    "shared memory": changed(parameters={"shared_memory_region": SHARED}),
-    "an index out of range": message({**PHOTO, "image_index": np.array([1])}),
-    "a negative index": message({**PHOTO, "image_index": np.array([-1])}),
-    "a subject out of range": message({**PHOTO, "image_request": np.array([2**62])}),
-    "more subjects than allowed": message({**PHOTO, "weights": np.ones((1000, 3), np.float32)}),
-    "no number": message({"weights": np.full((1, 3), np.nan, np.float32)}),
-    "nothing in a typed tensor": typed("FP32", [1, 3]),
-    "too few numbers": typed("FP32", [1, 3], fp32_contents=[1, 2]),
-    "numbers of another type": typed("FP32", [1, 3], fp64_contents=[1, 2, 3]),
-    "numbers in two fields": typed("FP32", [1, 3], fp32_contents=[1, 2, 3], int_contents=[1]),
-    "numbers that do not fit the type": typed("UINT8", [1, 3], uint_contents=[1, 2, 300]),
-    "an output that does not exist": with_output("verdict"),
-    "an output twice": with_output("fake_probability", "fake_probability"),
-    "an output in shared memory": with_output("fake_probability", shared_memory_region="x"),
-    "an output as classes": with_output("fake_probability", classification="2"),
-    "a negative time-out": with_parameter(int64_param=-1),
-    "a time-out in words": with_parameter(string_param="soon"),
-}
-
-
-@pytest.mark.parametrize("reason", REFUSED)
-def test_a_bad_request_is_refused_and_costs_nothing_else(stub: GRPCInferenceServiceStub, reason: str) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(REFUSED[reason], timeout=30)
-    assert failure(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    assert stub.ModelInfer(message(PHOTO), timeout=30).outputs
 
 
 def test_another_model_cannot_be_asked(stub: GRPCInferenceServiceStub) -> None:
@@ -431,55 +274,3 @@ def test_it_can_be_switched_off(models: Path) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             GRPCInferenceServiceStub(channel).ServerLive(pb.ServerLiveRequest(), timeout=30)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
-NAMES = ["frames", "image_index", "image_request", "clip_index", "clip_request", "audio", "audio_request"]
-SIZES = st.one_of(st.integers(0, 3), st.sampled_from([5, 32, 1600]), st.integers(-(2**63), 2**63 - 1))
-
-
-@st.composite
-def wild_requests(draw: st.DrawFn) -> pb.ModelInferRequest:
-    """Requests whose parts are each plausible, and seldom fit each other."""
-    request = pb.ModelInferRequest(model_name="tiny", id=draw(st.text(max_size=5)))
-    for name in draw(st.lists(st.sampled_from([*NAMES, "weights"]), max_size=8)):
-        request.inputs.add(
-            name=name,
-            datatype=draw(st.sampled_from(["UINT8", "INT64", "FP32", "BOOL", "BYTES", ""])),
-            shape=draw(st.lists(SIZES, max_size=5)),
-        )
-        match draw(st.sampled_from(["raw", "typed", "none"])):
-            case "raw":
-                request.raw_input_contents.append(draw(st.binary(max_size=64)))
-            case "typed":
-                numbers = draw(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8))
-                request.inputs[-1].contents.int64_contents.extend(numbers)
-    for name in draw(st.lists(st.sampled_from(["fake_probability", "x"]), max_size=2)):
-        request.outputs.add(name=name)
-    return request
-
-
-def outcome(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> str:
-    """OK, or the stable code of the error."""
-    try:
-        stub.ModelInfer(request, timeout=30)
-    except grpc.RpcError as error:
-        return failure(error)[1]
-    return "OK"
-
-
-@given(wild_requests())
-@settings(max_examples=300, deadline=None)
-def test_no_request_is_a_surprise(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> None:
-    assert outcome(stub, request) in ("OK", "INVALID_REQUEST")
-
-
-@given(st.binary(max_size=50), st.integers(0, 200))
-@settings(max_examples=300, deadline=None)
-def test_no_broken_request_is_a_surprise(stub: GRPCInferenceServiceStub, insert: bytes, place: int) -> None:
-    """Bytes written over those of a valid request."""
-    valid = message(PHOTO).SerializeToString()
-    try:
-        request = pb.ModelInferRequest.FromString(valid[:place] + insert + valid[place + len(insert) :])
-    except DecodeError:  # gRPC refuses it by itself
-        reject()
-    assert outcome(stub, request) in ("OK", "INVALID_REQUEST", "MODEL_NOT_FOUND")
