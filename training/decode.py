@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich.progress import track
 
@@ -17,6 +18,8 @@ from server.media.types import MediaKind, MediaRows, RowSpec
 from training.sample import Sample
 
 _AHEAD_PER_WORKER = 4
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +42,68 @@ def decode_files(
     folder: Path, samples: Sequence[Sample], spec: RowSpec, workers: int, title: str
 ) -> Iterator[tuple[Sample, Decoded | Rejected]]:
     """Every sample, in order, with what came of it; shows a progress bar with this title."""
-    # A few files ahead of the slowest keep all workers busy without holding the corpus in memory.
-    ahead: deque[tuple[Sample, str, Future[MediaRows]]] = deque()
     limits = MediaLimits()
-    with closing(DecodePool(workers, limits)) as pool:
+
+    def read() -> Iterator[tuple[tuple[Sample, str], bytes | OSError, MediaKind]]:
         for sample in track(samples, title, transient=True):
-            future, content_hash = _submit(pool, folder, sample, spec, limits)
-            ahead.append((sample, content_hash, future))
-            if len(ahead) > _AHEAD_PER_WORKER * workers:
-                yield _result(*ahead.popleft())
-        while ahead:
-            yield _result(*ahead.popleft())
+            content = read_bytes(folder / sample.path)
+            content_hash = "" if isinstance(content, OSError) else hashlib.sha256(content).hexdigest()
+            yield (sample, content_hash), content, MediaKind(sample.modality)
+
+    with closing(DecodePool(workers, limits)) as pool:
+        for (sample, content_hash), rows in decode_each(pool, read(), spec, _AHEAD_PER_WORKER * workers):
+            if isinstance(rows, MediaRows):
+                yield sample, Decoded(rows, content_hash)
+            else:
+                yield sample, Rejected(sample.path, failure(rows))
 
 
-def _submit(
-    pool: DecodePool, folder: Path, sample: Sample, spec: RowSpec, limits: MediaLimits
-) -> tuple[Future[MediaRows], str]:
+def decode_each(
+    pool: DecodePool,
+    media: Iterable[tuple[Key, bytes | OSError, MediaKind]],
+    spec: RowSpec,
+    ahead: int,
+) -> Iterator[tuple[Key, MediaRows | MediaError | OSError]]:
+    """Decodes each, in order, while `ahead` more are worked on.
+
+    Args:
+        media: a key to know it by, its bytes or why there are none, and what it is said to be.
+    """
+    # A few files ahead of the slowest keep all workers busy without holding the corpus in memory.
+    waiting: deque[tuple[Key, Future[MediaRows]]] = deque()
+    for key, content, kind in media:
+        waiting.append((key, _submit(pool, content, spec, kind)))
+        if len(waiting) > ahead:
+            yield _outcome(*waiting.popleft())
+    while waiting:
+        yield _outcome(*waiting.popleft())
+
+
+def read_bytes(path: Path) -> bytes | OSError:
+    """The file's content, or why it cannot be read."""
     try:
-        data = (folder / sample.path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        failed: Future[MediaRows] = Future()
-        failed.set_exception(error)
-        return failed, ""
-    kind = MediaKind(sample.modality)
-    return pool.submit(data, spec, kind, limits.decode_timeout_seconds), hashlib.sha256(data).hexdigest()
+        return error
 
 
-def _result(
-    sample: Sample, content_hash: str, future: Future[MediaRows]
-) -> tuple[Sample, Decoded | Rejected]:
+def failure(error: MediaError | OSError) -> str:
+    """Why a file gave no rows, for people."""
+    if isinstance(error, MediaError):
+        return f"{error.code}: {error.message}"
+    return f"cannot be read: {error.strerror}"
+
+
+def _submit(pool: DecodePool, content: bytes | OSError, spec: RowSpec, kind: MediaKind) -> Future[MediaRows]:
+    if isinstance(content, bytes):
+        return pool.submit(content, spec, kind, MediaLimits().decode_timeout_seconds)
+    failed: Future[MediaRows] = Future()
+    failed.set_exception(content)
+    return failed
+
+
+def _outcome(key: Key, future: Future[MediaRows]) -> tuple[Key, MediaRows | MediaError | OSError]:
     try:
-        return sample, Decoded(future.result(), content_hash)
-    except MediaError as error:
-        return sample, Rejected(sample.path, f"{error.code}: {error.message}")
-    except OSError as error:
-        return sample, Rejected(sample.path, f"cannot be read: {error.strerror}")
+        return key, future.result()
+    except (MediaError, OSError) as error:
+        return key, error

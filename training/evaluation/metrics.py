@@ -4,8 +4,7 @@ scikit-learn has most of these, and the tests compare with it; its checks of eve
 most of the time of a thousand resamples.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Metric = Callable[[NDArray[np.int64], Floats, Floats], float]
+"""Labels [N], scores [N], weights [N] → value."""
 
 
 class Estimate(NamedTuple):
@@ -78,6 +78,24 @@ def _accuracy(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
     return float(np.average((p >= 0.5) == y, weights=w))
 
 
+def _precision(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
+    called = w * (p >= 0.5)
+    return _ratio(np.sum(called * y), np.sum(called))
+
+
+def _recall(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
+    return _ratio(np.sum(w * y * (p >= 0.5)), np.sum(w * y))
+
+
+def _f1(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
+    called = p >= 0.5
+    return _ratio(2 * np.sum(w * y * called), np.sum(w * y) + np.sum(w * called))
+
+
+def _ratio(part: np.floating, whole: np.floating) -> float:
+    return float(part / whole) if whole else 0.0
+
+
 def _log_loss(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
     of_truth = np.where(y == 1, p, 1 - p)
     return float(-np.average(np.log(np.maximum(of_truth, np.finfo(np.float64).eps)), weights=w))
@@ -89,6 +107,9 @@ def _brier(y: NDArray[np.int64], p: Floats, w: Floats) -> float:
 
 METRICS: dict[str, Metric] = {
     "accuracy": _accuracy,
+    "precision": _precision,
+    "recall": _recall,
+    "f1": _f1,
     "auc": area_under_roc,
     "eer": equal_error_rate,
     "average_precision": average_precision,
@@ -96,14 +117,15 @@ METRICS: dict[str, Metric] = {
     "brier": _brier,
     "ece": expected_calibration_error,
 }
-_NEED_BOTH_CLASSES = {"auc", "eer", "average_precision"}
+"""Accuracy, precision, recall and F1 are of the decision "fake at 0.5 or above"."""
+_ONE_CLASS_SUFFICES = {"accuracy", "log_loss", "brier", "ece"}
 
 
 def estimate(
     labels: ArrayLike,
     scores: ArrayLike,
     groups: ArrayLike,
-    names: tuple[str, ...] = tuple(METRICS),
+    metrics: Mapping[str, Metric] = METRICS,
     resamples: int = 500,
     seed: int = 0,
 ) -> dict[str, Estimate]:
@@ -117,9 +139,12 @@ def estimate(
         scores: [N], probability of fake.
         groups: [N], any hashable identity.
     """
-    y, p = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
-    draws = list(_draws(np.asarray(groups), resamples, seed))
-    return {name: _estimate(partial(_value, name), y, p, draws) for name in names}
+    y, p, group_of = np.asarray(labels, np.int64), np.asarray(scores, np.float64), np.asarray(groups)
+    # Sorted once, so that the ranking metrics' own sort of every resample has nothing to do.
+    order = np.argsort(-p, kind="stable")
+    y, p, group_of = y[order], p[order], group_of[order]
+    draws = list(_draws(group_of, resamples, seed)) if len(p) else []
+    return {name: _estimate(name, metric, y, p, draws) for name, metric in metrics.items()}
 
 
 def _draws(groups: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Floats]:
@@ -130,22 +155,19 @@ def _draws(groups: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Floa
         yield times[group_of].astype(np.float64)
 
 
-def _value(name: str, y: NDArray[np.int64], p: Floats, w: Floats) -> float | None:
-    drawn = w > 0
-    if not drawn.any() or (name in _NEED_BOTH_CLASSES and len(np.unique(y[drawn])) < 2):
-        return None
-    return METRICS[name](y[drawn], p[drawn], w[drawn])
-
-
-def _estimate(
-    metric: Callable[[NDArray[np.int64], Floats, Floats], float | None],
-    y: NDArray[np.int64],
-    p: Floats,
-    draws: list[Floats],
-) -> Estimate:
-    value = metric(y, p, np.ones_like(p))
-    resampled = [found for w in draws if (found := metric(y, p, w)) is not None]
+def _estimate(name: str, metric: Metric, y: NDArray[np.int64], p: Floats, draws: list[Floats]) -> Estimate:
+    value = _value(name, metric, y, p, np.ones_like(p))
+    resampled = [found for w in draws if (found := _value(name, metric, y, p, w)) is not None]
     if value is None or not resampled:
         return Estimate(value)
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
+
+
+def _value(name: str, metric: Metric, y: NDArray[np.int64], p: Floats, w: Floats) -> float | None:
+    drawn = w > 0
+    fakes = int(np.count_nonzero(y[drawn]))
+    both = 0 < fakes < np.count_nonzero(drawn)
+    if not drawn.any() or (name not in _ONE_CLASS_SUFFICES and not both):
+        return None
+    return metric(y[drawn], p[drawn], w[drawn])

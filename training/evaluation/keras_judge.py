@@ -1,0 +1,230 @@
+"""The trained Keras models, fused as the exporter would fuse them, on rows from the server's decoders."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.manifest import FusionWeights, Thresholds
+from server.media.isolation import DecodePool
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, MediaRows, RowSpec
+from training.calibrate import Calibration
+from training.decode import decode_each, failure
+from training.errors import DataError
+from training.evaluation.judge import Activation, Task
+from training.evaluation.judged import JudgedFile, JudgedRow
+from training.record import read_record, record_path
+from training.sample import WHOLE, Region
+from training.settings import MODALITIES, FitSettings, Modality
+
+_FILES_AT_ONCE = 16
+_ROWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    model: keras.Model
+    calibration: Calibration
+    settings: FitSettings
+
+
+@contextmanager
+def keras_judge(
+    models: Path,
+    workers: int,
+    weights: FusionWeights | None = None,
+    thresholds: Thresholds | None = None,
+) -> Iterator["KerasJudge"]:
+    """The models of a folder that have a record.
+
+    Args:
+        weights, thresholds: as given to the exporter.
+
+    Raises:
+        DataError: there are none, or they do not make one detector.
+    """
+    branches = {
+        modality: _load(models, modality)
+        for modality in MODALITIES
+        if record_path(models, modality).is_file()
+    }
+    if not branches:
+        raise DataError(f"there are no trained models in {models}")
+    spec = _row_spec({modality: branch.settings for modality, branch in branches.items()})
+    pool = DecodePool(workers, MediaLimits())
+    try:
+        yield KerasJudge(branches, spec, pool, weights or FusionWeights(), thresholds or Thresholds())
+    finally:
+        pool.close()
+
+
+class KerasJudge:
+    """Use `keras_judge` to make one; a `training.evaluation.judge.Judge`."""
+
+    name = "Keras models"
+    local = True
+
+    def __init__(
+        self,
+        branches: Mapping[Modality, _Branch],
+        spec: RowSpec,
+        pool: DecodePool,
+        weights: FusionWeights,
+        thresholds: Thresholds,
+    ) -> None:
+        self._branches = branches
+        self._spec = spec
+        self._pool = pool
+        self._weights = weights
+        self.real_threshold, self.fake_threshold = thresholds.real, thresholds.fake
+
+    def judge(self, tasks: Iterable[Task]) -> Iterator[JudgedFile]:
+        media = ((task, task.content, MediaKind(task.truth.kind)) for task in tasks)
+        decoded = decode_each(self._pool, media, self._spec, _FILES_AT_ONCE)
+        # Several files at once: their rows fill batches, and rows of a few files fit into memory.
+        while batch := list(islice(decoded, _FILES_AT_ONCE)):
+            good = [(task, rows) for task, rows in batch if isinstance(rows, MediaRows)]
+            for task, rows in batch:
+                if not isinstance(rows, MediaRows):
+                    yield replace(task.truth, error=failure(rows))
+            yield from self._judge(good)
+
+    def activations(self, content: bytes) -> list[Activation]:
+        if "image" not in self._branches:
+            return []
+        spec = replace(self._spec, want_clips=False, want_audio=False)
+        rows = self._pool.submit(content, spec, None, MediaLimits().decode_timeout_seconds).result()
+        if not len(rows.image_index):
+            return []
+        branch = self._branches["image"]
+        answer = branch.model(rows.frames[rows.image_index], training=False)
+        probabilities = branch.calibration.probability(np.asarray(answer["logit"]))
+        heatmaps = branch.calibration.probability(np.asarray(answer["heatmap"]))
+        return [
+            Activation(_edges(region), float(start), float(probability), heatmap.astype(np.float32))
+            for region, (start, _), probability, heatmap in zip(
+                rows.image_regions, rows.image_times, probabilities, heatmaps, strict=True
+            )
+        ]
+
+    def _judge(self, media: list[tuple[Task, MediaRows]]) -> Iterator[JudgedFile]:
+        logits = {
+            modality: _logits(branch.model, [_values(rows, modality) for _, rows in media])
+            for modality, branch in self._branches.items()
+        }
+        for number, (task, rows) in enumerate(media):
+            yield self._answer(task, rows, {modality: of[number] for modality, of in logits.items()})
+
+    def _answer(
+        self, task: Task, rows: MediaRows, logits: Mapping[Modality, NDArray[np.float32]]
+    ) -> JudgedFile:
+        present = {modality: values for modality, values in logits.items() if len(values)}
+        probabilities = {modality: self._whole(modality, values) for modality, values in present.items()}
+        shares = {modality: getattr(self._weights, modality) for modality in present}
+        judged = [
+            row for modality, values in present.items() for row in self._rows(task, rows, modality, values)
+        ]
+        answer = replace(
+            task.truth,
+            **{f"{modality}_probability": value for modality, value in probabilities.items()},
+            rows=tuple(judged),
+        )
+        if not sum(shares.values()):
+            return replace(answer, verdict="INCONCLUSIVE", reason="NO_EVIDENCE")
+        fused = sum(shares[m] * probabilities[m] for m in present) / sum(shares.values())
+        verdict, reason = self._verdict(fused)
+        return replace(answer, fake_probability=fused, verdict=verdict, reason=reason)
+
+    def _whole(self, modality: Modality, logits: NDArray[np.float32]) -> float:
+        calibration = self._branches[modality].calibration
+        return float(calibration.probability(calibration.aggregate(logits, np.zeros(1, np.int64)))[0])
+
+    def _rows(
+        self, task: Task, rows: MediaRows, modality: Modality, logits: NDArray[np.float32]
+    ) -> Iterator[JudgedRow]:
+        times = {"image": rows.image_times, "video": rows.clip_times, "audio": rows.audio_times}[modality]
+        regions = [_edges(r) for r in rows.image_regions] if modality == "image" else [WHOLE] * len(times)
+        found = self._branches[modality].calibration.probability(logits)
+        for (start, end), region, probability in zip(times, regions, found, strict=True):
+            label = task.row_label(modality, region)
+            yield JudgedRow(modality, label, float(start), float(end), float(probability))
+
+    def _verdict(self, probability: float) -> tuple[str, str | None]:
+        if probability >= self.fake_threshold:
+            return "FAKE", None
+        if probability <= self.real_threshold:
+            return "REAL", None
+        return "INCONCLUSIVE", "BETWEEN_THRESHOLDS"
+
+
+def _load(models: Path, modality: Modality) -> _Branch:
+    record = read_record(models, modality)
+    return _Branch(
+        keras.saving.load_model(models / record.keras_file, compile=False),
+        Calibration.model_validate(record.branch),
+        FitSettings.model_validate(record.settings),
+    )
+
+
+def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
+    """The rows that the exported graph will ask the server for."""
+    sizes = {modality: own.image_size for modality, own in settings.items() if modality != "audio"}
+    if len(set(sizes.values())) > 1:
+        raise DataError("the image and the video model want frames of different sizes: no one detector")
+    wanted: dict[str, Any] = {}
+    if sizes:
+        size = next(iter(sizes.values()))
+        wanted |= {"height": size, "width": size}
+    if image := settings.get("image"):
+        wanted |= {"crops": image.crops, "frames": image.frames_per_video}
+    if video := settings.get("video"):
+        wanted |= {
+            "clips": video.clips_per_video,
+            "clip_length": video.clip_length,
+            "clip_stride_seconds": video.clip_stride_seconds,
+        }
+    if audio := settings.get("audio"):
+        wanted |= {
+            "sample_rate": audio.sample_rate,
+            "window_samples": audio.window_samples,
+            "windows": audio.max_windows,
+        }
+    return RowSpec(
+        want_images="image" in settings,
+        want_clips="video" in settings,
+        want_audio="audio" in settings,
+        **wanted,
+    )
+
+
+def _values(rows: MediaRows, modality: Modality) -> NDArray[Any]:
+    match modality:
+        case "image":
+            return rows.frames[rows.image_index] if len(rows.image_index) else rows.frames[:0]
+        case "video":
+            return rows.frames[rows.clip_index] if len(rows.clip_index) else rows.frames[:0]
+        case "audio":
+            return rows.audio
+
+
+def _logits(model: keras.Model, values: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    """The logits of each medium's rows, found in batches over all of them."""
+    filled = [part for part in values if len(part)]
+    if not filled:
+        return [np.zeros(0, np.float32) for _ in values]
+    together = np.concatenate(filled)
+    batches = [together[at : at + _ROWS_AT_ONCE] for at in range(0, len(together), _ROWS_AT_ONCE)]
+    found = np.concatenate([np.asarray(model(batch, training=False)["logit"]) for batch in batches])
+    return np.split(found, np.cumsum([len(part) for part in values])[:-1])
+
+
+def _edges(region: NDArray[np.float32]) -> Region:
+    left, top, right, bottom = map(float, region)
+    return left, top, right, bottom
