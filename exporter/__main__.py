@@ -1,6 +1,5 @@
 """python -m exporter models/: trained Keras models → one ONNX detector."""
 
-import os
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from server.engine.manifest import FusionWeights, Thresholds
 from server.errors import DetectorError
+from training.quiet import start_tensorflow
 
 app = typer.Typer(add_completion=False)
 console = Console()
@@ -42,10 +42,9 @@ def main(
     weights = FusionWeights(image=image_weight, video=video_weight, audio=audio_weight)
     thresholds = _thresholds(real_threshold, fake_threshold)
     _check(name, models, media_dir)
-    # Before TensorFlow is imported: its start-up chatter would bury our own lines.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with console.status("starting TensorFlow") as status:
+            start_tensorflow()
             from exporter.export import export
 
             exported = export(

@@ -1,8 +1,6 @@
-"""The command line of training: python -m training {demo,prepare,fit,evaluate}."""
+"""The command line of training: python -m training {demo,prepare,fit,evaluate,report}."""
 
 import argparse
-import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -13,8 +11,10 @@ from rich.console import Console
 
 from training.datasets import DATASETS
 from training.errors import TrainingError
+from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.settings import OnLeak, Place, PrepareSettings
+from training.quiet import start_tensorflow
 from training.settings import MODALITIES, FitSettings
 
 _WIDTH_WITHOUT_TERMINAL = 140
@@ -23,9 +23,6 @@ _WIDTH_WITHOUT_TERMINAL = 140
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; gives the exit status."""
     options = _parser().parse_args(arguments)
-    # What TensorFlow logs while starting is about itself; its errors come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
     try:
         options.run(options, console)
@@ -39,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> None:
+    start_tensorflow()
     from training.demo import demo
 
     demo(
@@ -76,7 +74,8 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
     samples = limit_samples(find_samples(options.data_dir), options.max_samples)
     settings = _settings(options)
 
-    from training.evaluate import as_table, from_json
+    start_tensorflow()
+    from training.evaluation.measure import as_table, from_json
     from training.pipeline import train_modality
 
     records = [
@@ -88,19 +87,6 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
     held_out = [entry for record in records for entry in from_json(record.metrics["test"])]
     console.print(as_table(held_out, "Test split"))
     console.print(f"Export the detector with: python -m exporter {options.output_dir}")
-
-
-def _evaluate(options: argparse.Namespace, console: Console) -> None:
-    from training.evaluate import as_json, as_table
-    from training.pipeline import evaluate_folder
-
-    split = None if options.split == "all" else options.split
-    found = evaluate_folder(options.data_dir, options.models, split, options.workers, console)
-    every = [evaluation for evaluations in found.values() for evaluation in evaluations]
-    console.print(as_table(every, f"{options.data_dir}, {options.split} files"))
-    if options.json is not None:
-        numbers = {modality: as_json(evaluations) for modality, evaluations in found.items()}
-        options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,13 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(fit, FitSettings())
     fit.set_defaults(run=_fit)
 
-    evaluate = commands.add_parser("evaluate", help="measure trained models on a folder of media")
-    evaluate.add_argument("--data-dir", type=Path, required=True, help="media; see training/files.py")
-    evaluate.add_argument("--models", type=Path, default=Path("models"), help="what fit or demo wrote")
-    evaluate.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
-    evaluate.add_argument("--json", type=Path, help="file for the numbers")
-    _add_workers(evaluate)
-    evaluate.set_defaults(run=_evaluate)
+    add_evaluate(commands)
+    add_report(commands)
     return parser
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from training.corpus import clips, images, speech
 from training.errors import ExportFailed
-from training.evaluate import as_table, from_json
+from training.evaluation.measure import as_table, from_json
 from training.files import ABOUT, CORPUS_CSV, find_samples
 from training.pipeline import train_modality
 from training.sample import Sample, write_samples

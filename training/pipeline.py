@@ -14,10 +14,9 @@ from rich.console import Console
 from server.media.spec import spec_hash
 from training.augment import augment_clips, augment_images
 from training.batches import Augment
-from training.calibrate import Calibration, calibrate
-from training.errors import DataError
-from training.evaluate import Evaluation, as_json, evaluate, score_files
-from training.files import ABOUT, find_samples
+from training.calibrate import calibrate
+from training.evaluation.measure import as_json, evaluate
+from training.files import ABOUT
 from training.fit import fit, make_deterministic
 from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
@@ -25,8 +24,9 @@ from training.models.image import build_image_model
 from training.models.video import build_video_model
 from training.record import TrainingRecord, read_record, record_path, write_record
 from training.rows import RowTable, load_rows
-from training.sample import Sample, Split
-from training.settings import MODALITIES, FitSettings, Modality
+from training.sample import Sample
+from training.score import judged_by, score_files
+from training.settings import FitSettings, Modality
 
 _AUGMENT: dict[Modality, Augment] = {"image": augment_images, "video": augment_clips}
 _PACKAGES = ("av", "keras", "numpy", "scipy", "tensorflow")
@@ -66,7 +66,7 @@ def train_modality(
     history = fit(model, table, settings, best, final, _AUGMENT.get(modality))
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
-    held_out = evaluate(score_files(model, table, "test"), calibration, modality)
+    held_out = evaluate(judged_by(score_files(model, table, "test"), calibration, modality))
     record = TrainingRecord(
         modality=modality,
         keras_file=best.name,
@@ -92,37 +92,6 @@ def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
             return build_video_model(backbone, settings.clip_length, size, size, weights)
         case "audio":
             return build_audio_model("tiny", settings.sample_rate, settings.window_samples)
-
-
-def evaluate_folder(
-    folder: Path, models: Path, split: Split | None, workers: int, console: Console
-) -> dict[Modality, list[Evaluation]]:
-    """Every model of `models` that has a record, on the files of a split of `folder`, or on all of them.
-
-    Raises:
-        DataError: there are no models, or none of them has files to be measured on.
-    """
-    samples = find_samples(folder)
-    found: dict[Modality, list[Evaluation]] = {}
-    for modality in MODALITIES:
-        if not record_path(models, modality).is_file():
-            continue
-        record = read_record(models, modality)
-        settings = FitSettings.model_validate(record.settings)
-        chosen = [sample for sample in samples if split in (None, sample.split)]
-        if not any(sample.modality == modality for sample in chosen):
-            console.print(f"{folder} has no {modality} files to measure the {modality} model on")
-            continue
-        table = load_rows(folder, chosen, modality, settings, workers)
-        _report_rejected(table, folder / f"{modality}_left_out.csv", console)
-        model = keras.saving.load_model(models / record.keras_file, compile=False)
-        calibration = Calibration.model_validate(record.branch)
-        found[modality] = evaluate(score_files(model, table, split), calibration, modality)
-    if not found:
-        raise DataError(
-            f"nothing to measure: no trained models in {models}, or no files for them in {folder}"
-        )
-    return found
 
 
 def _finished(

@@ -1,6 +1,6 @@
 """A model's answers on the rows of a table, file by file."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -57,10 +57,8 @@ def judged_by(scored: FileLogits, calibration: Calibration, modality: Modality) 
     ]
     ends = [*scored.starts[1:], len(rows)]
     return [
-        replace(
-            unjudged(sample, sample.path, ""),
-            **{f"{modality}_probability": float(probability)},
-            rows=tuple(rows[start:end]),
+        unjudged(sample, sample.path, "").answered(
+            **{f"{modality}_probability": float(probability)}, rows=tuple(rows[start:end])
         )
         for sample, probability, start, end in zip(scored.samples, whole, scored.starts, ends, strict=True)
     ]

@@ -1,6 +1,9 @@
 """The whole chain at its smallest: generated media → fit → calibrate → export → the same answers."""
 
+import csv
 import json
+from contextlib import ExitStack
+from math import nan
 from pathlib import Path
 
 import keras
@@ -8,12 +11,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from tests.running_server import running_server
 from training.__main__ import main
 from training.calibrate import Calibration
-from training.evaluate import score_files
+from training.evaluation.judged import JudgedFile, read_judged
 from training.files import find_samples
 from training.record import read_record
 from training.rows import load_rows
+from training.score import score_files
 from training.settings import MODALITIES, FitSettings, Modality
 
 # One fixture generates media, trains three models and exports them: minutes where cores are few.
@@ -89,7 +94,7 @@ def test_records_say_how_the_models_came_about(folder: Path) -> None:
         assert record.seed == record.settings["seed"] == 7
         assert record.data["files"]["train real"] == record.data["files"]["train fake"]
         assert "tensorflow" in record.packages
-        assert {"auc", "eer"} <= set(record.metrics["test"][modality]["by_file"])
+        assert {"auc", "eer"} <= set(record.metrics["test"][modality]["total"]["by_file"])
 
 
 def test_a_second_run_keeps_media_and_models_and_exports_again(
@@ -104,12 +109,64 @@ def test_a_second_run_keeps_media_and_models_and_exports_again(
     assert (folder / "models" / "detector" / "4" / "model.onnx").is_file()
 
 
-def test_evaluate_repeats_the_numbers_of_the_record(folder: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    command = ["evaluate", "--data-dir", str(folder / "data"), "--models", str(folder / "models")]
-    assert main([*command, "--workers", "1", "--json", str(report)]) == 0
-    recorded = {modality: read_record(folder / "models", modality).metrics["test"] for modality in MODALITIES}
-    assert json.loads(report.read_text()) == recorded
+@pytest.fixture(scope="module")
+def measured(folder: Path) -> Path:
+    """What evaluate found with the Keras models."""
+    assert main(_evaluate(folder, "keras")) == 0
+    return folder / "keras"
+
+
+def _evaluate(folder: Path, output: str, *engine: str) -> list[str]:
+    folders = f"--data-dir {folder / 'data'} --models {folder / 'models'} --output-dir {folder / output}"
+    command = f"evaluate {folders} --report-dir {folder / output} --workers 1 --effort 1"
+    return [*command.split(), *engine]
+
+
+def test_evaluate_repeats_the_numbers_of_the_record(folder: Path, measured: Path) -> None:
+    results = json.loads((measured / "model_evaluation_results.json").read_text())
+    for modality in MODALITIES:
+        recorded = read_record(folder / "models", modality).metrics["test"][modality]["total"]
+        found = next(e for e in results["evaluations"] if (e["voice"], e["media"]) == (modality, modality))
+        for name, (value, *_) in recorded["by_file"].items():
+            assert found["total"]["by_file"][name][0] == pytest.approx(value, abs=1e-5), (modality, name)
+        assert found["total"]["rows"] == recorded["rows"]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "server"])
+def test_the_served_detector_measures_as_the_keras_models_do(
+    folder: Path, measured: Path, engine: str
+) -> None:
+    with ExitStack() as stack:
+        chosen = ["--engine", "onnx"]
+        if engine == "server":
+            chosen = ["--server", stack.enter_context(running_server(folder / "models")).address]
+        assert main(_evaluate(folder, engine, *chosen)) == 0
+    assert _numbers(folder / engine) == pytest.approx(_numbers(measured), abs=1e-4, nan_ok=True)
+    offline, served = (_judgements(of) for of in (measured, folder / engine))
+    assert len(served) > 10
+    assert [(file.path, file.verdict, file.reason) for file in served] == [
+        (file.path, file.verdict, file.reason) for file in offline
+    ]
+    for mine, theirs in zip(offline, served, strict=True):
+        assert theirs.fake_probability == pytest.approx(mine.fake_probability, abs=1e-4)
+        assert [row.label for row in theirs.rows] == [row.label for row in mine.rows]
+        assert [row.fake_probability for row in theirs.rows] == pytest.approx(
+            [row.fake_probability for row in mine.rows], abs=1e-4
+        )
+
+
+def _numbers(output: Path) -> dict[str, float]:
+    """Every metric and count of the CSV, by line and column."""
+    with (output / "model_evaluation_results.csv").open() as file:
+        return {
+            f"{'/'.join(list(line.values())[:5])} {name}": float(value) if value else nan
+            for line in csv.DictReader(file)
+            for name, value in list(line.items())[5:]
+        }
+
+
+def _judgements(output: Path) -> list[JudgedFile]:
+    return read_judged(output / "model_evaluation_predictions.jsonl")
 
 
 def test_a_folder_without_media_ends_with_a_sentence(

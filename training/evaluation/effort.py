@@ -4,7 +4,6 @@ import os
 import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -39,19 +38,21 @@ def measure_effort(judge: Judge, tasks: Iterable[Task]) -> list[JudgedFile]:
     found = []
     for task in tasks:
         processes = _own_processes() if judge.local else []
-        seen = all([_reset_peak(process) for process in processes])
+        seen = sum(map(_reset_peak, processes)) == len(processes) > 0
         start = time.perf_counter()
         answer = next(judge.judge([task]))
         seconds = time.perf_counter() - start
-        peak = sum(map(_peak_bytes, processes)) if processes and seen else None
-        found.append(replace(answer, total_seconds=seconds, peak_memory_bytes=peak))
+        peak = sum(map(_peak_bytes, processes)) if seen else None
+        found.append(answer.answered(total_seconds=seconds, peak_memory_bytes=peak))
     return found
 
 
 def summarise(files: Iterable[JudgedFile]) -> list[Effort]:
     """One for each kind, of the files that got an answer."""
     answered = [file for file in files if not file.error and file.total_seconds is not None]
-    return [_summary(kind, [f for f in answered if f.kind == kind]) for kind in sorted({f.kind for f in answered})]
+    return [
+        _summary(kind, [f for f in answered if f.kind == kind]) for kind in sorted({f.kind for f in answered})
+    ]
 
 
 def _summary(kind: str, files: list[JudgedFile]) -> Effort:

@@ -3,9 +3,11 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
 
 from training.errors import DataError
 from training.sample import Sample
@@ -33,8 +35,7 @@ class JudgedRow:
     fake_probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedFile:
+class JudgedFile(BaseModel):
     """One file with its truth and its answer; the names of columns are those of the client's predictions.
 
     Attributes:
@@ -52,8 +53,10 @@ class JudgedFile:
         rows: as far as the judge tells them.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     path: str
-    label: int
+    label: Literal[0, 1]
     kind: str
     group: str = ""
     dataset: str = ""
@@ -70,6 +73,10 @@ class JudgedFile:
     error: str | None = None
     rows: tuple[JudgedRow, ...] = ()
 
+    def answered(self, **answer: Any) -> "JudgedFile":
+        """The same file with these attributes."""
+        return self.model_copy(update=answer)
+
     def probability(self, voice: Voice) -> float | None:
         """What this voice said; None if it took no part."""
         match voice:
@@ -83,8 +90,7 @@ class JudgedFile:
                 return self.audio_probability
 
 
-COLUMNS = tuple(field.name for field in fields(JudgedFile) if field.name != "rows")
-_NUMBERS = ("fake_probability", "image_probability", "video_probability", "audio_probability")
+COLUMNS = tuple(name for name in JudgedFile.model_fields if name != "rows")
 
 
 def unjudged(sample: Sample, path: str, dataset: str) -> JudgedFile:
@@ -95,7 +101,7 @@ def unjudged(sample: Sample, path: str, dataset: str) -> JudgedFile:
     """
     return JudgedFile(
         path=path,
-        label=sample.label,
+        label=1 if sample.label else 0,
         kind=sample.modality,
         group=f"{sample.dataset or dataset}/{sample.group}",
         dataset=sample.dataset or dataset,
@@ -104,15 +110,19 @@ def unjudged(sample: Sample, path: str, dataset: str) -> JudgedFile:
     )
 
 
+_STATED = ("group", "dataset", "manipulation", "compression")
+_LABELS = {"real": 0, "0": 0, "fake": 1, "1": 1}
+
+
 def write_judged(path: Path, files: Iterable[JudgedFile]) -> None:
     """Writes JSONL with all rows, or, if the name ends in .csv, a CSV without them."""
     with path.open("w", newline="", encoding="utf-8") as out:
         if path.suffix.lower() != ".csv":
-            out.writelines(json.dumps(asdict(file)) + "\n" for file in files)
+            out.writelines(file.model_dump_json() + "\n" for file in files)
             return
-        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
+        writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
-        writer.writerows({name: getattr(file, name) for name in COLUMNS} for file in files)
+        writer.writerows(file.model_dump(exclude={"rows"}) for file in files)
 
 
 def read_judged(path: Path, labels: Path | None = None) -> list[JudgedFile]:
@@ -160,36 +170,15 @@ def _truth(path: str, known: Mapping[str, dict[str, str]]) -> dict[str, str]:
 
 
 def _judged(record: Mapping[str, Any], truth: Mapping[str, str]) -> JudgedFile:
-    told = {name: record[name] for name in COLUMNS if record.get(name) is not None}
-    stated = {name: truth[name] for name in ("group", "dataset", "manipulation", "compression") if name in truth}
     label = truth.get("label", record.get("label"))
     if label is None:
         raise DataError(f"nobody says whether {record['path']} is real or fake: give --labels")
-    file = JudgedFile(
-        **told
-        | stated
-        | {
-            "label": {"real": 0, "fake": 1}.get(str(label).lower(), label),
-            "kind": str(record.get("kind") or "").lower(),
-            "error": record.get("error") or record.get("error_message"),
-            "rows": tuple(JudgedRow(**row) for row in record.get("rows", ())),
-        }
-    )
-    return replace(
-        file,
-        label=_binary(file.label),
-        group=file.group or file.path,
-        total_seconds=_number(file.total_seconds),
-        peak_memory_bytes=None if file.peak_memory_bytes is None else int(file.peak_memory_bytes),
-        **{name: _number(getattr(file, name)) for name in _NUMBERS},
-    )
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _binary(value: Any) -> int:
-    if int(value) not in (0, 1):
-        raise ValueError(f"a label is 0 or 1, real or fake, not {value!r}")
-    return int(value)
+    told = {name: record[name] for name in (*COLUMNS, "rows") if record.get(name) is not None}
+    stated = {name: truth[name] for name in _STATED if name in truth}
+    told |= stated | {
+        "label": _LABELS.get(str(label).lower(), label),
+        "kind": str(record.get("kind") or "").lower(),
+        "group": stated.get("group") or record.get("group") or record["path"],
+        "error": record.get("error") or record.get("error_message"),
+    }
+    return JudgedFile.model_validate(told)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+import training.models  # noqa: F401  registers the layers, so that Keras can load them
 from server.engine.manifest import FusionWeights, Thresholds
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
@@ -93,7 +94,7 @@ class KerasJudge:
             good = [(task, rows) for task, rows in batch if isinstance(rows, MediaRows)]
             for task, rows in batch:
                 if not isinstance(rows, MediaRows):
-                    yield replace(task.truth, error=failure(rows))
+                    yield task.truth.answered(error=failure(rows))
             yield from self._judge(good)
 
     def activations(self, content: bytes) -> list[Activation]:
@@ -131,16 +132,15 @@ class KerasJudge:
         judged = [
             row for modality, values in present.items() for row in self._rows(task, rows, modality, values)
         ]
-        answer = replace(
-            task.truth,
+        answer = task.truth.answered(
             **{f"{modality}_probability": value for modality, value in probabilities.items()},
             rows=tuple(judged),
         )
         if not sum(shares.values()):
-            return replace(answer, verdict="INCONCLUSIVE", reason="NO_EVIDENCE")
+            return answer.answered(verdict="INCONCLUSIVE", reason="NO_EVIDENCE")
         fused = sum(shares[m] * probabilities[m] for m in present) / sum(shares.values())
         verdict, reason = self._verdict(fused)
-        return replace(answer, fake_probability=fused, verdict=verdict, reason=reason)
+        return answer.answered(fake_probability=fused, verdict=verdict, reason=reason)
 
     def _whole(self, modality: Modality, logits: NDArray[np.float32]) -> float:
         calibration = self._branches[modality].calibration

@@ -65,10 +65,10 @@ def evaluate(
     """One evaluation per kind of file and voice; files that a voice said nothing of do not count in it."""
     kinds = sorted({file.kind for file in files})
     return [
-        _evaluate(heard, voice, kind, metrics, slice_metrics)
+        _evaluate(spoken_of, voice, kind, metrics, slice_metrics)
         for kind in kinds
         for voice in VOICES
-        if (heard := [f for f in files if f.kind == kind and f.probability(voice) is not None])
+        if (spoken_of := [file for file, _ in heard(files, voice) if file.kind == kind])
     ]
 
 
@@ -84,9 +84,7 @@ def _evaluate(
         parts = slices_of(files, dimension)
         # One slice that holds everything tells what the total tells.
         if len(parts) > 1 or dimension == "manipulation":
-            slices[dimension] = {
-                value: _measure(part, voice, slice_metrics) for value, part in parts.items()
-            }
+            slices[dimension] = {value: _measure(part, voice, slice_metrics) for value, part in parts.items()}
     return Evaluation(voice=voice, media=media, total=_measure(files, voice, metrics), slices=slices)
 
 
@@ -101,6 +99,11 @@ def slices_of(files: Sequence[JudgedFile], dimension: Dimension) -> dict[str, li
     return {value: [file for file in files if getattr(file, dimension) == value] for value in values}
 
 
+def heard(files: Iterable[JudgedFile], voice: Voice) -> list[tuple[JudgedFile, float]]:
+    """The files that a voice said something of, and what."""
+    return [(file, probability) for file in files if (probability := file.probability(voice)) is not None]
+
+
 def _measure(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Metric]) -> Measured:
     rows = [(file, row) for file in files for row in file.rows if row.modality == voice]
     clear = [(file, row) for file, row in rows if row.label != UNCLEAR]
@@ -110,7 +113,7 @@ def _measure(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Me
         rows=len(rows),
         by_file=estimate(
             [file.label for file in files],
-            [file.probability(voice) for file in files],
+            [probability for _, probability in heard(files, voice)],
             [file.group for file in files],
             metrics,
         ),

@@ -10,6 +10,7 @@ from scipy.special import logit
 
 from training.calibrate import calibrate
 from training.evaluation.judged import JudgedFile
+from training.evaluation.measure import heard
 from training.evaluation.metrics import METRICS, Floats
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05, 0.1)
@@ -126,8 +127,9 @@ def coverage_curve(labels: NDArray[np.int64], scores: Floats) -> tuple[Floats, F
 
 
 def _fused(files: Sequence[JudgedFile]) -> tuple[NDArray[np.int64], Floats]:
-    pairs = [(file.label, file.fake_probability) for file in files if file.fake_probability is not None]
-    return np.asarray([label for label, _ in pairs], np.int64), np.asarray([p for _, p in pairs], np.float64)
+    pairs = heard(files, "fused")
+    labels = np.asarray([file.label for file, _ in pairs], np.int64)
+    return labels, np.asarray([probability for _, probability in pairs], np.float64)
 
 
 def _point(wanted: float, threshold: float, labels: NDArray[np.int64], scores: Floats) -> OperatingPoint:

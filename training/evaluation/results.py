@@ -69,19 +69,26 @@ def write_csv(path: Path, evaluations: Sequence[Evaluation]) -> None:
 def _lines(evaluations: Sequence[Evaluation]) -> Iterator[dict[str, object]]:
     for evaluation in evaluations:
         parts: list[tuple[str, str, Measured]] = [("all", "all", evaluation.total)]
-        for dimension, slices in evaluation.slices.items():
-            parts += [(dimension, value, measured) for value, measured in slices.items()]
+        parts += [
+            (dimension, value, measured)
+            for dimension, slices in evaluation.slices.items()
+            for value, measured in slices.items()
+        ]
         for dimension, value, measured in parts:
-            about = {"voice": evaluation.voice, "media": evaluation.media}
+            about: dict[str, object] = {"voice": evaluation.voice, "media": evaluation.media}
             about |= {"slice": dimension, "value": value}
-            files = {"count": measured.files, "files": measured.files, "fakes": measured.fakes}
+            files: dict[str, object] = {
+                "count": measured.files,
+                "files": measured.files,
+                "fakes": measured.fakes,
+            }
             yield about | {"level": "file"} | files | _numbers(measured.by_file)
             if measured.by_row:
                 yield about | {"level": "row"} | files | {"count": measured.rows} | _numbers(measured.by_row)
 
 
-def _numbers(estimates: Estimates) -> dict[str, float | None]:
-    numbers: dict[str, float | None] = {}
+def _numbers(estimates: Estimates) -> dict[str, object]:
+    numbers: dict[str, object] = {}
     for name, found in estimates.items():
         numbers |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     return numbers

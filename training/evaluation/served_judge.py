@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,10 @@ from training.evaluation.judged import JudgedFile, JudgedRow
 from training.sample import WHOLE, Region
 
 _IN_FLIGHT = 8
-_COPIED = ("verdict", "reason", "fake_probability", "image_probability", "video_probability")
-_COPIED += ("audio_probability", "total_seconds")
+_COPIED = (
+    *("verdict", "reason", "total_seconds"),
+    *("fake_probability", "image_probability", "video_probability", "audio_probability"),
+)
 
 
 @contextmanager
@@ -70,9 +71,7 @@ class ServedJudge:
         def media() -> Iterator[pb.Medium]:
             for task in tasks:
                 if isinstance(task.content, OSError):
-                    unreadable.append(
-                        replace(task.truth, error=f"cannot be read: {task.content.strerror}")
-                    )
+                    unreadable.append(task.truth.answered(error=f"cannot be read: {task.content.strerror}"))
                     continue
                 kind = pb.MediaKind.Value(f"MEDIA_KIND_{task.truth.kind.upper()}")
                 medium = pb.Medium(content=task.content, kind=kind)
@@ -102,7 +101,7 @@ class ServedJudge:
 
 def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFile:
     if isinstance(answer, DetectionError):
-        return replace(task.truth, error=f"{answer.code}: {answer.message}")
+        return task.truth.answered(error=f"{answer.code}: {answer.message}")
     told = prediction(task.truth.path, answer)
     rows = [
         JudgedRow(
@@ -114,7 +113,7 @@ def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFil
         )
         for entry in answer.timeline
     ]
-    return replace(task.truth, **{name: getattr(told, name) for name in _COPIED}, rows=tuple(rows))
+    return task.truth.answered(**{name: getattr(told, name) for name in _COPIED}, rows=tuple(rows))
 
 
 def _region(entry: pb.TimelineEntry) -> Region:

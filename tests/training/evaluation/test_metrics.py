@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from training.metrics import METRICS, equal_error_rate, estimate, expected_calibration_error
+from training.evaluation.metrics import METRICS, equal_error_rate, estimate, expected_calibration_error
+
+AUC = {"auc": METRICS["auc"]}
+ACCURACY = {"accuracy": METRICS["accuracy"]}
 
 
 def test_eer_of_a_hand_worked_case() -> None:
@@ -36,6 +39,9 @@ def test_metrics_agree_with_scikit_learn() -> None:
     found = estimate(labels, scores, np.arange(300), resamples=2)
     expected = {
         "accuracy": sk.accuracy_score(labels, scores >= 0.5),
+        "precision": sk.precision_score(labels, scores >= 0.5),
+        "recall": sk.recall_score(labels, scores >= 0.5),
+        "f1": sk.f1_score(labels, scores >= 0.5),
         "auc": sk.roc_auc_score(labels, scores),
         "average_precision": sk.average_precision_score(labels, scores),
         "log_loss": sk.log_loss(labels, scores),
@@ -57,10 +63,10 @@ def test_intervals_cover_the_value_and_widen_when_scores_share_a_group() -> None
     random = np.random.default_rng(1)
     labels = np.tile([0, 1], 200)
     scores = np.clip(0.5 + 0.1 * (labels * 2 - 1) + random.normal(0, 0.2, 400).repeat(1), 0, 1)
-    alone = estimate(labels, scores, np.arange(400), ("auc",))["auc"]
+    alone = estimate(labels, scores, np.arange(400), AUC)["auc"]
     # The same evidence ten times over tells no more than once.
-    copied = estimate(labels.repeat(10), scores.repeat(10), np.arange(400).repeat(10), ("auc",))["auc"]
-    naive = estimate(labels.repeat(10), scores.repeat(10), np.arange(4000), ("auc",))["auc"]
+    copied = estimate(labels.repeat(10), scores.repeat(10), np.arange(400).repeat(10), AUC)["auc"]
+    naive = estimate(labels.repeat(10), scores.repeat(10), np.arange(4000), AUC)["auc"]
 
     def width(found: object) -> float:
         return found.high - found.low  # type: ignore[attr-defined, no-any-return]
@@ -78,7 +84,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(100):
         right = (random.random(60) < 0.8).astype(float)
-        found = estimate(np.ones(60, int), right, np.arange(60), ("accuracy",), resamples=200)["accuracy"]
+        found = estimate(np.ones(60, int), right, np.arange(60), ACCURACY, resamples=200)["accuracy"]
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0.8 <= found.high

@@ -1,0 +1,134 @@
+"""The commands that measure: python -m training {evaluate,report}."""
+
+import argparse
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from training.quiet import start_tensorflow
+
+if TYPE_CHECKING:
+    from training.evaluation.judge import Judge
+
+_PREDICTIONS = "model_evaluation_predictions.jsonl"
+_CSV, _JSON = "model_evaluation_results.csv", "model_evaluation_results.json"
+
+# As in training.__main__: what takes seconds to import is imported by the command that needs it.
+
+
+def add_evaluate(commands: Any) -> None:
+    """Adds `evaluate` to the subparsers of argparse."""
+    parser = commands.add_parser("evaluate", help="measure a detector on labelled media")
+    parser.add_argument(
+        "--data-dir", type=Path, nargs="+", required=True, help="media; several folders are several data sets"
+    )
+    parser.add_argument("--models", type=Path, default=Path("models"), help="what fit and the exporter wrote")
+    parser.add_argument(
+        "--engine",
+        choices=("keras", "onnx"),
+        default="keras",
+        help="the Keras models, or the exported graph in the server's own engine (keras)",
+    )
+    parser.add_argument("--server", help="host:port: measure what this server serves instead")
+    parser.add_argument("--token", default=os.environ.get("DETECTOR_TOKEN"), help="bearer token for --server")
+    parser.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
+    parser.add_argument("--max-samples", type=int, help="files of each kind and folder, at most")
+    parser.add_argument(
+        "--robustness", type=int, default=0, metavar="N", help="perturb N files of each kind in every way (0)"
+    )
+    parser.add_argument(
+        "--effort", type=int, default=8, metavar="N", help="files of each kind to time one by one (8)"
+    )
+    parser.add_argument(
+        "--false-positive-rates",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        help="to find thresholds for (0.001 0.01 0.05 0.1)",
+    )
+    parser.add_argument("--asv-scores", type=Path, help="ASVspoof's ASV scores, for min t-DCF")
+    parser.add_argument("--output-dir", type=Path, default=Path("models"), help="for results and predictions")
+    _add_report_dir(parser)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding processes")
+    parser.set_defaults(run=_evaluate)
+
+
+def add_report(commands: Any) -> None:
+    """Adds `report` to the subparsers of argparse."""
+    parser = commands.add_parser("report", help="the same plots of predictions that the client wrote")
+    parser.add_argument("predictions", type=Path, help=".csv or .jsonl of python -m clients detect --output")
+    parser.add_argument(
+        "--labels", type=Path, help="CSV with path and label; else a column label, or folders real/ and fake/"
+    )
+    parser.add_argument("--real-threshold", type=float, default=0.35, help="at or below it: REAL (0.35)")
+    parser.add_argument("--fake-threshold", type=float, default=0.65, help="at or above it: FAKE (0.65)")
+    parser.add_argument("--asv-scores", type=Path, help="ASVspoof's ASV scores, for min t-DCF")
+    _add_report_dir(parser)
+    parser.set_defaults(run=_report)
+
+
+def _add_report_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report-dir", type=Path, default=Path("reports"), help="for the HTML page")
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
+    from training.evaluation.judged import write_judged
+    from training.evaluation.measure import as_table
+    from training.evaluation.operating import FALSE_POSITIVE_RATES
+    from training.evaluation.results import write_csv, write_json
+    from training.evaluation.run import Wanted, evaluate_detector
+    from training.report.page import write_report
+
+    wanted = Wanted(
+        folders=options.data_dir,
+        split=None if options.split == "all" else options.split,
+        max_samples=options.max_samples,
+        robustness_files=options.robustness,
+        effort_files=options.effort,
+        rates=options.false_positive_rates or FALSE_POSITIVE_RATES,
+        asv_scores=options.asv_scores,
+        workers=options.workers,
+    )
+    with _judge(options) as judge:
+        results, judged = evaluate_detector(judge, wanted, console)
+        page = options.report_dir / "evaluation.html"
+        write_report(page, "Evaluation", results, judged, judge)
+    console.print(as_table(results.evaluations, f"{judge.name}, {options.split} files"))
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    write_judged(options.output_dir / _PREDICTIONS, judged)
+    write_csv(options.output_dir / _CSV, results.evaluations)
+    write_json(options.output_dir / _JSON, results)
+    console.print(f"{page}, and {_CSV}, {_JSON}, {_PREDICTIONS} in {options.output_dir}", soft_wrap=True)
+
+
+def _report(options: argparse.Namespace, console: Console) -> None:
+    from training.evaluation.judged import read_judged
+    from training.evaluation.measure import as_table
+    from training.evaluation.run import results_of_predictions
+    from training.report.page import write_report
+
+    judged = read_judged(options.predictions, options.labels)
+    results = results_of_predictions(
+        judged, options.predictions, (options.real_threshold, options.fake_threshold), options.asv_scores
+    )
+    console.print(as_table(results.evaluations, str(options.predictions)))
+    page = options.report_dir / f"{options.predictions.stem}.html"
+    write_report(page, str(options.predictions), results, judged)
+    console.print(f"{page}", soft_wrap=True)
+
+
+def _judge(options: argparse.Namespace) -> "AbstractContextManager[Judge]":
+    chosen: AbstractContextManager[Judge]
+    if options.server or options.engine == "onnx":
+        from training.evaluation.served_judge import onnx_judge, served_judge
+
+        chosen = served_judge(options.server, options.token) if options.server else onnx_judge(options.models)
+    else:
+        start_tensorflow()
+        from training.evaluation.keras_judge import keras_judge
+
+        chosen = keras_judge(options.models, options.workers)
+    return chosen

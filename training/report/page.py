@@ -1,0 +1,99 @@
+"""Results and judgements → one HTML page that needs nothing beside it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.evaluation.judge import Judge
+from training.evaluation.judged import JudgedFile
+from training.evaluation.measure import Measured
+from training.evaluation.operating import Operation
+from training.evaluation.results import Results
+from training.report import plots
+from training.report.errors import worst_errors
+
+_SLICE_METRICS = ("auc", "eer", "accuracy", "recall")
+
+
+def write_report(
+    path: Path, title: str, results: Results, judged: Sequence[JudgedFile], judge: Judge | None = None
+) -> None:
+    """Writes the page.
+
+    Args:
+        judge: for the class-activation maps of the worst errors; left out without one.
+    """
+    environment = Environment(
+        loader=PackageLoader("training.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    names = list(dict.fromkeys(n for e in results.evaluations for n in e.total.by_file))
+    page = environment.get_template("page.html").render(
+        title=title,
+        results=results,
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        names=names,
+        slice_names=_SLICE_METRICS,
+        sections=[
+            _section(media, results, [file for file in judged if file.kind == media], judge)
+            for media in dict.fromkeys(evaluation.media for evaluation in results.evaluations)
+        ],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def _section(
+    media: str, results: Results, files: Sequence[JudgedFile], judge: Judge | None
+) -> dict[str, Any]:
+    """What the template shows of one kind of file."""
+    evaluations = [evaluation for evaluation in results.evaluations if evaluation.media == media]
+    operation = next((found for found in results.operations if found.media == media), None)
+    robust = [entry for entry in results.robustness if entry.media == media]
+    return {
+        "media": media,
+        "evaluations": evaluations,
+        "operation": operation,
+        "plots": _plots(files, operation),
+        # Of the fused voice, which is the first.
+        "slices": [
+            (dimension, plots.slices(parts), parts)
+            for dimension, parts in evaluations[0].slices.items()
+            if _has_area(parts)
+        ],
+        "robustness": robust,
+        "robustness_plot": plots.robustness(robust) if robust else None,
+        "effort": next((found for found in results.effort if found.media == media), None),
+        "mistakes": worst_errors(files, judge),
+    }
+
+
+def _plots(files: Sequence[JudgedFile], operation: Operation | None) -> list[tuple[str, bytes]]:
+    """Without both real and fake files there is nothing to plot against each other."""
+    if operation is None:
+        return [("Scores", plots.histogram(files, None))]
+    band = operation.band
+    return [
+        ("ROC", plots.roc(files, operation)),
+        ("Precision and recall", plots.precision_recall(files)),
+        ("Reliability", plots.reliability(files)),
+        ("Scores", plots.histogram(files, (band.real_threshold, band.fake_threshold))),
+        ("Verdicts", plots.confusion(band.verdicts)),
+        ("Coverage and error", plots.coverage(files, operation)),
+    ]
+
+
+def _has_area(parts: Mapping[str, Measured]) -> bool:
+    return any(part.by_file["auc"].value is not None for part in parts.values())
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
