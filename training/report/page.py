@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.judge import Judge
 from training.evaluation.judged import JudgedFile
-from training.evaluation.measure import Measured
+from training.evaluation.measure import Estimates, Evaluation, Measured
 from training.evaluation.operating import Operation
 from training.evaluation.results import Results
 from training.report import plots
@@ -60,7 +60,7 @@ def _section(
     robust = [entry for entry in results.robustness if entry.media == media]
     return {
         "media": media,
-        "evaluations": evaluations,
+        "columns": _columns(evaluations),
         "operation": operation,
         "plots": _plots(files, operation),
         # Of the fused voice, which is the first.
@@ -69,11 +69,25 @@ def _section(
             for dimension, parts in evaluations[0].slices.items()
             if _has_area(parts)
         ],
-        "robustness": robust,
+        "robustness": {
+            name: [entry for entry in robust if entry.perturbation == name]
+            for name in dict.fromkeys(entry.perturbation for entry in robust)
+        },
         "robustness_plot": plots.robustness(robust) if robust else None,
         "effort": next((found for found in results.effort if found.media == media), None),
         "mistakes": worst_errors(files, judge),
     }
+
+
+def _columns(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, Estimates]]:
+    """Heading, count and metrics: the files and then the rows of each voice."""
+    found: list[tuple[str, int, Estimates]] = []
+    for evaluation in evaluations:
+        total = evaluation.total
+        found.append((f"{evaluation.voice}: files", total.files, total.by_file))
+        if total.by_row:
+            found.append((f"{evaluation.voice}: rows", total.rows, total.by_row))
+    return found
 
 
 def _plots(files: Sequence[JudgedFile], operation: Operation | None) -> list[tuple[str, bytes]]:

@@ -1,0 +1,86 @@
+import csv
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from clients.predictions import COLUMNS, Prediction, writing
+from training.errors import DataError
+from training.evaluation.judged import JudgedFile, JudgedRow, read_judged, write_judged
+
+JUDGED = JudgedFile(
+    path="fake/images/a,b.jpg",
+    label=1,
+    kind="image",
+    group="set/a",
+    dataset="set",
+    manipulation="blend",
+    verdict="FAKE",
+    fake_probability=0.75,
+    image_probability=0.75,
+    total_seconds=0.25,
+    peak_memory_bytes=2**20,
+    rows=(JudgedRow("image", 1, 0.0, 0.0, 0.5),),
+)
+FAILED = JudgedFile(path="x.jpg", label=0, kind="image", group="x", error="CORRUPT_MEDIA: no")
+
+
+def test_jsonl_gives_back_everything_and_csv_all_but_the_rows(tmp_path: Path) -> None:
+    for name, expected in (("p.jsonl", JUDGED), ("p.csv", JUDGED.answered(rows=()))):
+        write_judged(tmp_path / name, [JUDGED, FAILED])
+        assert read_judged(tmp_path / name) == [expected, FAILED]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_what_the_client_wrote_is_read_with_labels_from_its_folders(tmp_path: Path, suffix: str) -> None:
+    table = tmp_path / f"predictions{suffix}"
+    with writing(table, []) as write:
+        write(Prediction("media/real/a.png", "REAL", fake_probability=0.1, kind="IMAGE", total_seconds=1.5))
+        write(
+            Prediction("media/fake/b.wav", "FAKE", audio_probability=0.9, fake_probability=0.9, kind="AUDIO")
+        )
+        write(Prediction("real/fake/c.png", error_code="CORRUPT_MEDIA", error_message="broken"))
+    first, second, third = read_judged(table)
+    assert (first.label, first.kind, first.verdict, first.total_seconds) == (0, "image", "REAL", 1.5)
+    assert (second.label, second.kind, second.probability("audio")) == (1, "audio", 0.9)
+    # The folder nearest to the file says what it is.
+    assert (third.label, third.verdict, third.error) == (1, None, "broken")
+    assert first.group != second.group
+
+
+def test_labels_come_from_another_csv_whose_paths_may_be_relative_to_it(tmp_path: Path) -> None:
+    table = tmp_path / "predictions.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for name in ("a.png", str(tmp_path / "media" / "b.png")):
+            writer.writerow(asdict(Prediction(name, "REAL", fake_probability=0.2, kind="IMAGE")))
+    (tmp_path / "media").mkdir()
+    labels = tmp_path / "media" / "labels.csv"
+    labels.write_text("path,label,group,manipulation\na.png,fake,g1,blend\nb.png,0,g2,none\n")
+    first, second = read_judged(table, labels)
+    assert (first.label, first.group, first.manipulation) == (1, "g1", "blend")
+    assert (second.label, second.group) == (0, "g2")
+    labels.write_text("path,label\na.png,1\n")
+    with pytest.raises(DataError, match="do not name"):
+        read_judged(table, labels)
+
+
+def test_a_column_of_labels_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("path,label,fake_probability,kind\nx,fake,0.9,image\ny,0,0.2,image\n")
+    assert [file.label for file in read_judged(tmp_path / "p.csv")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,fake_probability\nx.png,0.3\n", "nobody says whether x.png"),
+        ("name,score\nx,1\n", "not a table of predictions"),
+        ("path,label,fake_probability\nx,maybe,0.3\n", "not a table of predictions"),
+        ("path,label,fake_probability\nx,1,often\n", "not a table of predictions"),
+    ],
+)
+def test_other_tables_are_refused_with_a_sentence(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_judged(tmp_path / "p.csv")

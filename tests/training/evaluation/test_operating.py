@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from training.evaluation.judged import JudgedFile
+from training.evaluation.operating import coverage_curve, operate, threshold_for
+
+LABELS = np.array([0] * 10 + [1] * 5)
+SCORES = np.array([*np.arange(10) / 10, 0.35, 0.55, 0.75, 0.85, 0.95])
+
+
+def _files(labels: np.ndarray, scores: np.ndarray) -> list[JudgedFile]:
+    return [
+        JudgedFile(
+            path=str(number),
+            label=1 if label else 0,
+            kind="image",
+            fake_probability=score,
+            verdict="FAKE" if score >= 0.65 else "REAL" if score <= 0.35 else "INCONCLUSIVE",
+        )
+        for number, (label, score) in enumerate(zip(labels.tolist(), scores.tolist(), strict=True))
+    ]
+
+
+@pytest.mark.parametrize(("rate", "above"), [(0.0, 0), (0.1, 1), (0.15, 1), (0.3, 3), (1.0, 10)])
+def test_no_more_real_files_than_allowed_reach_the_threshold(rate: float, above: int) -> None:
+    threshold = threshold_for(LABELS, SCORES, rate)
+    assert np.sum(SCORES[LABELS == 0] >= threshold) == above
+
+
+def test_tied_real_files_are_kept_below_together() -> None:
+    threshold = threshold_for(np.zeros(4, int), np.array([0.5, 0.5, 0.5, 0.1]), 0.5)
+    assert threshold > 0.5
+
+
+def test_thresholds_are_chosen_on_validation_and_measured_on_the_others() -> None:
+    validation = _files(LABELS, SCORES)
+    measured = _files(np.array([0, 0, 1, 1]), np.array([0.85, 0.2, 0.83, 0.5]))
+    found = operate("image", measured, validation, (0.35, 0.65), rates=(0.1,))
+    assert found is not None
+    assert found.chosen_on == "validation"
+    (point,) = found.points
+    # Above the second highest real score of validation, 0.8.
+    assert 0.8 < point.threshold < 0.81
+    assert (point.false_positive_rate, point.recall) == (0.5, 0.5)
+
+
+def test_without_validation_files_it_says_what_the_choice_rests_on() -> None:
+    found = operate("image", _files(LABELS, SCORES), [], (0.35, 0.65))
+    assert found is not None
+    assert found.chosen_on == "measured"
+    assert operate("image", _files(LABELS[:3], SCORES[:3]), [], (0.35, 0.65)) is None
+
+
+def test_the_band_counts_verdicts_and_errors_among_them() -> None:
+    found = operate("image", _files(LABELS, SCORES), [], (0.35, 0.65))
+    assert found is not None
+    # Reals: 4 REAL (to 0.3), 3 between, 3 FAKE; fakes: 1 REAL (0.35), 1 between, 3 FAKE.
+    assert found.band.verdicts == {
+        "real": {"FAKE": 3, "INCONCLUSIVE": 3, "REAL": 4},
+        "fake": {"FAKE": 3, "INCONCLUSIVE": 1, "REAL": 1},
+    }
+    assert found.band.coverage == pytest.approx(11 / 15)
+    assert found.band.error == pytest.approx(4 / 11)
+
+
+def test_the_most_confident_files_come_first_in_the_coverage_curve() -> None:
+    share, error = coverage_curve(np.array([1, 0, 1, 0]), np.array([0.99, 0.1, 0.2, 0.45]))
+    assert share.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert error.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
+
+
+def test_recalibration_mends_scores_that_are_too_sure() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 2000)
+    honest = 1.5 * (2 * labels - 1) + random.normal(0, np.sqrt(3), 2000)
+    sure = 1 / (1 + np.exp(-4 * honest))
+    half = len(labels) // 2
+    found = operate(
+        "image", _files(labels[:half], sure[:half]), _files(labels[half:], sure[half:]), (0.35, 0.65)
+    )
+    assert found is not None
+    assert found.recalibration.temperature == pytest.approx(4, rel=0.15)
+    assert found.recalibration.after["ece"] < 0.5 * found.recalibration.before["ece"]

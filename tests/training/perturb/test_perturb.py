@@ -1,0 +1,106 @@
+"""Every operator keeps its contract, and does more at a higher level."""
+
+from io import BytesIO
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.signal import correlate
+
+from server.media.decode import decode
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, RowSpec
+from tests.media import encode_picture, encode_video, moving_pictures, photo, speech, speech_wav, video_mp4
+from training.perturb.files import perturbed
+from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation, perturbations
+
+RATE = 16_000
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("entry", PICTURES, ids=lambda entry: entry.name)
+def test_pictures_stay_pictures_and_lose_more_at_every_level(entry: PicturePerturbation) -> None:
+    frames = np.stack(moving_pictures(3, 64, 48))
+    found = [entry.apply(_rng(), frames, level) for level in entry.levels]
+    assert all(changed.dtype == np.uint8 and changed.ndim == 4 and len(changed) == 3 for changed in found)
+    if entry.name == "crop":
+        areas = [changed[0].size for changed in found]
+        assert areas == sorted(areas, reverse=True)
+        assert areas[-1] == pytest.approx(frames[0].size / 4, rel=0.05)
+        return
+    assert all(changed.shape == frames.shape for changed in found)
+    losses = [np.mean((changed.astype(float) - frames) ** 2) for changed in found]
+    assert losses == sorted(losses)
+    assert losses[0] > 0
+
+
+@pytest.mark.parametrize("entry", SOUND, ids=lambda entry: entry.name)
+def test_sound_keeps_its_length_and_loses_more_at_the_last_level(entry: SoundPerturbation) -> None:
+    pcm = speech(1.0, RATE).astype(np.float64)
+    found = [entry.apply(_rng(), pcm, RATE, level) for level in entry.levels]
+    assert all(changed.shape == pcm.shape and np.isfinite(changed).all() for changed in found)
+    losses = [np.mean((_spectrum(changed) - _spectrum(pcm)) ** 2) for changed in found]
+    assert 0 < losses[0] < losses[-1]
+
+
+def _spectrum(pcm: np.ndarray) -> np.ndarray:
+    frames = np.lib.stride_tricks.sliding_window_view(pcm, 512)[::256]
+    return np.log(np.abs(np.fft.rfft(frames * np.hanning(512))) + 1e-3)
+
+
+def test_the_same_seed_gives_the_same_file_and_another_another() -> None:
+    content = encode_picture(photo(64, 48), "PNG")
+    first, again, other = (perturbed(content, "image", "noise", 3, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_without_a_perturbation_a_photo_is_the_same_and_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encode_picture(photo(64, 48), "PNG", exif=exif.tobytes())
+    with Image.open(BytesIO(perturbed(content, "image", None, 0, 0))) as image:
+        assert np.array_equal(np.asarray(image), np.rot90(photo(64, 48), -1))
+
+
+@pytest.mark.parametrize("name", [None, *(entry.name for entry in perturbations("video"))])
+def test_a_perturbed_video_is_one_for_the_server_with_its_times_and_its_sound(name: str | None) -> None:
+    original = video_mp4(1.0, width=160, height=120)
+    spec = RowSpec(height=64, width=64, clips=1)
+    before = decode(original, spec, MediaLimits(), MediaKind.VIDEO)
+    after = decode(perturbed(original, "video", name, 2, 0), spec, MediaLimits(), MediaKind.VIDEO)
+    assert after.image_times == pytest.approx(before.image_times, abs=0.05)
+    assert len(after.audio) == len(before.audio) == 1
+    # Containers count the encoder's delay, a few hundredths of a second, differently.
+    heard, original_sound = after.audio[0][: 3 * RATE // 4], before.audio[0][: 3 * RATE // 4]
+    likeness = correlate(heard, original_sound, "same") / np.sum(original_sound**2)
+    assert likeness.max() > 0.9
+    assert abs(int(likeness.argmax()) - len(likeness) // 2) < 0.07 * RATE
+    if name is None:
+        assert np.abs(after.frames.astype(int) - before.frames).mean() < 3
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_video_is_upright_afterwards(rotation: int) -> None:
+    original = encode_video(moving_pictures(5, 160, 120), rotation=rotation)
+    spec = RowSpec(height=64, width=64, want_clips=False)
+    before = decode(original, spec, MediaLimits())
+    after = decode(perturbed(original, "video", None, 0, 0), spec, MediaLimits())
+    assert np.abs(after.frames.astype(int) - before.frames).mean() < 3
+
+
+@pytest.mark.parametrize("name", [None, *(entry.name for entry in SOUND)])
+def test_perturbed_sound_is_sound_of_the_same_length(name: str | None) -> None:
+    with av.open(BytesIO(perturbed(speech_wav(1.0), "audio", name, 2, 0)), "r") as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples == pytest.approx(RATE, abs=2)
+
+
+def test_what_cannot_be_decoded_is_an_error() -> None:
+    for kind in ("image", "video", "audio"):
+        with pytest.raises((OSError, ValueError)):
+            perturbed(b"nothing", kind, None, 0, 0)
