@@ -142,7 +142,8 @@ def read_judged(path: Path, labels: Path | None = None) -> list[JudgedFile]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    # Names of files need not be UTF-8; the client writes them as they are.
+    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
         if path.suffix.lower() == ".csv":
             yield from ({k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file))
         else:

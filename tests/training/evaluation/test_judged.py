@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.predictions import COLUMNS, Prediction, writing
+from clients.output import opened
+from clients.predictions import COLUMNS, Prediction
 from training.errors import DataError
 from training.evaluation.judged import JudgedFile, JudgedRow, read_judged, write_judged
 
@@ -34,12 +35,14 @@ def test_jsonl_gives_back_everything_and_csv_all_but_the_rows(tmp_path: Path) ->
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_what_the_client_wrote_is_read_with_labels_from_its_folders(tmp_path: Path, suffix: str) -> None:
     table = tmp_path / f"predictions{suffix}"
-    with writing(table, []) as write:
-        write(Prediction("media/real/a.png", "REAL", fake_probability=0.1, kind="IMAGE", total_seconds=1.5))
-        write(
+    with opened(table, resume=False) as output:
+        output.write(
+            Prediction("media/real/a.png", "REAL", fake_probability=0.1, kind="IMAGE", total_seconds=1.5)
+        )
+        output.write(
             Prediction("media/fake/b.wav", "FAKE", audio_probability=0.9, fake_probability=0.9, kind="AUDIO")
         )
-        write(Prediction("real/fake/c.png", error_code="CORRUPT_MEDIA", error_message="broken"))
+        output.write(Prediction("real/fake/c.png", error_code="CORRUPT_MEDIA", error_message="broken"))
     first, second, third = read_judged(table)
     assert (first.label, first.kind, first.verdict, first.total_seconds) == (0, "image", "REAL", 1.5)
     assert (second.label, second.kind, second.probability("audio")) == (1, "audio", 0.9)
