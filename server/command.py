@@ -1,7 +1,9 @@
 """What the command lines have in common: settings, logs, and an exit status."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
@@ -34,8 +36,27 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
         print(f"{program}: log_dir: {error}", file=sys.stderr)
         return 2
     try:
-        asyncio.run(serve(loaded))
+        _take_turns()
+        with asyncio.Runner(loop_factory=_event_loop) as runner:
+            runner.run(serve(loaded))
     except DetectorError as error:
         logging.getLogger("server").error("%s: %s %s", error.code, error.message, error.hint)
         return 1
     return 0
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    # Here, so that --help and mistakes answer at once.
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def _take_turns() -> None:
+    """Keeps threads that wake up from interrupting those that run the model; all threads inherit it.
+
+    Each interruption would push the model out of the processor's caches.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # containers may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

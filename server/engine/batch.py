@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> 
 
 def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
     """The graph's inputs: rows concatenated per modality, each with the index of its request."""
-    frame_offsets = np.cumsum([0, *(len(rows.frames) for rows in requests)])[:-1]
+    frame_offsets = [0, *accumulate(len(rows.frames) for rows in requests[:-1])]
     feeds: Tensors = {"weights": np.stack([rows.weights for rows in requests])}
     if manifest.image or manifest.video:
         feeds["frames"] = _concatenate([rows.frames for rows in requests])
@@ -108,10 +109,11 @@ def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
 
 def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     """The graph's outputs, cut into one answer for each of `requests`."""
-    ends = np.cumsum([rows.counts for rows in requests], axis=0)
+    image_end = clip_end = audio_end = 0
     scores = []
     for number, rows in enumerate(requests):
-        (image_end, clip_end, audio_end), (images, clips, windows) = ends[number], rows.counts
+        images, clips, windows = rows.counts
+        image_end, clip_end, audio_end = image_end + images, clip_end + clips, audio_end + windows
         scores.append(
             Scores(
                 float(outputs["fake_probability"][number]),
