@@ -20,6 +20,7 @@ from server.engine.session import Session
 from server.media.isolation import DecodePool
 from server.settings import Settings
 from server.sources.files import Files
+from server.sources.https import Https
 from server.sources.s3 import S3
 from server.sources.source import Source, Sources
 from server.telemetry import Telemetry
@@ -115,6 +116,7 @@ def _metrics(settings: Settings) -> "Metrics | None":
 def _sources(settings: Settings) -> Sources:
     schemes: dict[str, Source] = {
         "file": Files(settings.file_roots),
+        "https": Https(settings.https_hosts, settings.https_timeout_seconds),
         "s3": S3(settings.s3_buckets, settings.aws, settings.s3_endpoint),
     }
     return Sources(settings.max_media_bytes, settings.fetch_workers, schemes)

@@ -23,6 +23,7 @@
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
     ├── InvalidCredentials      INVALID_CREDENTIALS      a certificate, key or token file is unusable
+    ├── MissingPackage          MISSING_PACKAGE          a setting needs an extra that is not installed
     └── ModelError
         ├── ModelNotFound       MODEL_NOT_FOUND          no graph where one was named
         └── InvalidModel        INVALID_MODEL            a graph that this server must not serve
@@ -177,6 +178,11 @@ class CannotListen(DetectorError):
 class InvalidCredentials(DetectorError):
     code = "INVALID_CREDENTIALS"
     default_hint = "Check the file; certificates and keys are PEM, tokens are lines of NAME TOKEN."
+
+
+class MissingPackage(DetectorError):
+    code = "MISSING_PACKAGE"
+    default_hint = "Install the extra that the message names."
 
 
 class ModelError(DetectorError):

@@ -169,6 +169,16 @@ class Settings(BaseSettings):
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
     )
 
+    https_hosts: tuple[str, ...] = Field(
+        (),
+        description="Host that https:// URIs may name, or *.NAME, or * for any, with :PORT for another than "
+        "443; repeat the flag. Addresses that are not public are refused in any case. None: https:// is "
+        "refused. Needs the extra https.",
+    )
+    https_timeout_seconds: float = Field(
+        60.0, gt=0, description="Wall clock for one https:// medium, redirects included."
+    )
+
     s3_buckets: tuple[str, ...] = Field(
         (), description="Bucket that s3:// URIs may read; repeat the flag. None: s3:// is refused."
     )

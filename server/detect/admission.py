@@ -3,7 +3,7 @@
 import threading
 from typing import Self
 
-from server.errors import Overloaded
+from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded
 
 
 class MediaBytes:
@@ -14,7 +14,7 @@ class MediaBytes:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._held = 0
         self._lock = threading.Lock()
 
@@ -29,13 +29,14 @@ class MediaBytes:
 
     def check(self, size: int) -> None:
         """Raises Overloaded if `size` more bytes would not fit now."""
-        if self._held + size > self._limit:
+        if self._held + size > self.limit:
             raise Overloaded(
                 f"the server holds {self._held} bytes of media, and {size} more would pass its limit "
-                f"of {self._limit}"
+                f"of {self.limit}"
             )
 
     def take(self, size: int) -> None:
+        """Counts `size` bytes. Raises Overloaded."""
         with self._lock:
             self.check(size)
             self._held += size
@@ -46,20 +47,37 @@ class MediaBytes:
 
 
 class Holding:
-    """One request's share, which may grow while the request arrives."""
+    """One request's share, which may grow while the request arrives; safe to use from threads."""
 
     def __init__(self, media_bytes: MediaBytes, size: int) -> None:
         self._media_bytes = media_bytes
         self._size = 0
+        self._over = False
+        self._lock = threading.Lock()
         self.add(size)
 
     def add(self, size: int) -> None:
-        """Counts `size` bytes more. Raises Overloaded."""
-        self._media_bytes.take(size)
-        self._size += size
+        """Counts `size` bytes more.
+
+        Raises:
+            Overloaded: not now.
+            MediaLimitExceeded: never, as this request alone would pass the limit.
+            DeadlineExceeded: the request is over, and whoever adds to it may stop.
+        """
+        with self._lock:
+            if self._over:
+                raise DeadlineExceeded("nobody waits for this medium any more")
+            if self._size + size > self._media_bytes.limit:
+                raise MediaLimitExceeded(
+                    f"the media of one request have more than {self._media_bytes.limit} bytes"
+                )
+            self._media_bytes.take(size)
+            self._size += size
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._media_bytes.give_back(self._size)
+        with self._lock:
+            self._over = True
+            self._media_bytes.give_back(self._size)

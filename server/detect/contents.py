@@ -37,8 +37,7 @@ async def fetched(
         if not isinstance(medium.source, str):
             return medium, None
         start = time.perf_counter()
-        content = await sources.read(medium.source, request.deadline)
-        held.add(len(content.content))
+        content = await sources.read(medium.source, request.deadline, held.add)
         timing.fetch += time.perf_counter() - start
         return replace(medium, source=content.content), content.facts
 

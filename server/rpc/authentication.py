@@ -74,7 +74,9 @@ class Authentication(grpc.aio.ServerInterceptor):
     def _refusal(self, method: str, error: DetectorError) -> Handler:
         async def refuse(_: object, context: Context) -> None:
             try:
-                with self._telemetry.request(method.rpartition("/")[2]):
+                with self._telemetry.request(
+                    method.rpartition("/")[2], metadata=context.invocation_metadata()
+                ):
                     raise error
             except DetectorError:
                 await abort(context, error)

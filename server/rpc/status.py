@@ -40,6 +40,7 @@ CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.CannotListen: grpc.StatusCode.UNAVAILABLE,
     errors.InvalidCredentials: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DeliveryFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.MissingPackage: grpc.StatusCode.FAILED_PRECONDITION,
     errors.EngineFailed: grpc.StatusCode.INTERNAL,
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.InvalidModel: grpc.StatusCode.FAILED_PRECONDITION,

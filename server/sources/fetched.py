@@ -1,8 +1,12 @@
 """What every source gives."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+
+Hold = Callable[[int], None]
+"""Told how many bytes more are about to be kept; raises Overloaded if the server has no room for them."""
 
 
 @dataclass(frozen=True, slots=True)

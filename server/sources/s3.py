@@ -14,7 +14,7 @@ from server.errors import (
     MediaLimitExceeded,
     SourceNotAllowed,
 )
-from server.sources.fetched import Fetched, SourceFacts, sha256
+from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
 
 _CHUNK_BYTES = 2**18
 _FIRST_PAUSE_SECONDS = 0.1
@@ -34,8 +34,8 @@ class S3:
         self._aws = aws or Aws()
         self._endpoint = endpoint
 
-    def read(self, uri: SplitResult, max_bytes: int, deadline: float) -> Fetched:
-        """The object's content. Raises SourceError, MediaLimitExceeded or DeadlineExceeded."""
+    def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
+        """The object's content. Raises SourceError, MediaLimitExceeded, DeadlineExceeded, Overloaded."""
         location = _location(uri)
         if location["Bucket"] not in self._buckets:
             raise SourceNotAllowed(
@@ -43,9 +43,11 @@ class S3:
                 "Send the bytes, or set --s3-buckets.",
             )
         with typed_errors(uri.geturl()):
-            return self._download(location, uri.geturl(), max_bytes, deadline)
+            return self._download(location, uri.geturl(), max_bytes, deadline, hold)
 
-    def _download(self, location: dict[str, str], uri: str, max_bytes: int, deadline: float) -> Fetched:
+    def _download(
+        self, location: dict[str, str], uri: str, max_bytes: int, deadline: float, hold: Hold
+    ) -> Fetched:
         from botocore.exceptions import (
             ConnectionClosedError,
             IncompleteReadError,
@@ -60,7 +62,7 @@ class S3:
         buffer, body = io.BytesIO(), first["Body"]
         for attempt in range(1, self._aws.max_attempts + 1):
             try:
-                _copy(body, buffer, max_bytes, deadline)
+                _copy(body, buffer, max_bytes, deadline, hold)
                 break
             except (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
                 if attempt == self._aws.max_attempts:
@@ -91,9 +93,10 @@ def _location(uri: SplitResult) -> dict[str, str]:
     return location | ({"VersionId": version} if version else {})
 
 
-def _copy(body: Any, buffer: io.BytesIO, max_bytes: int, deadline: float) -> None:
+def _copy(body: Any, buffer: io.BytesIO, max_bytes: int, deadline: float, hold: Hold) -> None:
     with body:
         for chunk in body.iter_chunks(_CHUNK_BYTES):
+            hold(len(chunk))
             buffer.write(chunk)
             if buffer.tell() > max_bytes:
                 raise MediaLimitExceeded(f"the object is longer than the limit of {max_bytes} bytes")

@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from server.errors import InvalidRequest, SourceNotAllowed
-from server.sources.fetched import Fetched
+from server.sources.fetched import Fetched, Hold
 
 _MAX_URI = 8192
 
@@ -16,14 +16,15 @@ _MAX_URI = 8192
 class Source(Protocol):
     """Reads URIs of one scheme; called from many threads at once."""
 
-    def read(self, uri: SplitResult, max_bytes: int, deadline: float) -> Fetched:
+    def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
         """The whole medium, of at most `max_bytes`.
 
         Args:
             deadline: a time.monotonic() after which nobody waits for it.
+            hold: told of the bytes before they are kept.
 
         Raises:
-            SourceError, MediaLimitExceeded, DeadlineExceeded
+            SourceError, MediaLimitExceeded, DeadlineExceeded, Overloaded
         """
 
 
@@ -41,8 +42,8 @@ class Sources:
         self._schemes = schemes
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
 
-    async def read(self, uri: str, deadline: float) -> Fetched:
-        """The content of `uri`. `deadline` is a time.monotonic().
+    async def read(self, uri: str, deadline: float, hold: Hold) -> Fetched:
+        """The content of `uri`. `deadline` is a time.monotonic(), `hold` is told of the bytes.
 
         Raises:
             InvalidRequest: not a URI.
@@ -52,6 +53,7 @@ class Sources:
             SourceUnavailable: it could not be read.
             MediaLimitExceeded: it is too large.
             DeadlineExceeded: reading it took too long.
+            Overloaded: the server has no room for it.
         """
         parts = _split(uri)
         source = self._schemes.get(parts.scheme)
@@ -62,7 +64,7 @@ class Sources:
         # So that what the thread logs carries the request's id.
         run = contextvars.copy_context().run
         return await loop.run_in_executor(
-            self._threads, lambda: run(source.read, parts, self._max_bytes, deadline)
+            self._threads, lambda: run(source.read, parts, self._max_bytes, deadline, hold)
         )
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ def read(
     seconds: float = 30.0,
 ) -> Fetched:
     source = S3(["media", "gone"], aws, endpoint)
-    return source.read(urlsplit(uri), max_bytes, time.monotonic() + seconds)
+    return source.read(urlsplit(uri), max_bytes, time.monotonic() + seconds, lambda size: None)
 
 
 @pytest.mark.usefixtures("bucket")

@@ -1,17 +1,22 @@
 """What the server reads on a caller's behalf: schemes, and files."""
 
 import asyncio
+import os
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from server.detect.admission import MediaBytes
 from server.errors import (
     DetectorError,
     InvalidRequest,
     MediaLimitExceeded,
+    Overloaded,
     SourceNotAllowed,
     SourceNotFound,
+    SourceUnavailable,
 )
 from server.sources.fetched import sha256
 from server.sources.files import Files
@@ -21,7 +26,7 @@ from server.sources.source import Sources
 def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
     sources = Sources(max_bytes, 2, {"file": Files(roots)})
     try:
-        return asyncio.run(sources.read(uri, time.monotonic() + 10)).content
+        return asyncio.run(sources.read(uri, time.monotonic() + 10, lambda size: None)).content
     finally:
         sources.close()
 
@@ -44,7 +49,7 @@ def test_a_file_below_a_root(folder: Path) -> None:
 def test_a_file_comes_with_its_hash_and_age(folder: Path) -> None:
     path = folder / "a b.bin"
     sources = Sources(100, 2, {"file": Files([folder])})
-    facts = asyncio.run(sources.read(path.as_uri(), time.monotonic() + 10)).facts
+    facts = asyncio.run(sources.read(path.as_uri(), time.monotonic() + 10, lambda size: None)).facts
     assert facts.sha256 == sha256(b"content")
     assert facts.last_modified is not None
     assert facts.last_modified.timestamp() == pytest.approx(path.stat().st_mtime)
@@ -78,3 +83,86 @@ def test_a_file_on_another_host_is_refused(folder: Path) -> None:
 def test_a_large_file_is_refused_before_it_is_read(folder: Path) -> None:
     with pytest.raises(MediaLimitExceeded):
         read((folder / "a b.bin").as_uri(), [folder], max_bytes=3)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "deeper/../../secret.txt",
+        "deeper/%2e%2e/%2e%2e/secret.txt",
+        "%2e%2e%2fsecret.txt",
+        "..%2f..%2f..%2f..%2f..%2f..%2fetc%2fhostname",
+        "%252e%252e/secret.txt",
+        "folder-link/secret.txt",
+        "circle",
+        "a%20b.bin/x",
+        "a%20b.bin%00.jpg",
+        "pipe",
+        "socket",
+        "deeper",
+        "null",
+    ],
+)
+def test_nothing_but_a_regular_file_below_the_root(
+    folder: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "deeper").mkdir()
+    (folder / "folder-link").symlink_to(folder.parent)
+    (folder / "circle").symlink_to(folder / "circle")
+    (folder / "null").symlink_to("/dev/null")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        # Relative, because such an address must be short.
+        monkeypatch.chdir(folder)
+        listening.bind("socket")
+        with pytest.raises(SourceNotFound):
+            read(f"{folder.as_uri()}/{way}", [folder])
+
+
+def test_a_link_to_a_file_below_a_root_is_followed(folder: Path) -> None:
+    (folder / "alias").symlink_to(folder / "a b.bin")
+    assert read(f"{folder.as_uri()}/alias", [folder]) == b"content"
+
+
+@pytest.mark.parametrize("way", ["file:///proc/self/environ", "file:///dev/zero", "file:///proc/self/fd/0"])
+def test_special_files_are_not_read_even_where_everything_may_be(way: str) -> None:
+    try:
+        assert read(way, [Path("/")]) == b""
+    except SourceNotFound:
+        return
+
+
+@pytest.mark.parametrize("place", ["last", "folder"])
+def test_a_link_that_is_slipped_in_after_the_check_is_not_followed(
+    folder: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = folder / "inner"
+    inner.mkdir()
+    (inner / "file").write_bytes(b"content")
+    (folder.parent / "file").write_bytes(b"secret")
+    checked = Path.is_file
+
+    def then_exchange(path: Path) -> bool:
+        answer = checked(path)
+        if place == "last":
+            (inner / "file").unlink()
+            (inner / "file").symlink_to(folder.parent / "secret.txt")
+        else:
+            inner.rename(folder / "moved")
+            inner.symlink_to(folder.parent)
+        return answer
+
+    monkeypatch.setattr(Path, "is_file", then_exchange)
+    with pytest.raises(SourceUnavailable):
+        read(f"{folder.as_uri()}/inner/file", [folder])
+
+
+def test_a_file_uri_has_no_query(folder: Path) -> None:
+    with pytest.raises(InvalidRequest):
+        read(f"{folder.as_uri()}/a%20b.bin?x", [folder])
+
+
+def test_a_file_for_which_there_is_no_room_is_not_read(folder: Path) -> None:
+    sources = Sources(100, 1, {"file": Files([folder])})
+    with MediaBytes(3).hold() as held, pytest.raises(Overloaded):
+        asyncio.run(sources.read((folder / "a b.bin").as_uri(), time.monotonic() + 10, held.add))

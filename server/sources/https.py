@@ -1,0 +1,271 @@
+"""https:// URIs, from allowed hosts and public addresses only."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from server.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    MediaLimitExceeded,
+    MissingPackage,
+    SourceDenied,
+    SourceNotAllowed,
+    SourceNotFound,
+    SourceUnavailable,
+)
+from server.sources.addresses import is_public
+from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+_PORT = 443
+_MAX_REDIRECTS = 5
+_MAX_ADDRESSES = 3
+_STEP_SECONDS = 10.0
+_MAX_FACT = 256
+_NOT_FOUND = frozenset({404, 410})
+_TRY_LATER = frozenset({408, 425, 429})
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """What DNS says now. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Https:
+    """Reads from `hosts`, over TLS with a valid certificate, without a proxy.
+
+    Each URI, also one that a redirect leads to, is resolved once and checked anew, and the connection
+    goes to an address that was checked: DNS cannot say something else a moment later.
+
+    Args:
+        hosts: NAME, `*.NAME` for all names below it, or `*`; with :PORT for another port than 443.
+        max_seconds: for one medium, redirects included.
+        resolve, is_allowed, context: how to look up names, which addresses will do, whom to trust.
+
+    Raises:
+        MissingPackage: the extra `https` is not installed.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        max_seconds: float,
+        *,
+        resolve: Resolve = addresses_of,
+        is_allowed: Callable[[str], bool] = is_public,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._hosts = [_entry(host) for host in hosts]
+        self._max_seconds = max_seconds
+        self._resolve, self._is_allowed = resolve, is_allowed
+        if hosts:
+            _check_installed()
+            self._context = context or ssl.create_default_context()
+
+    def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
+        """The content behind `uri`. Raises SourceError, MediaLimitExceeded, DeadlineExceeded, Overloaded."""
+        if not self._hosts:
+            raise SourceNotAllowed(
+                "this server does not read https URIs", "Send the bytes, or set --https-hosts."
+            )
+        left = deadline - time.monotonic()
+        # A loop of its own, since only then has every step an end: a name that is not found, a handshake,
+        # headers or a body that trickle.
+        return asyncio.run(self._read(uri, max_bytes, left, hold))
+
+    async def _read(self, uri: SplitResult, max_bytes: int, left: float, hold: Hold) -> Fetched:
+        seconds = min(left, self._max_seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._follow(uri, max_bytes, hold)
+        except TimeoutError as error:
+            if left < self._max_seconds:
+                raise DeadlineExceeded("the deadline passed while the medium was being read") from error
+            raise SourceUnavailable(f"{uri.hostname} took longer than {seconds:g} seconds") from error
+
+    async def _follow(self, uri: SplitResult, max_bytes: int, hold: Hold) -> Fetched:
+        import httpx
+
+        for _ in range(_MAX_REDIRECTS + 1):
+            place = self._place(uri)
+            # A client for each step: a connection whose certificate was checked for one host is not
+            # used for another at the same address.
+            client = httpx.AsyncClient(verify=self._context, trust_env=False, timeout=_STEP_SECONDS)
+            async with client:
+                response = await self._get(client, place)
+                try:
+                    if not response.has_redirect_location:
+                        _check_status(response.status_code, place)
+                        return await _medium(response, place, max_bytes, hold)
+                finally:
+                    await response.aclose()
+            uri = _redirected(place, response.headers["location"])
+        raise SourceUnavailable(f"more than {_MAX_REDIRECTS} redirects")
+
+    def _place(self, uri: SplitResult) -> "_Place":
+        """Raises InvalidRequest, SourceNotAllowed."""
+        place = _parse(uri)
+        if not any(_matches(name, place.host) and port == place.port for name, port in self._hosts):
+            raise SourceNotAllowed(
+                f"this server does not read from {place.authority}", "Send the bytes, or ask the operator."
+            )
+        return place
+
+    async def _get(self, client: "httpx.AsyncClient", place: "_Place") -> "httpx.Response":
+        """The start of the answer from the first address that can be reached."""
+        import httpx
+
+        addresses = await self._addresses(place)
+        for number, address in enumerate(addresses, 1):
+            literal = f"[{address}]" if ":" in address else address
+            request = client.build_request(
+                "GET",
+                f"https://{literal}:{place.port}{place.target}",
+                headers={"Host": place.authority, "Accept": "*/*", "Accept-Encoding": "identity"},
+                extensions={"sni_hostname": place.host},
+            )
+            with _typed_errors(place):
+                try:
+                    return await client.send(request, stream=True)
+                except httpx.ConnectError:
+                    if number == len(addresses):
+                        raise
+        raise AssertionError("the last address answers or raises")
+
+    async def _addresses(self, place: "_Place") -> list[str]:
+        """Those of the host that may be connected to."""
+        try:
+            found = await asyncio.to_thread(self._resolve, place.host, place.port)
+        except (OSError, UnicodeError) as error:
+            raise SourceNotFound(f"there is no host {place.host}") from error
+        allowed = [address for address in found if self._is_allowed(address)]
+        if not allowed:
+            # Not which address it is: that is nobody's business out there.
+            raise SourceNotAllowed(f"{place.host} is not on the open internet")
+        return allowed[:_MAX_ADDRESSES]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a URI points, in parts that can no longer be misunderstood."""
+
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        return self.host if self.port == _PORT else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        # Without the query, which may hold a signature.
+        return f"https://{self.authority}{self.target.partition('?')[0]}"
+
+
+def _parse(uri: SplitResult) -> _Place:
+    if uri.scheme != "https":
+        raise SourceNotAllowed(f"a redirect leads to {uri.scheme}://, which this server does not read")
+    try:
+        host = (uri.hostname or "").rstrip(".").encode("idna").decode("ascii")
+        port = uri.port or _PORT
+    except ValueError as error:
+        raise InvalidRequest("the URI has no valid host and port") from error
+    if not host:
+        raise InvalidRequest("the URI has no host")
+    if uri.username is not None or uri.password is not None:
+        raise InvalidRequest("a URI with a user name or password is not read")
+    target = quote(uri.path or "/", safe="/%:@!$&'()*+,;=~")
+    if uri.query:
+        target += "?" + quote(uri.query, safe="/%:@!$&'()*+,;=~?")
+    return _Place(host, port, target)
+
+
+def _redirected(place: _Place, location: str) -> SplitResult:
+    try:
+        return urlsplit(urljoin(f"https://{place.authority}{place.target}", location))
+    except ValueError as error:
+        raise SourceUnavailable(f"{place} redirects to what is no URI") from error
+
+
+def _entry(text: str) -> tuple[str, int]:
+    name, _, port = text.lower().partition(":")
+    return name, int(port or _PORT)
+
+
+def _matches(name: str, host: str) -> bool:
+    return name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:]))
+
+
+def _check_status(status: int, place: _Place) -> None:
+    if status == 200:
+        return
+    if status in _NOT_FOUND:
+        raise SourceNotFound(f"nothing is at {place}")
+    if status in _TRY_LATER or not 400 <= status < 500:
+        raise SourceUnavailable(f"{place} answered with status {status}")
+    raise SourceDenied(f"{place} answered with status {status}")
+
+
+async def _medium(response: "httpx.Response", place: _Place, max_bytes: int, hold: Hold) -> Fetched:
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise MediaLimitExceeded(f"{place} has {announced[:20]} bytes; the limit is {max_bytes}")
+    body = bytearray()
+    with _typed_errors(place):
+        # As it was sent: nothing is decompressed.
+        async for chunk in response.aiter_raw():
+            if len(body) + len(chunk) > max_bytes:
+                raise MediaLimitExceeded(f"{place} is longer than the limit of {max_bytes} bytes")
+            hold(len(chunk))
+            body += chunk
+    content = bytes(body)
+    return Fetched(content, _facts(response, content))
+
+
+def _facts(response: "httpx.Response", content: bytes) -> SourceFacts:
+    headers = response.headers
+    try:
+        changed = parsedate_to_datetime(headers["last-modified"])
+    except (KeyError, ValueError):
+        changed = None
+    etag = headers.get("etag", "").removeprefix("W/").strip('"')
+    kind = headers.get("content-type", "")
+    return SourceFacts(sha256(content), etag[:_MAX_FACT], kind[:_MAX_FACT], changed)
+
+
+@contextmanager
+def _typed_errors(place: _Place) -> "Iterator[None]":
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise SourceUnavailable(f"{place} could not be read: {type(error).__name__}") from error
+
+
+def _check_installed() -> None:
+    try:
+        import httpx  # noqa: F401
+    except ImportError as error:
+        raise MissingPackage(
+            "--https-hosts needs httpx", "Install the extra for it: pip install 'deepfake-detector[https]'"
+        ) from error
+    # They would write whole URIs into the log, signatures included.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,361 @@
+"""https:// against real TLS servers on the loopback interface.
+
+A resolver of the test's own leads names there; that loopback addresses will do is said to the source,
+and no setting of the server can say it.
+"""
+
+import asyncio
+import http.server
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from server.detect.admission import MediaBytes
+from server.errors import (
+    DeadlineExceeded,
+    DetectorError,
+    InvalidRequest,
+    MediaLimitExceeded,
+    Overloaded,
+    SourceDenied,
+    SourceNotAllowed,
+    SourceNotFound,
+    SourceUnavailable,
+)
+from server.sources.addresses import is_public
+from server.sources.fetched import Fetched, sha256
+from server.sources.https import Https
+from server.sources.source import Sources
+from tests import media
+from tests.running_server import running_server, stub_of
+
+PHOTO = media.photo_jpeg(64, 48)
+NAMES = ("media.example", "other.example", "a.cdn.example")
+
+
+class _Site(http.server.BaseHTTPRequestHandler):
+    """What each path answers; visits are noted."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        self.server.visits.append((self.headers["Host"].partition(":")[0], self.path))
+        path = self.path.partition("?")[0]
+        if path == "/to/nowhere":
+            return self._send(302, b"", Location="https://[bad")
+        if path.startswith("/to/"):
+            return self._send(302, b"", Location=self.path.removeprefix("/to/"))
+        if path.startswith("/status/"):
+            return self._send(int(path.rpartition("/")[2]), b"no")
+        if path == "/photo.jpg":
+            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": _DATE}
+            return self._send(200, PHOTO, **facts)
+        if path == "/chunked":
+            return self._chunked(b"x" * 1000, 1000)
+        if path == "/short":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 10)
+            self.close_connection = True
+        elif path == "/trickle":
+            self._chunked(b"x", 10_000, pause=0.05)
+        elif path == "/endless-headers":
+            self._drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
+        elif path == "/trickling-header":
+            self._drip(b"HTTP/1.1 200 OK\r\nX: ", b"y", pause=0.05)
+        return None
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _chunked(self, part: bytes, count: int, pause: float = 0.0) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._drip(b"", b"%x\r\n%b\r\n" % (len(part), part), count, pause)
+
+    def _drip(self, first: bytes, part: bytes, count: int = 100_000, pause: float = 0.0) -> None:
+        self.close_connection = True
+        try:
+            self.wfile.write(first)
+            for _ in range(count):
+                self.wfile.write(part)
+                time.sleep(pause)
+        except OSError:
+            self.server.hung_up.set()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+_DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", 0), _Site)
+        self.visits: list[tuple[str, str]] = []
+        self.hung_up = threading.Event()
+        self._context = context
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # In the connection's own thread, so that a client who says nothing holds up nobody.
+        try:
+            with self._context.wrap_socket(request, server_side=True) as secured:
+                super().finish_request(secured, client_address)
+        except OSError:
+            return
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def site(authority: trustme.CA) -> Iterator[_Server]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*NAMES).configure_cert(context)
+    with _Server(context) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+Read = Callable[..., Fetched]
+
+
+@pytest.fixture
+def read(site: _Server, authority: trustme.CA) -> Read:
+    """Reads a URI; `:0` in it stands for the port of the site."""
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    port = site.server_port
+
+    def read(
+        uri: str,
+        hosts: Sequence[str] = ("media.example:0", "other.example:0", "*.cdn.example:0"),
+        resolve: Callable[[str, int], Sequence[str]] = lambda host, port: ["127.0.0.1"],
+        allowed: Sequence[str] = ("127.0.0.1",),
+        max_bytes: int = 100_000,
+        seconds: float = 10,
+        max_seconds: float = 20,
+        room: int = 10**9,
+        context: ssl.SSLContext = trusting,
+    ) -> Fetched:
+        source = Https(
+            [host.replace(":0", f":{port}") for host in hosts],
+            max_seconds,
+            resolve=resolve,
+            is_allowed=lambda address: address in allowed,
+            context=context,
+        )
+        sources = Sources(max_bytes, 2, {"https": source})
+        with MediaBytes(room).hold() as held:
+            try:
+                uri = uri.replace(":0", f":{port}")
+                return asyncio.run(sources.read(uri, time.monotonic() + seconds, held.add))
+            finally:
+                sources.close()
+
+    return read
+
+
+def test_a_medium_comes_with_what_the_site_says_of_it(site: _Server, read: Read) -> None:
+    fetched = read("https://media.example:0/photo.jpg?signature=abc&x=%20")
+    assert fetched.content == PHOTO
+    facts = fetched.facts
+    assert (facts.sha256, facts.etag, facts.content_type) == (sha256(PHOTO), "abc", "image/jpeg")
+    assert facts.last_modified is not None
+    assert facts.last_modified.isoformat() == "2026-11-22T10:00:00+00:00"
+    assert site.visits == [("media.example", "/photo.jpg?signature=abc&x=%20")]
+
+
+def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: _Server, read: Read) -> None:
+    uri = "https://a.cdn.example:0/to//to/https://other.example:0/photo.jpg"
+    assert read(uri).content == PHOTO
+    assert [host for host, _ in site.visits] == ["a.cdn.example", "a.cdn.example", "other.example"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "error"),
+    [
+        ("https://example.org/a.jpg", SourceNotAllowed),
+        ("https://cdn.example:0/photo.jpg", SourceNotAllowed),
+        ("https://xcdn.example:0/photo.jpg", SourceNotAllowed),
+        ("https://media.example.evil.example:0/photo.jpg", SourceNotAllowed),
+        ("https://media.example/photo.jpg", SourceNotAllowed),
+        ("https://media.example:22/photo.jpg", SourceNotAllowed),
+        ("https://127.0.0.1:0/photo.jpg", SourceNotAllowed),
+        ("https://evil.example\\@media.example:0/photo.jpg", InvalidRequest),
+        ("https://user:secret@media.example:0/photo.jpg", InvalidRequest),
+        ("https:///photo.jpg", InvalidRequest),
+        ("https://media.example:99999/photo.jpg", InvalidRequest),
+        ("http://media.example:0/photo.jpg", SourceNotAllowed),
+        ("https://media.example:0/to/http://media.example/photo.jpg", SourceNotAllowed),
+        ("https://media.example:0/to/file:///etc/hostname", SourceNotAllowed),
+        ("https://media.example:0/to/https://example.org/photo.jpg", SourceNotAllowed),
+        ("https://media.example:0/to/https://user:secret@media.example:0/photo.jpg", InvalidRequest),
+        ("https://media.example:0/to/nowhere", SourceUnavailable),
+    ],
+)
+def test_only_what_is_allowed_is_asked(
+    site: _Server, read: Read, uri: str, error: type[DetectorError]
+) -> None:
+    with pytest.raises(error) as caught:
+        read(uri)
+    assert len(site.visits) == ("/to/" in uri)
+    assert "secret" not in caught.value.message
+
+
+PRIVATE = [
+    *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1"),
+    *("192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1"),
+    *("239.255.255.250", "240.0.0.1", "255.255.255.255"),
+    *("::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b:1::1"),
+    *("100::1", "2001::1", "2001:db8::1", "2002:7f00:1::1", "fc00::1", "fd00:ec2::254", "fe80::1"),
+    *("fe80::1%eth0", "fec0::1", "ff02::1", "no address"),
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_addresses_inside_networks_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700::1111"])
+def test_addresses_of_the_internet_are(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0"])
+def test_by_default_no_name_of_this_machine_leads_anywhere(site: _Server, name: str) -> None:
+    source = Https([f"*:{site.server_port}"], 10)
+    sources = Sources(100, 1, {"https": source})
+    uri = f"https://{name}:{site.server_port}/photo.jpg"
+    with pytest.raises((SourceNotAllowed, SourceNotFound)):
+        asyncio.run(sources.read(uri, time.monotonic() + 10, lambda size: None))
+    assert site.visits == []
+
+
+def test_a_redirect_to_an_address_inside_the_network_is_not_followed(site: _Server, read: Read) -> None:
+    where = {"media.example": ["127.0.0.1"], "other.example": ["127.0.0.2"]}
+    with pytest.raises(SourceNotAllowed) as caught:
+        read(
+            "https://media.example:0/to/https://other.example:0/photo.jpg",
+            resolve=lambda host, port: where[host],
+        )
+    assert [host for host, _ in site.visits] == ["media.example"]
+    assert "127.0.0.2" not in caught.value.message
+
+
+def test_a_name_that_changes_its_address_after_the_check_gains_nothing(site: _Server, read: Read) -> None:
+    answers = iter([["127.0.0.1"], ["127.0.0.2"]])
+    assert read("https://media.example:0/photo.jpg", resolve=lambda host, port: next(answers)).content
+    assert next(answers) == ["127.0.0.2"]
+    mixed = ["127.0.0.2", "127.0.0.1"]
+    assert read("https://media.example:0/photo.jpg", resolve=lambda host, port: mixed).content
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(read: Read) -> None:
+    # Nobody listens at the first.
+    addresses = ["127.0.0.2", "127.0.0.1"]
+    uri = "https://media.example:0/photo.jpg"
+    assert read(uri, resolve=lambda host, port: addresses, allowed=addresses).content == PHOTO
+    with pytest.raises(SourceUnavailable):
+        read(uri, resolve=lambda host, port: addresses[:1], allowed=addresses)
+
+
+def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: _Server, read: Read) -> None:
+    with pytest.raises(SourceUnavailable):
+        read("https://wrong.example:0/photo.jpg", hosts=["*:0"])
+    with pytest.raises(SourceUnavailable):
+        read("https://media.example:0/photo.jpg", context=ssl.create_default_context())
+    assert site.visits == []
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/status/404", SourceNotFound),
+        ("/status/410", SourceNotFound),
+        ("/status/401", SourceDenied),
+        ("/status/403", SourceDenied),
+        ("/status/429", SourceUnavailable),
+        ("/status/500", SourceUnavailable),
+        ("/status/204", SourceUnavailable),
+        ("/status/304", SourceUnavailable),
+        ("/short", SourceUnavailable),
+        ("/endless-headers", SourceUnavailable),
+        ("/to//" + "to//" * 10, SourceUnavailable),
+    ],
+)
+def test_what_goes_wrong_there_is_a_typed_error(read: Read, path: str, error: type[DetectorError]) -> None:
+    with pytest.raises(error):
+        read(f"https://media.example:0{path}")
+
+
+def test_a_host_that_does_not_exist(read: Read) -> None:
+    def unknown(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror("Name or service not known")
+
+    with pytest.raises(SourceNotFound):
+        read("https://media.example:0/photo.jpg", resolve=unknown)
+
+
+def test_size_is_limited_whether_announced_or_not(read: Read) -> None:
+    for path in ("/photo.jpg", "/chunked"):
+        with pytest.raises(MediaLimitExceeded):
+            read(f"https://media.example:0{path}", max_bytes=1000)
+    with pytest.raises(Overloaded):
+        read("https://media.example:0/chunked", room=50_000, max_bytes=10**7)
+
+
+@pytest.mark.parametrize("path", ["/trickle", "/trickling-header"])
+def test_who_sends_slowly_is_cut_off(site: _Server, read: Read, path: str) -> None:
+    with pytest.raises(SourceUnavailable, match="took longer"):
+        read(f"https://media.example:0{path}", max_seconds=0.5)
+    assert site.hung_up.wait(20)
+    with pytest.raises(DeadlineExceeded):
+        read(f"https://media.example:0{path}", seconds=0.5)
+
+
+def test_who_accepts_and_says_nothing_is_left(read: Read) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"media.example:{silent.getsockname()[1]}"
+        with pytest.raises(SourceUnavailable, match="took longer"):
+            read(f"https://{host}/photo.jpg", hosts=[host], max_seconds=0.5)
+
+
+def test_no_signature_is_logged_or_told(site: _Server, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(SourceNotFound) as caught:
+        read("https://media.example:0/status/404?signature=very-secret")
+    assert "very-secret" not in caplog.text + caught.value.message
+
+
+def test_the_server_reads_none_by_default_and_never_from_itself(models: Path) -> None:
+    from deepfake.v1 import detector_pb2 as pb
+
+    request = pb.DetectRequest(media=[pb.Medium(uri="https://localhost/photo.jpg")])
+    for hosts in ((), ("localhost", "*")):
+        with running_server(models, https_hosts=hosts) as server, stub_of(server) as stub:
+            call: Any = stub.Detect.future(request, timeout=30)
+            assert call.code().name == "PERMISSION_DENIED"
