@@ -28,6 +28,7 @@ from server.engine.manifest import Manifest
 from tests.failures import failure
 from tests.raw_requests import PHOTO, assert_answers, message, run_bare, subjects, triton_inputs
 from tests.running_server import running_server, stub_of
+from tests.tiny_graph import put_version
 
 
 def test_the_server_and_its_model_are_ready(client: Any) -> None:
@@ -200,6 +201,25 @@ def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
     assert sum(batch.compute_infer.count for batch in after.batch_stats) == after.execution_count
     assert abs(stats.success.ns - stats.queue.ns - stats.compute_infer.ns) <= 3
     assert min(stats.queue.ns, stats.compute_infer.ns, after.last_inference) > 0
+
+
+def test_another_version_takes_over(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    put_version(folder, "1")
+    with (
+        running_server(folder, model_poll_seconds=0.05) as server,
+        triton.InferenceServerClient(server.address) as client,
+    ):
+        assert client.infer("tiny", triton_inputs(PHOTO)).get_response().model_version == "1"
+        put_version(folder, "2")
+        while not client.is_model_ready("tiny", "2"):
+            time.sleep(0.05)
+        assert list(client.get_model_metadata("tiny").versions) == ["2"]
+        (unused,) = client.get_inference_statistics("tiny").model_stats
+        assert (unused.version, unused.inference_count) == ("2", 0)
+        assert client.infer("tiny", triton_inputs(PHOTO)).get_response().model_version == "2"
+        with pytest.raises(InferenceServerException, match="version 1 is not served"):
+            client.infer("tiny", triton_inputs(PHOTO), model_version="1")
 
 
 def test_many_callers_of_both_services_get_their_own_answers(
