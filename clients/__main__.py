@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clients import show
+from clients import aws_check, show
 from clients.batch import detect_each, find_media
 from clients.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT
 from clients.connection import (
@@ -36,7 +36,7 @@ from clients.errors import DetectionError
 from clients.output import SUFFIXES, opened
 from clients.predictions import prediction
 from clients.requests import Options
-from clients.s3 import S3
+from clients.s3 import S3, SCHEME
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
 from deepfake.v1 import detector_pb2 as pb
 
@@ -160,6 +160,29 @@ def model(
         print(json.dumps(MessageToDict(answer, preserving_proto_field_name=True)))
     else:
         Console().print(show.model_table(answer))
+
+
+@app.command("aws-check")
+def check_aws(
+    uri: Annotated[str | None, typer.Argument(help="s3://bucket/prefix/ or s3://bucket/key to try.")] = None,
+    role_arn: Annotated[str | None, typer.Option(help="Role to assume first.")] = None,
+    s3_profile: S3Profile = None,
+    s3_access_key: S3AccessKey = None,
+    s3_secret_key: S3SecretKey = None,
+    s3_endpoint: S3Endpoint = None,
+) -> None:
+    """Says which AWS credentials are found here, whose they are, and whether a bucket can be read.
+
+    Exits with 0 if all is well, 1 if not.
+    """
+    if uri and not uri.startswith(SCHEME):
+        raise typer.BadParameter("must start with s3://", param_hint="URI")
+    s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
+    fine = True
+    for finding in aws_check.check(s3, role_arn, uri):
+        Console().print(show.finding(finding), soft_wrap=True)
+        fine &= finding.fine
+    raise typer.Exit(0 if fine else 1)
 
 
 async def _detect(

@@ -107,7 +107,7 @@ def _translated(uri: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = CODES.get(error.response["Error"]["Code"], "SOURCE_UNAVAILABLE")
+        code = CODES.get(error.response.get("Error", {}).get("Code", ""), "SOURCE_UNAVAILABLE")
         raise DetectionError(code, f"{uri}: {error}", HINT) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from clients.aws_check import Finding
 from clients.errors import DetectionError
 from clients.predictions import short_name
 from deepfake.v1 import detector_pb2 as pb
@@ -81,6 +82,15 @@ def model_table(model: pb.GetModelResponse) -> Table:
         if key in manifest:
             table.add_row(key.replace("_", " "), printable(str(manifest[key])))
     return table
+
+
+def finding(found: Finding) -> Text:
+    """One step of aws-check, and what to do about it."""
+    style = "green" if found.fine else "bold red"
+    text = Text.assemble(
+        (f"{'ok' if found.fine else 'FAILED':<8}", style), f"{found.step:<13}", printable(found.text)
+    )
+    return text.append(f"\n{'':21}{found.advice}") if found.advice else text
 
 
 def _error_line(error: DetectionError) -> Text:

@@ -33,7 +33,8 @@ class ToPrefix:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self._client = client
-        self._bucket, _, self._prefix = prefix.removeprefix("s3://").partition("/")
+        self._bucket, _, folder = prefix.removeprefix("s3://").partition("/")
+        self._prefix = f"{folder.rstrip('/')}/" if folder else ""
 
     def deliver(self, result: Result) -> None:
         from botocore.exceptions import ClientError

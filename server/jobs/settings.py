@@ -18,7 +18,9 @@ class JobSettings(Settings):
     sqs_endpoint: str | None = Field(None, description="URL of an SQS-compatible service. Default: AWS.")
 
     result_prefix: str | None = Field(
-        None, pattern="^s3://[^/]+/.*$", description="Deliver verdicts as objects below s3://bucket/prefix."
+        None,
+        pattern="^s3://[^/]+(/.*)?$",
+        description="Deliver verdicts as objects below s3://bucket/prefix.",
     )
     result_queue_url: str | None = Field(None, description="Deliver verdicts to this SQS queue.")
     webhook_url: str | None = Field(

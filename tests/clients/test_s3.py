@@ -26,7 +26,7 @@ def endpoint() -> Iterator[str]:
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Four media of which one is broken, a note, and an empty "folder"."""
     use_credentials(monkeypatch)
-    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("media")
+    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("client-media")
     bucket.create()
     for key, body in {
         "in/a b#1.jpg": b"fake",
@@ -42,10 +42,10 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 MEDIA = [
-    "s3://media/in/5f3a",
-    "s3://media/in/a%20b%231.jpg",
-    "s3://media/in/broken.png",
-    "s3://media/in/deeper/c.mp4",
+    "s3://client-media/in/5f3a",
+    "s3://client-media/in/a%20b%231.jpg",
+    "s3://client-media/in/broken.png",
+    "s3://client-media/in/deeper/c.mp4",
 ]
 
 
@@ -57,7 +57,7 @@ def detect(fake: FakeDetector, endpoint: str, *arguments: str) -> Any:
 @pytest.mark.usefixtures("bucket")
 def test_a_prefix_is_judged_by_the_server(fake_detector: FakeDetector, endpoint: str, tmp_path: Path) -> None:
     output = tmp_path / "predictions.csv"
-    result = detect(fake_detector, endpoint, "s3://media/in/", "--output", str(output))
+    result = detect(fake_detector, endpoint, "s3://client-media/in/", "--output", str(output))
     assert result.exit_code == 0, result.output
     assert sorted(request.media[0].uri for request in fake_detector.requests) == MEDIA
     assert sorted(paths(output)) == MEDIA
@@ -68,7 +68,7 @@ def test_with_read_s3_the_client_sends_the_bytes(
     fake_detector: FakeDetector, endpoint: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "predictions.csv"
-    result = detect(fake_detector, endpoint, "s3://media/in/", "--read-s3", "--output", str(output))
+    result = detect(fake_detector, endpoint, "s3://client-media/in/", "--read-s3", "--output", str(output))
     assert result.exit_code == 1, result.output
     assert "CORRUPT_MEDIA" in result.output
     sent = {request.media[0].name: request.media[0].content for request in fake_detector.requests}
@@ -78,7 +78,7 @@ def test_with_read_s3_the_client_sends_the_bytes(
 
 @pytest.mark.usefixtures("bucket")
 def test_what_s3_refuses_costs_its_own_row(fake_detector: FakeDetector, endpoint: str) -> None:
-    uris = ["s3://media/in/a%20b%231.jpg", "s3://media/gone.jpg", "s3://nobucket/x.jpg"]
+    uris = ["s3://client-media/in/a%20b%231.jpg", "s3://client-media/gone.jpg", "s3://nobucket/x.jpg"]
     result = detect(fake_detector, endpoint, *uris, "--read-s3")
     assert result.exit_code == 1
     assert "2 FAILED, 1 FAKE" in result.output
@@ -90,7 +90,7 @@ def test_a_prefix_that_cannot_be_listed_is_one_error(
 ) -> None:
     with faulty_proxy(endpoint) as proxy:
         proxy.faults = [s3_error(403, "AccessDenied")]
-        result = detect(fake_detector, proxy.url, "s3://media/in/")
+        result = detect(fake_detector, proxy.url, "s3://client-media/in/")
     assert result.exit_code == 1
     assert "SOURCE_DENIED" in result.output
     assert "aws-check" in result.output
@@ -112,7 +112,7 @@ def test_explicit_keys_are_used_and_never_shown(
         monkeypatch.delenv(name)
     keys = ["--s3-access-key", "AKIAEXPLICIT", "--s3-secret-key", "very-secret"]
     with caplog.at_level(logging.DEBUG, "clients"):
-        result = detect(fake_detector, proxy.url, "s3://media/in/", "--read-s3", *keys)
+        result = detect(fake_detector, proxy.url, "s3://client-media/in/", "--read-s3", *keys)
     assert "CORRUPT_MEDIA" in result.output
     assert all("AKIAEXPLICIT/" in headers["Authorization"] for _, _, headers in proxy.requests)
     assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
@@ -122,6 +122,6 @@ def test_an_object_that_the_server_would_refuse_is_not_read(
     fake_detector: FakeDetector, endpoint: str, bucket: Any
 ) -> None:
     bucket.put_object(Key="large.mp4", Body=bytes(MAX_MEDIA_BYTES + 1))
-    result = detect(fake_detector, endpoint, "s3://media/large.mp4", "--read-s3")
+    result = detect(fake_detector, endpoint, "s3://client-media/large.mp4", "--read-s3")
     assert "MEDIA_LIMIT_EXCEEDED" in result.output
     assert fake_detector.requests == []

@@ -59,7 +59,7 @@ def test_the_key_depends_on_what_the_verdict_depends_on_and_nothing_else() -> No
 def test_an_object_is_written_once(endpoint: str) -> None:
     client = boto3.client("s3", endpoint_url=endpoint)
     client.create_bucket(Bucket="results")
-    delivery = ToPrefix(client, "s3://results/verdicts/")
+    delivery = ToPrefix(client, "s3://results/verdicts")
     delivery.deliver(RESULT)
     delivery.deliver(Result(RESULT.key, "one", b"late"))
     delivery.deliver(Result(RESULT.key, "", b"no id"))
