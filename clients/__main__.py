@@ -33,6 +33,7 @@ from clients.connection import (
     credentials_for,
 )
 from clients.errors import DetectionError
+from clients.health import is_serving
 from clients.output import SUFFIXES, opened
 from clients.predictions import prediction
 from clients.requests import Options
@@ -183,6 +184,24 @@ def check_aws(
         Console().print(show.finding(finding), soft_wrap=True)
         fine &= finding.fine
     raise typer.Exit(0 if fine else 1)
+
+
+@app.command()
+def health(
+    server: Server = DEFAULT_TARGET,
+    timeout: Timeout = 3.0,
+    use_tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+) -> None:
+    """Exits with 0 if the server is ready, and with 1 if it starts, drains or is not there."""
+    try:
+        ready = is_serving(server, credentials_for(use_tls, ca, cert, key), timeout)
+    except DetectionError as error:
+        _fail(server, error)
+    print("SERVING" if ready else "NOT_SERVING")
+    raise typer.Exit(0 if ready else 1)
 
 
 async def _detect(

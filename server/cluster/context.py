@@ -24,6 +24,9 @@ class ServeContext:
     def time_remaining(self) -> None:
         """Unknown: Serve's proxy keeps the caller's deadline, and cancels the call when it has passed."""
 
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return self._context.invocation_metadata()
+
     async def abort(
         self, code: grpc.StatusCode, details: str, trailing_metadata: Sequence[tuple[str, Any]] = ()
     ) -> NoReturn:

@@ -99,3 +99,10 @@ def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> N
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert "MODEL_NOT_FOUND" in result.output
+
+
+def test_probes_see_whether_the_server_is_ready(address: str) -> None:
+    ready = CliRunner().invoke(app, ["health", "--server", address])
+    assert (ready.exit_code, ready.output) == (0, "SERVING\n")
+    gone = CliRunner().invoke(app, ["health", "--server", "127.0.0.1:1"])
+    assert gone.exit_code == 1

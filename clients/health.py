@@ -1,0 +1,18 @@
+"""Whether a server is ready, as `grpc.health.v1` tells; for probes."""
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from clients.errors import translated
+
+
+def is_serving(target: str, credentials: grpc.ChannelCredentials | None, timeout: float) -> bool:
+    """Asks the server at host:port; needs no token.
+
+    Raises:
+        DetectionError: it cannot be reached, or has no such service.
+    """
+    channel = grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target)
+    with channel, translated():
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
