@@ -30,7 +30,14 @@ def app(settings: Settings) -> Application:
     Args:
         settings: Serve makes them of the `args` of its config file and the DEEPFAKE_ variables of
             the process that deploys. Those about the listener do not apply.
+
+    Raises:
+        ValueError: the settings ask for tokens or TLS.
     """
+    if settings.tokens or settings.tls_certificate:
+        raise ValueError(
+            "Serve's proxies know neither tokens nor TLS: let a gateway in front of them ask for both"
+        )
     return deployment(settings).bind(settings)
 
 

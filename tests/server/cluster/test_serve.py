@@ -100,6 +100,16 @@ def test_streams_answer_each_request(proxied: pb_grpc.DetectorStub) -> None:
     assert answers == {str(number): "response" if number % 2 else "error" for number in range(6)}
 
 
+def test_what_the_proxy_cannot_guard_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("ray.serve")
+    from server.cluster.serve import app
+
+    tokens = tmp_path / "tokens"
+    tokens.write_text("caller 0123456789abcdef")
+    with pytest.raises(ValueError, match="tokens"):
+        app(Settings(tokens=tokens))
+
+
 def test_a_replica_that_is_killed_loses_nothing(target: str) -> None:
     before = {process.pid for process in workers(REPLICA)}
     assert len(before) == REPLICAS
