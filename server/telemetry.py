@@ -16,6 +16,9 @@ OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
+# Characters of what a caller sent that are told to the observers; a line of the log stays a line.
+_LONGEST = 1000
+
 _PROCESS = secrets.token_hex(4)
 _NUMBERS = itertools.count(1)
 
@@ -82,12 +85,13 @@ class Record:
         self.start = time.perf_counter()
         self._observers = observers
         # Never reset: what its task logs after the record ended is still about this request.
-        logs.request_id.set(request_id or _sent_id(metadata) or f"{_PROCESS}-{next(_NUMBERS):x}")
+        known = request_id or _sent_id(metadata)
+        logs.request_id.set(known[:_LONGEST] or f"{_PROCESS}-{next(_NUMBERS):x}")
 
     def identify(self, request_id: str) -> None:
         """Gives the request its id, where that arrives later than the request."""
         if request_id:
-            logs.request_id.set(request_id)
+            logs.request_id.set(request_id[:_LONGEST])
 
     def answered(self, detection: Detection) -> None:
         """Notes the answer."""
@@ -106,7 +110,7 @@ class Record:
         elif error is not None:
             self.outcome = FAILED
             self.reason = error.code if isinstance(error, DetectorError) else EngineFailed.code
-            self.message = str(error)
+            self.message = str(error)[:_LONGEST]
         for observer in self._observers:
             observer(self)
 

@@ -149,6 +149,7 @@ def split(tensors: Tensors, manifest: Manifest, max_rows: int) -> list[Subject]:
             full["frames"],
             full["image_index"][images],
             full["clip_index"][clips],
+            # The largest tensor but frames: no copy for a single subject.
             full["audio"] if len(windows) == len(full["audio"]) else full["audio"][windows],
             weights,
         )

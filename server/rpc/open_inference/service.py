@@ -1,9 +1,10 @@
 """The GRPCInferenceService of the Open Inference Protocol on grpc.aio."""
 
 import asyncio
+import importlib.metadata
 import time
 from collections.abc import AsyncIterator
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from typing import Any
 
 from google.rpc import code_pb2
@@ -161,10 +162,9 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         if "timeout" in request.parameters:
             parameter = request.parameters["timeout"]
             microseconds = parameter.int64_param or parameter.uint64_param
-            if parameter.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param"):
-                raise InvalidRequest("parameter timeout must be an integer of microseconds")
-            if microseconds < 0:
-                raise InvalidRequest(f"parameter timeout must not be negative, and is {microseconds}")
+            kind = parameter.WhichOneof("parameter_choice")
+            if kind not in ("int64_param", "uint64_param") or microseconds < 0:
+                raise InvalidRequest("parameter timeout must be a whole number of microseconds")
             # 0 is Triton's "no limit".
             limits += [microseconds / 1e6] if microseconds else []
         return min(limits, default=self._settings.default_deadline_seconds)
@@ -176,8 +176,9 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         return engine
 
 
+@cache
 def _version() -> str:
     try:
-        return version(_SERVER)
-    except PackageNotFoundError:  # run from its source tree
+        return importlib.metadata.version(_SERVER)
+    except importlib.metadata.PackageNotFoundError:  # run from its source tree
         return ""

@@ -984,7 +984,7 @@ class InferStatistics(_message.Message):
     COMPUTE_OUTPUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def success(self) -> Global___StatisticDuration:
-        """From the arrival in the queue to the scores, and to the error of those that the graph could not score."""
+        """From the arrival in the queue to the scores, and to the error of those that the graph could not be run on."""
 
     @_builtins.property
     def fail(self) -> Global___StatisticDuration: ...
