@@ -248,7 +248,7 @@ async def test_the_callers_name_is_known_to_the_call_and_refusals_are_recorded(t
 
     records: list[Record] = []
     settings = Settings(port=0)
-    server = listener(settings, [Authentication(Tokens(tokens), settings, Telemetry(records.append))])
+    server = listener(settings, [Authentication(Tokens(tokens), settings, Telemetry([records.append]))])
     methods: dict[str, Any] = {"WhoAmI": grpc.unary_unary_rpc_method_handler(whoami)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("some.Service", methods),))
     address = bind(server, settings)
