@@ -93,9 +93,9 @@ class _Site(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             self.wfile.write(first)
-            for _ in range(count):
+            while count and not self.server.closing.wait(pause):
                 self.wfile.write(part)
-                time.sleep(pause)
+                count -= 1
         except OSError:
             self.server.hung_up.set()
 
@@ -113,6 +113,7 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Site)
         self.visits: list[tuple[str, str]] = []
         self.hung_up = threading.Event()
+        self.closing = threading.Event()
         self._context = context
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -136,6 +137,7 @@ def site(authority: trustme.CA) -> Iterator[_Server]:
     with _Server(context) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
+        server.closing.set()
         server.shutdown()
 
 
@@ -157,7 +159,7 @@ def read(site: _Server, authority: trustme.CA) -> Read:
         max_bytes: int = 100_000,
         seconds: float = 10,
         max_seconds: float = 20,
-        room: int = 10**9,
+        others: int = 0,
         context: ssl.SSLContext = trusting,
     ) -> Fetched:
         source = Https(
@@ -168,7 +170,8 @@ def read(site: _Server, authority: trustme.CA) -> Read:
             context=context,
         )
         sources = Sources(max_bytes, 2, {"https": source})
-        with MediaBytes(room).hold() as held:
+        room = MediaBytes(10**9)
+        with room.hold(others), room.hold() as held:
             try:
                 uri = uri.replace(":0", f":{port}")
                 return asyncio.run(sources.read(uri, time.monotonic() + seconds, held.add))
@@ -325,7 +328,7 @@ def test_size_is_limited_whether_announced_or_not(read: Read) -> None:
         with pytest.raises(MediaLimitExceeded):
             read(f"https://media.example:0{path}", max_bytes=1000)
     with pytest.raises(Overloaded):
-        read("https://media.example:0/chunked", room=50_000, max_bytes=10**7)
+        read("https://media.example:0/chunked", others=10**9 - 50_000, max_bytes=10**7)
 
 
 @pytest.mark.parametrize("path", ["/trickle", "/trickling-header"])

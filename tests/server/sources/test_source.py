@@ -164,5 +164,6 @@ def test_a_file_uri_has_no_query(folder: Path) -> None:
 
 def test_a_file_for_which_there_is_no_room_is_not_read(folder: Path) -> None:
     sources = Sources(100, 1, {"file": Files([folder])})
-    with MediaBytes(3).hold() as held, pytest.raises(Overloaded):
+    room = MediaBytes(10)
+    with room.hold(5), room.hold() as held, pytest.raises(Overloaded):
         asyncio.run(sources.read((folder / "a b.bin").as_uri(), time.monotonic() + 10, held.add))
