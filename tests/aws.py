@@ -46,6 +46,7 @@ class Fault:
         status: answer with it, and with `body` and `headers`.
         cut_after: send the true answer, but close the connection after so many bytes of its body.
         delay: send the true answer after so many seconds.
+        no_length: send it without saying how long it is.
     """
 
     status: int = 0
@@ -53,6 +54,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     delay: float = 0.0
+    no_length: bool = False
 
 
 def s3_error(status: int, code: str) -> Fault:
@@ -81,13 +83,17 @@ class FaultyProxy:
         self.requests.append((handler.command, handler.path, headers))
         fault = (self.faults.pop(0) if self.faults else None) or Fault()
         if fault.status:
-            _answer(handler, fault.status, fault.headers, fault.body.encode())
+            body = fault.body.encode()
+            _answer(handler, fault.status, fault.headers, body, len(body))
             return
-        time.sleep(fault.delay)
+        if fault.delay:
+            time.sleep(fault.delay)
         upstream = http.client.HTTPConnection(self._target)
         upstream.request(handler.command, handler.path, content, headers)
         answer = upstream.getresponse()
-        _answer(handler, answer.status, dict(answer.headers), answer.read(), fault.cut_after)
+        length = None if fault.no_length else int(answer.headers.get("Content-Length", 0))
+        body = answer.read()[: fault.cut_after]
+        _answer(handler, answer.status, dict(answer.headers), body, length)
         upstream.close()
 
 
@@ -96,17 +102,18 @@ def _answer(
     status: int,
     headers: dict[str, str],
     body: bytes,
-    cut_after: int | None = None,
+    length: int | None,
 ) -> None:
     handler.send_response(status)
     for name, value in headers.items():
         if name.lower() not in _HOP_HEADERS:
             handler.send_header(name, value)
-    handler.send_header("Content-Length", headers.get("Content-Length", str(len(body))))
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
     handler.end_headers()
     if handler.command != "HEAD":
-        handler.wfile.write(body[:cut_after])
-    handler.close_connection = cut_after is not None
+        handler.wfile.write(body)
+    handler.close_connection = length != len(body)
 
 
 @contextmanager

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 
 from deepfake.v1 import detector_pb2 as pb
 from server.backend import Backend
+from server.detect.request import Detection, Stopwatch
 from server.errors import (
     DetectorError,
     EngineFailed,
     InvalidRequest,
     MediaError,
+    Overloaded,
     SourceNotAllowed,
     SourceNotFound,
 )
@@ -32,6 +34,7 @@ _FINAL = (MediaError, SourceNotFound)
 # The message or the settings are to blame: trying again would change nothing.
 _HOPELESS = (InvalidRequest, SourceNotAllowed)
 _LONGEST_PAUSE_SECONDS = 900.0
+_PAUSE_SECONDS = 1.0
 _SIGNS_OF_LIFE = 3
 
 
@@ -75,7 +78,7 @@ class Worker:
             return await asyncio.to_thread(self._queue.receive, free, self._settings.poll_seconds)
         except DetectorError as error:
             log.error("cannot fetch messages: %s", error)
-            await asyncio.sleep(self._settings.retry_seconds)
+            await asyncio.sleep(_PAUSE_SECONDS)
             return []
 
     async def _drain(self) -> None:
@@ -103,7 +106,7 @@ class Worker:
             if message.receives > self._settings.max_receives:
                 raise EngineFailed(f"{message.receives - 1} workers did not survive it or could not say why")
             for request in messages.requests(message.body):
-                await self._delivered(await self._judged(request))
+                await self._delivered(await self._judged(request, request.id or message.id))
         except _HOPELESS as error:
             await self._bury(message, error)
         except Exception as error:
@@ -111,15 +114,23 @@ class Worker:
         else:
             await asyncio.to_thread(self._queue.delete, message)
 
-    async def _judged(self, request: pb.DetectRequest) -> results.Result:
+    async def _judged(self, request: pb.DetectRequest, name: str) -> results.Result:
         try:
-            with self._backend.telemetry.request("Job") as record:
-                asked = convert.to_request(request, self._settings, None)
-                detection = await self._backend.pipeline.detect(asked, record.timing)
-                record.outcome = detection.verdict
+            with self._backend.telemetry.request("Job", name) as record:
+                detection = await self._detected(request, record.timing)
+                record.answered(detection)
         except _FINAL as error:
             return results.failure(request, error)
         return results.verdict(request, convert.to_response(request, detection))
+
+    async def _detected(self, request: pb.DetectRequest, timing: Stopwatch) -> Detection:
+        while True:
+            asked = convert.to_request(request, self._settings, None)
+            try:
+                return await self._backend.pipeline.detect(asked, timing)
+            except Overloaded as error:
+                # By our own other messages, so this one only has to wait.
+                await asyncio.sleep(error.retry_after)
 
     async def _delivered(self, result: results.Result) -> None:
         for delivery in self._deliveries:

@@ -34,6 +34,7 @@ ALLOWED = {
         "server.command",
         "server.aws",
         "server.backend",
+        "server.detect.request",
         "server.rpc.convert",
     },
     "training": {"server.errors", "server.media", "server.logs"},

@@ -204,6 +204,16 @@ def test_what_may_pass_is_tried_again_and_what_does_not_is_a_dead_letter(aws: Aw
     assert (json.loads(body)["id"], code) == ("never", "SOURCE_DENIED")
 
 
+def test_a_busy_worker_makes_its_messages_wait(aws: Aws, models: Path) -> None:
+    aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
+    for number in range(8):
+        aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/a.jpg"})
+    with worker(aws, models, max_queue_size=1, max_jobs=8, max_receives=1):
+        wait_until(lambda: aws.unfinished() == 0)
+    assert len(aws.verdicts()) == 8
+    assert aws.dead_letters() == []
+
+
 def test_a_message_that_workers_do_not_survive_is_a_dead_letter(aws: Aws, models: Path) -> None:
     aws.send({"uri": f"s3://{aws.media.name}/killer.jpg"})
     for _ in range(2):

@@ -1,6 +1,7 @@
 """s3:// against a real HTTP server, healthy and faulty."""
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,15 @@ from tests.aws import Fault, FaultyProxy, aws_server, faulty_proxy, s3_error, us
 
 CONTENT = bytes(range(256)) * 4096
 FAST = Aws(max_attempts=3, connect_timeout=2, read_timeout=2)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +115,14 @@ def test_a_large_object_is_refused_before_its_content_is_read(proxy: FaultyProxy
         read(proxy.url, max_bytes=len(CONTENT) - 1)
 
 
+def test_an_object_that_does_not_say_its_length_is_cut(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(no_length=True)]
+    assert read(proxy.url).content == CONTENT
+    proxy.faults = [Fault(no_length=True)]
+    with pytest.raises(MediaLimitExceeded):
+        read(proxy.url, max_bytes=len(CONTENT) - 1)
+
+
 def test_a_busy_store_is_asked_again(proxy: FaultyProxy) -> None:
     proxy.faults = [s3_error(503, "SlowDown"), s3_error(500, "InternalError")]
     assert read(proxy.url).content == CONTENT
@@ -145,7 +163,7 @@ def test_an_object_that_is_replaced_meanwhile_is_not_patched_together(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (s3_error(403, "AccessDenied"), "denied"),
+        (s3_error(403, "AccessDenied"), "denies"),
         (s3_error(400, "ExpiredToken"), "ExpiredToken"),
         (s3_error(403, "InvalidAccessKeyId"), "InvalidAccessKeyId"),
         (s3_error(403, "SignatureDoesNotMatch"), "SignatureDoesNotMatch"),
