@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         await server.finished.wait()
         if server.dead:
-            raise EngineFailed("the engine keeps failing; the log has the cause")
+            raise EngineFailed("the engine is dead; the log has the cause")
 
 
 class Server:

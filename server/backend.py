@@ -36,7 +36,7 @@ class Backend:
 
     Args:
         settings: of which those about the network are left to others.
-        on_death: called once, from another thread, when the engine keeps failing.
+        on_death: called once, from another thread, when the engine is dead.
 
     Attributes:
         telemetry: for those who let requests in, to record them.
@@ -99,6 +99,7 @@ class Backend:
             settings.max_batch_size,
             settings.max_batch_seconds,
             settings.max_queue_delay_microseconds / 1e6,
+            settings.engine_timeout_seconds,
             self._on_death,
             self._metrics.batch if self._metrics else None,
         )

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic_settings import SettingsError
 
 from server import logs, settings
-from server.errors import DetectorError
+from server.errors import DetectorError, EngineFailed
 
 Kind = TypeVar("Kind", bound=settings.Settings)
 
@@ -31,7 +31,8 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
         print(logs.public(loaded.model_dump_json(indent=2, exclude={"print_config"})))
         return 0
     try:
-        logs.configure(loaded.log_level, loaded.log_format, loaded.log_dir, loaded.log_keep_days)
+        file = loaded.log_dir and loaded.log_dir / f"{program.split()[-1]}.log"
+        logs.configure(loaded.log_level, loaded.log_format, file, loaded.log_keep_days)
     except OSError as error:
         print(f"{program}: log_dir: {error}", file=sys.stderr)
         return 2
@@ -41,6 +42,10 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
             runner.run(serve(loaded))
     except DetectorError as error:
         logging.getLogger("server").error("%s: %s %s", error.code, error.message, error.hint)
+        if isinstance(error, EngineFailed):
+            # A run that hangs in native code could keep a tidier end from coming.
+            logging.shutdown()
+            os._exit(1)
         return 1
     return 0
 

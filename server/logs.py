@@ -68,20 +68,19 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(
-    level: str, style: Literal["console", "json"], folder: Path | None = None, keep_days: int = 14
+    level: str, style: Literal["console", "json"], file: Path | None = None, keep_days: int = 14
 ) -> None:
     """Sends all log lines of the process to standard error, and to a file that changes at midnight, UTC.
 
     Args:
-        folder: where server.log goes, and the files of `keep_days` past days; one process a folder.
+        file: no other process may write it; those of `keep_days` past days are kept beside it.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: it cannot be written.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "server.log"
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
             TimedRotatingFileHandler(file, "midnight", backupCount=keep_days, encoding="utf-8", utc=True)
         )

@@ -125,6 +125,12 @@ class Settings(BaseSettings):
     max_queue_delay_microseconds: int = Field(
         0, ge=0, description="How long an idle engine waits for company before it runs a batch."
     )
+    engine_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="A run of the graph that takes longer than this and ten times its estimate means that "
+        "the engine is dead: the server stops.",
+    )
     max_queue_size: int = Field(
         256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
     )
@@ -225,8 +231,8 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
     log_dir: Path | None = Field(
         None,
-        description="Folder for server.log, which changes at midnight UTC; one process a folder. Default: "
-        "standard error only.",
+        description="Folder for a log file as well, which changes at midnight UTC; one process a folder. "
+        "Default: standard error only.",
     )
     log_keep_days: int = Field(14, ge=1, description="Past days whose log files are kept.")
     access_log: Literal["none", "failures", "all"] = Field(

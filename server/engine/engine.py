@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 
 from server.engine.batch import Rows, Scores
@@ -16,12 +17,15 @@ from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
 from server.engine.session import Session
 from server.engine.statistics import Statistics
-from server.errors import EngineFailed
+from server.errors import EngineFailed, ShuttingDown
 
 log = logging.getLogger(__name__)
 
 _SERIALS = itertools.count()
 _FAILURES_UNTIL_DEAD = 3
+_LOOK_SECONDS = 0.5
+# How many times its estimate a run may take, for sizes at which the estimate is poor.
+_SLACK = 10
 
 
 class Engine:
@@ -36,7 +40,8 @@ class Engine:
         max_batch_size: requests in a batch at most.
         max_batch_seconds: estimated seconds of a batch at most.
         max_queue_delay: seconds to wait for more requests when idle.
-        on_death: called from a worker, when runs keep failing.
+        run_timeout: seconds that a run may take beyond ten times its estimate.
+        on_death: called once, from a thread of the engine, when runs keep failing or one does not end.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
 
     Attributes:
@@ -51,6 +56,7 @@ class Engine:
         max_batch_size: int = 64,
         max_batch_seconds: float = 0.1,
         max_queue_delay: float = 0.0,
+        run_timeout: float = 60.0,
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
     ) -> None:
@@ -60,17 +66,21 @@ class Engine:
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
         self._queue = JobQueue(max_batch_size, max_batch_seconds, max_queue_delay, workers)
+        self._run_timeout = run_timeout
         self._on_death = on_death
         self._on_batch = on_batch
         self._failures = 0
-        # When each worker began the batch that it runs now, as time.monotonic(); None while it is idle.
-        self._began: list[float | None] = [None] * workers
+        self._dead, self._closed = threading.Event(), threading.Event()
+        # What each worker runs now, and since when, as time.monotonic(); None while it is idle.
+        self._running: list[tuple[float, list[Job]] | None] = [None] * workers
         self._workers = [
             threading.Thread(target=self._work, args=(number,), name=f"engine-{number}", daemon=True)
             for number in range(workers)
         ]
         for worker in self._workers:
             worker.start()
+        self._watch = threading.Thread(target=self._look_for_hanging_runs, name="engine-watch", daemon=True)
+        self._watch.start()
         milliseconds = ", ".join(
             f"{name} {1000 * self._costs.per_row[column]:.2f} ms"
             for column, name in enumerate(("image", "clip", "window"))
@@ -108,7 +118,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Batches that are being run."""
-        return sum(began is not None for began in self._began)
+        return sum(running is not None for running in self._running)
 
     def submit(self, rows: Rows, deadline: float) -> "Future[Scores]":
         """Queues one request.
@@ -128,16 +138,20 @@ class Engine:
         return job.future
 
     def close(self) -> None:
-        """Finishes what is queued, and stops. Blocks."""
+        """Finishes what is queued, and stops; leaves runs that hang behind. Blocks."""
         self._queue.close()
         for worker in self._workers:
-            worker.join()
+            while worker.is_alive() and not self._dead.is_set():
+                worker.join(_LOOK_SECONDS)
+        self._closed.set()
+        self._watch.join()
 
     def _work(self, number: int) -> None:
         while (batch := self._queue.take()) is not None:
-            self._began[number] = time.monotonic()
-            self._run(batch)
-            self._began[number] = None
+            self._running[number] = time.monotonic(), batch
+            with suppress(InvalidStateError):  # it was given up as hanging
+                self._run(batch)
+            self._running[number] = None
 
     def _run(self, batch: list[Job]) -> None:
         # Answered together, even if run apart: the front handles many answers at once for much less than
@@ -186,6 +200,27 @@ class Engine:
         log.error("the graph could not be run", exc_info=error)
         self.statistics.failed(time.monotonic() - jobs[0].enqueued)
         self._failures += 1
-        if self._failures == _FAILURES_UNTIL_DEAD:
-            self._on_death()
+        if self._failures >= _FAILURES_UNTIL_DEAD and not self._dead.is_set():
+            self._die("runs keep failing")
         return [EngineFailed(f"the graph could not be run: {error}")]
+
+    def _look_for_hanging_runs(self) -> None:
+        while not self._closed.wait(_LOOK_SECONDS) and not self._dead.is_set():
+            for running in self._running:
+                if running and self._hangs(*running):
+                    self._die("a run does not end")
+                    for job in running[1]:
+                        with suppress(InvalidStateError):
+                            job.future.set_exception(EngineFailed("the graph did not finish on this batch"))
+
+    def _hangs(self, began: float, batch: list[Job]) -> bool:
+        allowed = self._run_timeout + _SLACK * sum(job.cost for job in batch)
+        return time.monotonic() - began > allowed
+
+    def _die(self, why: str) -> None:
+        log.critical("the engine is dead: %s", why)
+        self._dead.set()
+        for job in self._queue.abandon():
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(ShuttingDown("the engine died before this request was run"))
+        self._on_death()

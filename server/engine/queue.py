@@ -80,6 +80,13 @@ class JobQueue:
             self._closed = True
             self._changed.notify_all()
 
+    def abandon(self) -> list[Job]:
+        """Closes, and gives what waits to the caller, to be answered otherwise."""
+        self.close()
+        with self._changed:
+            jobs, self._jobs, self._cost = self._jobs, [], 0.0
+        return jobs
+
     def __len__(self) -> int:
         return len(self._jobs)
 

@@ -1,21 +1,18 @@
 """The server as an operator meets it: a process, signals, exit statuses, health."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
@@ -25,6 +22,7 @@ from server.app import Server
 from server.errors import CannotListen, InvalidModel, ModelNotFound
 from tests import media
 from tests.running_server import running_server, stub_of
+from tests.server_process import server_process
 from tests.tiny_graph import put_version, tiny_detector
 
 ROOT = Path(__file__).parents[2]
@@ -35,27 +33,10 @@ def command(*flags: str) -> list[str]:
     return [sys.executable, "-m", "server", *flags]
 
 
-@contextmanager
-def process(*flags: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def process(*flags: str) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """A server process that is ready, and its address."""
     # No cache, so that the same medium is work each time.
-    arguments = command(
-        *("--port", "0", "--decode-workers", "1", "--provider", "cpu", "--cache-max-bytes", "0"), *flags
-    )
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stderr is not None
-        address = None
-        for line in server.stderr:
-            if found := re.search(r"listening on (\S+)", line):
-                address = found[1]
-                break
-        assert address, "the server did not start"
-        # Somebody must read what it logs, or it would block on a full pipe.
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        try:
-            yield server, address
-        finally:
-            server.kill()
+    return server_process(command("--cache-max-bytes", "0", *flags))
 
 
 @contextmanager
@@ -141,14 +122,6 @@ def test_a_wrong_start_says_why(flags: list[str], status: int, message: str) -> 
     assert failed.returncode == status
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
-
-
-def test_health_is_known_overall_and_for_the_service(server: Server) -> None:
-    with grpc.insecure_channel(server.address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        for service in ("", "deepfake.v1.Detector"):
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_reflection_lists_the_service(server: Server) -> None:

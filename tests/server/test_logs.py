@@ -140,7 +140,7 @@ def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:
     code = f"""
 import logging, pathlib
 from server import logs
-logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}), keep_days=2)
+logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}, "server.log"), keep_days=2)
 handler = logging.getLogger().handlers[1]
 for day in range(1, 6):
     logging.info("day %s", day)

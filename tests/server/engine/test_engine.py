@@ -1,6 +1,6 @@
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -50,12 +50,13 @@ def soon() -> float:
     return time.monotonic() + 30
 
 
-def held_back(engine: Engine, watched: WatchedSession) -> None:
-    """Keeps the worker busy, so that what is submitted next forms one batch."""
+def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":
+    """Keeps the worker busy with a request of its own, so that what is submitted next forms one batch."""
     watched.may_run.clear()
-    engine.submit(random_rows(engine.manifest, 99, images=1), soon())
+    held = engine.submit(random_rows(engine.manifest, 99, images=1), soon())
     while engine.backlog_seconds > 0:
         time.sleep(0.001)
+    return held
 
 
 def test_one_run_mixes_photo_video_and_sound_and_each_gets_its_own_answer(
@@ -111,6 +112,23 @@ def test_a_request_that_breaks_the_graph_breaks_no_other(engine: Engine, watched
     assert np.isfinite([futures[0].result(10).fake_probability, futures[2].result(10).fake_probability]).all()
 
 
+def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSession) -> None:
+    died = Event()
+    engine = Engine(watched, workers=1, run_timeout=0.1, on_death=died.set)
+    hanging = held_back(engine, watched)
+    waiting, cancelled = (
+        engine.submit(random_rows(engine.manifest, seed, images=1), soon()) for seed in (1, 2)
+    )
+    cancelled.cancel()
+    with pytest.raises(EngineFailed, match="did not finish"):
+        hanging.result(10)
+    with pytest.raises(ShuttingDown):
+        waiting.result(10)
+    assert died.wait(10)
+    engine.close()
+    watched.may_run.set()
+
+
 def test_no_number_is_an_error_of_its_own_request(engine: Engine, watched: WatchedSession) -> None:
     fine, sick = (random_rows(engine.manifest, seed, windows=1) for seed in (1, 2))
     sick.audio[0, 0] = np.nan
@@ -126,9 +144,11 @@ def test_an_engine_that_keeps_failing_reports_its_death_once(watched: WatchedSes
     deaths: list[bool] = []
     engine = Engine(watched, workers=1, on_death=lambda: deaths.append(True))
     watched.poison = random_rows(engine.manifest, 1, images=1)
-    for _ in range(5):
+    for _ in range(3):
         with pytest.raises(EngineFailed):
             engine.submit(watched.poison, soon()).result(10)
+    with pytest.raises(ShuttingDown):
+        engine.submit(random_rows(engine.manifest, 2, images=1), soon()).result(10)
     engine.close()
     assert deaths == [True]
 

@@ -1,0 +1,97 @@
+"""grpc.health.v1 as load balancers and grpc_health_probe ask it, and what makes it change."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.app import Server
+from tests import media
+from tests.server_process import server_process
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICES = ("", "deepfake.v1.Detector", "inference.GRPCInferenceService")
+PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+FAULTY = Path(__file__).parent / "faulty_server.py"
+
+
+def asked(service: str) -> health_pb2.HealthCheckRequest:
+    return health_pb2.HealthCheckRequest(service=service)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_ready_server_serves(server: Server, service: str) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert stub.Check(asked(service), timeout=30).status == SERVING
+        assert next(stub.Watch(asked(service), timeout=30)).status == SERVING
+
+
+def test_other_services_are_unknown(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        call = stub.Check.future(asked("deepfake.v1.Nothing"), timeout=30)
+        assert call.code() == grpc.StatusCode.NOT_FOUND
+
+
+@contextmanager
+def breakable(
+    models: Path, commands: Path, *flags: str
+) -> Iterator[tuple["subprocess.Popen[str]", grpc.Channel]]:
+    """A server process whose runs of the graph break on command, and a channel to it."""
+    script = [sys.executable, str(FAULTY), str(commands), "--models", str(models), *flags]
+    with server_process(script) as (process, address), grpc.insecure_channel(address) as channel:
+        yield process, channel
+
+
+def test_a_draining_server_says_so_while_it_finishes_what_it_accepted(models: Path, tmp_path: Path) -> None:
+    with breakable(models, tmp_path) as (process, channel):
+        health = health_pb2_grpc.HealthStub(channel)
+        watches = [health.Watch(asked(service), timeout=60) for service in SERVICES]
+        assert [next(watch).status for watch in watches] == [SERVING] * len(SERVICES)
+        (tmp_path / "hang").touch()
+        accepted = DetectorStub(channel).Detect.future(PHOTO, timeout=60)
+        # Answered in order: once this one is, the other has been accepted.
+        assert DetectorStub(channel).Detect.future(pb.DetectRequest(), timeout=60).code()
+        process.send_signal(signal.SIGTERM)
+        assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(SERVICES)
+        assert health.Check(asked(""), timeout=30).status == NOT_SERVING
+        assert not accepted.done()
+        (tmp_path / "hang").unlink()
+        assert accepted.result().verdict
+        assert process.wait(30) == 0
+
+
+def test_an_engine_whose_runs_fail_stops_the_server(models: Path, tmp_path: Path) -> None:
+    with breakable(models, tmp_path) as (process, channel):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(asked(""), timeout=60)
+        assert next(watch).status == SERVING
+        (tmp_path / "raise").touch()
+        calls = [DetectorStub(channel).Detect.future(PHOTO, timeout=60) for _ in range(3)]
+        assert {call.code() for call in calls} <= {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+        assert next(watch).status == NOT_SERVING
+        assert process.wait(30) == 1
+
+
+def test_an_engine_that_hangs_stops_the_server(models: Path, tmp_path: Path) -> None:
+    flags = ("--engine-timeout-seconds", "0.5", "--engine-workers", "1")
+    with breakable(models, tmp_path, *flags) as (process, channel):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(asked(""), timeout=60)
+        assert next(watch).status == SERVING
+        (tmp_path / "hang").touch()
+        calls = [DetectorStub(channel).Detect.future(PHOTO, timeout=60) for _ in range(3)]
+        # Who was in the run that hangs, and who waited for it and may try elsewhere.
+        codes = {call.code() for call in calls}
+        assert grpc.StatusCode.INTERNAL in codes
+        assert codes <= {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+        assert next(watch).status == NOT_SERVING
+        assert process.wait(30) == 1
