@@ -5,16 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -39,9 +35,7 @@ def process(*flags: str) -> AbstractContextManager[tuple["subprocess.Popen[str]"
     return server_process(command("--cache-max-bytes", "0", *flags))
 
 
-@contextmanager
-def draining(models: Path) -> Iterator[tuple[DetectorStub, list[Any], "subprocess.Popen[str]"]]:
-    """A server that got SIGTERM while eight calls are at work: its stub, those calls, its process."""
+def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
     video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
     with process("--models", str(models)) as (server, address), grpc.insecure_channel(address) as channel:
         stub = DetectorStub(channel)
@@ -49,40 +43,8 @@ def draining(models: Path) -> Iterator[tuple[DetectorStub, list[Any], "subproces
         # When the first is answered, all have arrived.
         assert accepted[0].result().verdict
         server.send_signal(signal.SIGTERM)
-        yield stub, accepted, server
-
-
-def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
-    with draining(models) as (_, accepted, server):
         assert all(call.result().verdict for call in accepted)
         assert server.wait(60) == 0
-
-
-def test_a_draining_server_refuses_new_calls_in_a_way_that_clients_retry(models: Path) -> None:
-    with draining(models) as (stub, accepted, _):
-        refused: list[Any] = []
-
-        def note(call: Any) -> None:
-            if call.code() != grpc.StatusCode.OK:
-                refused.append(call)
-
-        while not refused and not all(call.done() for call in accepted):
-            # Not waited for: what comes before the signal is accepted, and answered after all others.
-            call = stub.Detect.future(PHOTO, timeout=60)
-            call.add_done_callback(note)
-            time.sleep(0.005)
-        assert {(call.code(), reason(call)) for call in refused} == {
-            (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-        }
-
-
-def reason(call: Any) -> str:
-    """The stable code of a failed call."""
-    info = error_details_pb2.ErrorInfo()
-    status = rpc_status.from_call(call)
-    assert status is not None
-    status.details[0].Unpack(info)
-    return str(info.reason)
 
 
 def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:

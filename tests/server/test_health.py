@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
 from tests import media
+from tests.failures import failure
 from tests.server_process import server_process
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -53,15 +56,21 @@ def breakable(
         yield process, channel
 
 
+def accepted_call(channel: grpc.Channel) -> Any:
+    """A call that the server is working on."""
+    call = DetectorStub(channel).Detect.future(PHOTO, timeout=60)
+    # Calls arrive in order: once this one is answered, the other has been accepted.
+    assert DetectorStub(channel).Detect.future(pb.DetectRequest(), timeout=60).code()
+    return call
+
+
 def test_a_draining_server_says_so_while_it_finishes_what_it_accepted(models: Path, tmp_path: Path) -> None:
     with breakable(models, tmp_path) as (process, channel):
         health = health_pb2_grpc.HealthStub(channel)
         watches = [health.Watch(asked(service), timeout=60) for service in SERVICES]
         assert [next(watch).status for watch in watches] == [SERVING] * len(SERVICES)
         (tmp_path / "hang").touch()
-        accepted = DetectorStub(channel).Detect.future(PHOTO, timeout=60)
-        # Answered in order: once this one is, the other has been accepted.
-        assert DetectorStub(channel).Detect.future(pb.DetectRequest(), timeout=60).code()
+        accepted = accepted_call(channel)
         process.send_signal(signal.SIGTERM)
         assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(SERVICES)
         assert health.Check(asked(""), timeout=30).status == NOT_SERVING
@@ -69,6 +78,24 @@ def test_a_draining_server_says_so_while_it_finishes_what_it_accepted(models: Pa
         (tmp_path / "hang").unlink()
         assert accepted.result().verdict
         assert process.wait(30) == 0
+
+
+def test_a_draining_server_refuses_new_calls_in_a_way_that_clients_retry(
+    models: Path, tmp_path: Path
+) -> None:
+    with breakable(models, tmp_path, "--cache-max-bytes", "0") as (process, channel):
+        (tmp_path / "hang").touch()
+        calls = [accepted_call(channel)]
+        process.send_signal(signal.SIGTERM)
+        while not calls[-1].done():
+            # Those that come before the signal are accepted, and wait for the engine.
+            calls.append(DetectorStub(channel).Detect.future(PHOTO, timeout=60))
+            time.sleep(0.01)
+        with pytest.raises(grpc.RpcError) as refused:
+            calls[-1].result()
+        assert failure(refused.value) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        (tmp_path / "hang").unlink()
+        assert calls[0].result().verdict
 
 
 def test_an_engine_whose_runs_fail_stops_the_server(models: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_precedence_is_flag_environment_file_default(tmp_path: Path, monkeypatch
     file.write_text('port = 1\nhost = "::1"\nmax_queue_size = 7\n')
     monkeypatch.setenv("DEEPFAKE_PORT", "2")
     monkeypatch.setenv("DEEPFAKE_HOST", "127.0.0.2")
-    settings = load(["--config", str(file), "--port", "3"])
+    settings: Settings = load(["--config", str(file), "--port", "3"])
     assert (settings.port, settings.host, settings.max_queue_size) == (3, "127.0.0.2", 7)
     assert settings.max_batch_size == Settings().max_batch_size
 
@@ -33,7 +33,7 @@ def test_the_file_may_be_json_and_named_by_the_environment(
     file = tmp_path / "server.json"
     file.write_text('{"decode_workers": 3, "file_roots": ["/srv"]}')
     monkeypatch.setenv("DEEPFAKE_CONFIG", str(file))
-    settings = load([])
+    settings: Settings = load([])
     assert settings.decode_workers == 3
     assert settings.file_roots == (Path("/srv"),)
 
@@ -85,7 +85,7 @@ def test_a_profile_changes_defaults_and_loses_against_everything_else(
     file = tmp_path / "server.toml"
     file.write_text(f'profile = "{profile}"\nhost = "127.0.0.9"\nport = 9')
     monkeypatch.setenv("DEEPFAKE_LOG_LEVEL", "error")
-    settings = load(["--config", str(file), "--log-format", "console"])
+    settings: Settings = load(["--config", str(file), "--log-format", "console"])
     assert (settings.host, settings.port) == ("127.0.0.9", 9)
     assert (settings.log_level, settings.log_format) == ("error", "console")
 
