@@ -203,6 +203,23 @@ def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
     assert min(stats.queue.ns, stats.compute_infer.ns, after.last_inference) > 0
 
 
+def test_both_services_share_a_run(models: Path) -> None:
+    frames = deepfake_pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
+    picture = deepfake_pb.DetectRequest(media=[deepfake_pb.Medium(frames=frames)])
+    # The engine waits for company until there are two, or the test fails on its time-outs.
+    patient = {"engine_workers": 1, "max_batch_size": 2, "max_queue_delay_microseconds": 60_000_000}
+    with (
+        running_server(models, **patient) as server,
+        triton.InferenceServerClient(server.address) as client,
+        stub_of(server) as detector,
+    ):
+        judged = detector.Detect.future(picture, timeout=30)
+        answer = client.infer("tiny", triton_inputs(PHOTO), client_timeout=30)
+        assert answer.as_numpy("fake_probability")[0] == pytest.approx(judged.result().fake_probability)
+        (stats,) = client.get_inference_statistics().model_stats
+    assert [(batch.batch_size, batch.compute_infer.count) for batch in stats.batch_stats] == [(2, 1)]
+
+
 def test_another_version_takes_over(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     put_version(folder, "1")
