@@ -28,8 +28,8 @@ def app(settings: Settings) -> Application:
     """What `import_path: server.cluster.serve:app` names.
 
     Args:
-        settings: Serve makes them of the `args` of its config file and the DEEPFAKE_ variables of
-            the process that deploys. Those about the listener do not apply.
+        settings: Serve makes them of the `args` of its config file and the DEEPFAKE_ variables that
+            Ray was started with. Those about the listener do not apply.
 
     Raises:
         ValueError: the settings ask for tokens or TLS.

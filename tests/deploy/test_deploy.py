@@ -117,15 +117,16 @@ def test_what_ray_serve_imports_exists() -> None:
     pytest.importorskip("ray")
     from ray.serve.schema import ServeDeploySchema
 
+    from server.cluster.serve import app, deployment
+
     (config,) = documents(DEPLOY / "ray/serve.yaml")
     parsed = ServeDeploySchema.model_validate(config)
     for name in parsed.grpc_options.grpc_servicer_functions:
         module, function = name.rsplit(".", 1)
         assert callable(getattr(importlib.import_module(module), function))
     (application,) = parsed.applications
-    module, function = application.import_path.split(":")
-    built = getattr(importlib.import_module(module), function)(Settings.model_validate(application.args))
-    assert built._bound_deployment.name == application.deployments[0].name
+    assert application.import_path == f"{app.__module__}:{app.__name__}"
+    assert application.deployments[0].name == deployment(Settings.model_validate(application.args)).name
 
 
 def expressions() -> Iterator[str]:
