@@ -9,9 +9,11 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
 from benchmarks.keras_model import exported_model
+from benchmarks.soak import SoakPlan, figures, soak
 
 TABLE_WIDTH = 110
 RESULTS = Path("benchmarks/results")
+BUNDLED = Path("server/bundled/demo/1/model.onnx")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measures this server on this machine.")
 
@@ -57,6 +59,36 @@ def ceiling(
     console.print(f"written to {report.write_json(RESULTS, plan, measured, rows)}", soft_wrap=True)
     if measured.failures or measured.wrong:
         console.print(f"failures {measured.failures}, wrong answers {measured.wrong}", style="red")
+        raise typer.Exit(1)
+
+
+@app.command("soak")
+def soak_command(
+    minutes: Annotated[float, typer.Option(min=0.05)] = 10.0,
+    load: Annotated[
+        float, typer.Option(help="Multiple of the capacity; 0: only --clients in a closed loop.", min=0)
+    ] = 2.0,
+    clients: Annotated[int, typer.Option(min=1)] = 32,
+    deadline: Annotated[float, typer.Option(help="Seconds, of each request.", min=0.1)] = 10.0,
+    model: Annotated[Path, typer.Option(help="An exported <name>/<version>/model.onnx.")] = BUNDLED,
+) -> None:
+    """Loads a server for a long time, with broken files, callers that give up or die, and a new model.
+
+    Exits with 1 if an answer was wrong, lost or late, or memory grew.
+    """
+    console = Console()
+    plan = SoakPlan(model.resolve(), 60 * minutes, clients, load, deadline)
+    try:
+        with console.status("") as status:
+            soaked = soak(plan, status.update)
+    except RuntimeError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    for name, value in figures(soaked):
+        console.print(f"{name:28}{value}", soft_wrap=True, markup=False, highlight=False)
+    if problems := soaked.problems(plan):
+        for problem in problems:
+            console.print(problem, style="red", soft_wrap=True, markup=False)
         raise typer.Exit(1)
 
 

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -29,6 +29,22 @@ class ServerProcess:
         """Used so far, its decoders included."""
         family = [self._process, *self._process.children(recursive=True)]
         return sum(sum(member.cpu_times()[:2]) for member in family)
+
+    def memory_bytes(self) -> int:
+        """Resident now, its decoders included.
+
+        Raises:
+            RuntimeError: the server died.
+        """
+        total = 0
+        try:
+            total += int(self._process.memory_info().rss)
+        except psutil.NoSuchProcess as error:
+            raise RuntimeError("the server died; its message is above") from error
+        for member in self._process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a decoder that was replaced meanwhile
+                total += int(member.memory_info().rss)
+        return total
 
 
 @contextmanager
