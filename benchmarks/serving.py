@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
-import psutil  # type: ignore[import-untyped]
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 READY_SECONDS = 120.0

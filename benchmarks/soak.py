@@ -9,7 +9,6 @@ that is wrong, swapped, missing or late is one.
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from benchmarks.media import generated_media
 from benchmarks.serving import ServerProcess, serving
 from benchmarks.soak_callers import CANCELLED, OK, CallersJob, Outcome
 from clients import DetectionError, Detector
+from server.engine.manifest import METADATA_KEY
 
 TOLERANCE = 1e-5
 REFUSED = {"OVERLOADED"}
@@ -151,10 +151,15 @@ def soak(plan: SoakPlan, report: Callable[[str], None]) -> Soaked:
 
 
 def _publish(model: Path, repository: Path, version: str) -> None:
+    import onnx  # takes long, and only a soak needs it
+
     # Renamed into place, so that the server never sees half a model.
     unfinished = repository / f".{version}"
     unfinished.mkdir(parents=True)
-    shutil.copy(model, unfinished / model.name)
+    graph = onnx.load(model)
+    (metadata,) = (entry for entry in graph.metadata_props if entry.key == METADATA_KEY)
+    metadata.value = json.dumps(json.loads(metadata.value) | {"version": version})
+    onnx.save(graph, unfinished / model.name)
     target = repository / model.parents[1].name / version
     target.parent.mkdir(exist_ok=True)
     unfinished.rename(target)
