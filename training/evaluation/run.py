@@ -74,6 +74,8 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
     if not files:
         folders = ", ".join(map(str, wanted.folders))
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
+    # First: a server remembers its verdicts on files that it has seen.
+    effort = summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files))))
     judged = _judge(judge, files, f"{wanted.split or 'all'} files", console)
     failed = {file.path: file.error for file in judged if file.error}
     _report_failed(failed, console)
@@ -90,7 +92,7 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
         robustness=measure_robustness(
             judge, [file.task for file in _few(files, wanted.robustness_files)], wanted.workers, console
         ),
-        effort=summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files)))),
+        effort=effort,
     )
     return results, judged
 

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from clients import Detector
 from clients.embedded import embedded_server
 from clients.errors import DetectionError
-from clients.predictions import prediction, short_name
+from clients.predictions import short_name
 from deepfake.v1 import detector_pb2 as pb
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
@@ -21,10 +21,6 @@ from training.evaluation.judged import JudgedFile, JudgedRow
 from training.sample import WHOLE, Region
 
 _IN_FLIGHT = 8
-_COPIED = (
-    *("verdict", "reason", "total_seconds"),
-    *("fake_probability", "image_probability", "video_probability", "audio_probability"),
-)
 
 
 @contextmanager
@@ -102,7 +98,7 @@ class ServedJudge:
 def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFile:
     if isinstance(answer, DetectionError):
         return task.truth.answered(error=f"{answer.code}: {answer.message}")
-    told = prediction(task.truth.path, answer)
+    inconclusive = answer.verdict == pb.VERDICT_INCONCLUSIVE
     rows = [
         JudgedRow(
             modality := short_name(pb.Modality, entry.modality).lower(),
@@ -113,7 +109,17 @@ def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFil
         )
         for entry in answer.timeline
     ]
-    return task.truth.answered(**{name: getattr(told, name) for name in _COPIED}, rows=tuple(rows))
+    return task.truth.answered(
+        verdict=short_name(pb.Verdict, answer.verdict),
+        reason=short_name(pb.InconclusiveReason, answer.inconclusive_reason) if inconclusive else None,
+        fake_probability=answer.fake_probability if answer.HasField("fake_probability") else None,
+        total_seconds=answer.timing.total_seconds,
+        rows=tuple(rows),
+        **{
+            f"{short_name(pb.Modality, score.modality).lower()}_probability": score.fake_probability
+            for score in answer.modalities
+        },
+    )
 
 
 def _region(entry: pb.TimelineEntry) -> Region:
