@@ -104,7 +104,7 @@ class Pipeline:
                 _name_medium(error, request.media, error.medium)
             raise
         watch.total = time.perf_counter() - start
-        return replace(detection, timing=watch)
+        return replace(detection, timing=watch) if detection.cached else detection
 
     async def admit(
         self, work: Callable[[Engine], Awaitable[_Answer]], deadline: float, size: int
@@ -148,7 +148,7 @@ class Pipeline:
             else:
                 question = Question(engine.serial, hashes, request.options)
                 detection = await self.verdicts.answer(question, request.priority, judge)
-        return replace(detection, sources=sources)
+        return replace(detection, sources=sources) if any(sources) else detection
 
     async def _judge(self, request: Request, spec: RowSpec, engine: Engine, timing: Stopwatch) -> Detection:
         media = tuple(
@@ -160,7 +160,7 @@ class Pipeline:
         rows = plan.merge(media, weights, engine.manifest)
         scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
         timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
-        return _judged(Evidence(media, scores, weights), request, engine.manifest)
+        return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
 
     async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
         match medium.source:
@@ -196,7 +196,7 @@ class Pipeline:
                 self._idle.set()
 
 
-def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detection:
+def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: Stopwatch) -> Detection:
     limits = verdict.thresholds(manifest.thresholds, request.options)
     decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
@@ -213,6 +213,7 @@ def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detecti
         (None,) * len(evidence.media),
         manifest.name,
         manifest.version,
+        timing,
     )
 
 
