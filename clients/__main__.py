@@ -56,6 +56,12 @@ class Modality(StrEnum):
     audio = "audio"
 
 
+class Priority(StrEnum):
+    batch = "batch"
+    normal = "normal"
+    interactive = "interactive"
+
+
 @app.command()
 def detect(
     media: Annotated[
@@ -74,6 +80,10 @@ def detect(
     frames_per_video: Annotated[int | None, typer.Option(help="Frames sampled of a video.", min=1)] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show every frame, clip, window.")] = False,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Class-activation maps, with --json.")] = False,
+    priority: Annotated[
+        Priority | None,
+        typer.Option(help=f"While the server is busy. Default: batch for more than {PANELS_UP_TO} media."),
+    ] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 16,
     read_s3: Annotated[bool, typer.Option("--read-s3", help="Read s3:// here, and send the bytes.")] = False,
     s3_profile: S3Profile = None,
@@ -108,6 +118,7 @@ def detect(
         "frames_per_video": frames_per_video,
         "timeline": timeline,
         "heatmap": heatmap,
+        "priority": priority.value if priority else "batch" if len(names) > PANELS_UP_TO else None,
     }
     credentials = credentials_for(use_tls, ca, cert, key)
     connection = Connection(server, credentials, token, timeout, embedded, models)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TypedDict
+from typing import BinaryIO, Literal, TypedDict, TypeVar
 
 from clients.errors import DetectionError
 from deepfake.v1 import detector_pb2 as pb
@@ -30,6 +30,15 @@ MODALITIES = {
 }
 
 
+PRIORITIES = {
+    "batch": pb.PRIORITY_BATCH,
+    "normal": pb.PRIORITY_NORMAL,
+    "interactive": pb.PRIORITY_INTERACTIVE,
+}
+
+T = TypeVar("T")
+
+
 class Options(TypedDict, total=False):
     """What to judge and how; what is absent is the model's own choice. Ranges as in DetectOptions.
 
@@ -40,6 +49,7 @@ class Options(TypedDict, total=False):
         timeline: return the probability of every frame, clip and window.
         heatmap: return a class-activation map with every frame of the timeline.
         weights: fusion weights, for example {"image": 0.7, "audio": 0.3}.
+        priority: what goes first while the server is short of capacity; "normal" if absent.
     """
 
     modalities: Sequence[Literal["image", "video", "audio"]] | None
@@ -48,6 +58,7 @@ class Options(TypedDict, total=False):
     timeline: bool
     heatmap: bool
     weights: Mapping[Literal["image", "video", "audio"], float] | None
+    priority: Literal["batch", "normal", "interactive"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +121,16 @@ def _readable() -> Iterator[None]:
 
 def _options(options: Options) -> pb.DetectOptions:
     given = {name: value for name, value in options.items() if value is not None}
-    names = given.pop("modalities", ())
-    unknown = set(names) - set(MODALITIES)  # type: ignore[call-overload]
-    if unknown:
-        raise ValueError(f"no such modality: {', '.join(sorted(unknown))}; there are {', '.join(MODALITIES)}")
-    return pb.DetectOptions(modalities=[MODALITIES[name] for name in names], **given)  # type: ignore
+    modalities = [_known("modality", name, MODALITIES) for name in given.pop("modalities", ())]  # type: ignore
+    if "priority" in given:
+        given["priority"] = _known("priority", given["priority"], PRIORITIES)
+    return pb.DetectOptions(modalities=modalities, **given)  # type: ignore
+
+
+def _known(what: str, name: object, numbers: Mapping[str, T]) -> T:
+    if name not in numbers:
+        raise ValueError(f"no such {what}: {name}; there are {', '.join(numbers)}")
+    return numbers[str(name)]
 
 
 def is_uri(source: Source) -> bool:

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -12,6 +11,7 @@ from server.detect import contents, plan, timeline, verdict
 from server.detect.admission import MediaBytes
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
+from server.detect.overload import Admission
 from server.detect.request import (
     Detection,
     Evidence,
@@ -24,7 +24,8 @@ from server.detect.request import (
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
 from server.engine.manifest import Manifest
-from server.errors import DeadlineExceeded, DetectorError, Overloaded, ShuttingDown
+from server.engine.priority import Urgency
+from server.errors import DeadlineExceeded, DetectorError
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
 from server.media.types import MediaRows, RowSpec
@@ -45,6 +46,7 @@ class Pipeline:
         verdicts: what was judged before.
 
     Attributes:
+        admission: counts the requests.
         media_bytes: counts those bytes.
     """
 
@@ -60,28 +62,23 @@ class Pipeline:
         self._live = live
         self._decoders = decoders
         self._sources = sources
-        self._max_requests = max_requests
+        self.admission = Admission(live, decoders, max_requests)
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
-        self._requests = 0
-        self._draining = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @property
-    def draining(self) -> bool:
-        """Whether new requests are refused."""
-        return self._draining
-
-    async def drain(self) -> None:
-        """Refuses new requests from now on, and waits for the accepted ones to be answered."""
-        self._draining = True
-        await self._idle.wait()
 
     @property
     def in_flight(self) -> int:
         """Requests accepted and not yet answered."""
-        return self._requests
+        return self.admission.in_flight
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused."""
+        return self.admission.draining
+
+    async def drain(self) -> None:
+        """Refuses new requests from now on, and waits for the accepted ones to be answered."""
+        await self.admission.drain()
 
     async def detect(self, request: Request, timing: Stopwatch | None = None) -> Detection:
         """Judges one request, and notes in `timing` how long each stage took, also if one fails.
@@ -98,7 +95,7 @@ class Pipeline:
             detection = self._known(request, hashes)
             if detection is None:
                 work = partial(self._detect, request, hashes, watch)
-                detection = await self.admit(work, request.deadline, request.size)
+                detection = await self.admit(work, request.urgency, request.size)
         except DetectorError as error:
             if error.medium is not None:
                 _name_medium(error, request.media, error.medium)
@@ -107,22 +104,22 @@ class Pipeline:
         return replace(detection, timing=watch) if detection.cached else detection
 
     async def admit(
-        self, work: Callable[[Engine], Awaitable[_Answer]], deadline: float, size: int
+        self, work: Callable[[Engine], Awaitable[_Answer]], urgency: Urgency, size: int
     ) -> _Answer:
         """Does `work` with the current engine, as one of the accepted requests.
 
         Args:
             work: cancelled at the deadline.
-            deadline: time.monotonic().
+            urgency: its priority and deadline.
             size: bytes that it holds.
 
         Raises:
             ShuttingDown, Overloaded: not accepted.
             DeadlineExceeded: not done in time.
         """
-        with self._admitted(), self.media_bytes.hold(size):
+        with self.admission.accepted(urgency), self.media_bytes.hold(size):
             try:
-                async with asyncio.timeout(deadline - time.monotonic()):
+                async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:
                         return await work(engine)
             except TimeoutError as error:
@@ -130,7 +127,7 @@ class Pipeline:
 
     def _known(self, request: Request, hashes: Hashes | None) -> Detection | None:
         """The cached answer, which costs so little that a full queue is no reason to refuse it."""
-        if hashes is None or self._draining:
+        if hashes is None or self.admission.draining:
             return None
         return self.verdicts.find(Question(self._live.current.serial, hashes, request.options))
 
@@ -152,17 +149,15 @@ class Pipeline:
 
     async def _judge(self, request: Request, spec: RowSpec, engine: Engine, timing: Stopwatch) -> Detection:
         media = tuple(
-            await contents.of_each(
-                request.media, lambda medium: self._decoded(medium, request.deadline, spec, timing)
-            )
+            await contents.of_each(request.media, lambda medium: self._decoded(medium, request, spec, timing))
         )
         weights = plan.fusion_weights(engine.manifest, request.options)
         rows = plan.merge(media, weights, engine.manifest)
-        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline))
+        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline, request.priority))
         timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
         return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
 
-    async def _decoded(self, medium: Medium, deadline: float, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+    async def _decoded(self, medium: Medium, request: Request, spec: RowSpec, timing: Stopwatch) -> MediaRows:
         match medium.source:
             case RawFrames(pixels):
                 return raw_frame_rows(pixels, spec)
@@ -170,30 +165,14 @@ class Pipeline:
                 return raw_audio_rows(pcm, sample_rate, spec)
             case bytes(content):
                 start = time.perf_counter()
-                timeout = deadline - time.monotonic()
-                rows = await asyncio.wrap_future(self._decoders.submit(content, spec, medium.kind, timeout))
+                job = self._decoders.submit(
+                    content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
+                )
+                rows = await asyncio.wrap_future(job)
                 timing.decode += time.perf_counter() - start
                 return rows
             case uri:
                 raise AssertionError(f"{uri} was not fetched")
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self._draining:
-            raise ShuttingDown("the server is stopping")
-        if self._requests >= self._max_requests:
-            raise Overloaded(
-                f"{self._requests} requests are waiting already",
-                retry_after=max(0.1, self._live.current.backlog_seconds),
-            )
-        self._requests += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            if self._requests == 0:
-                self._idle.set()
 
 
 def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: Stopwatch) -> Detection:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from server.engine.batch import Scores
 from server.engine.manifest import FusionWeights
-from server.engine.priority import Priority
+from server.engine.priority import Priority, Urgency
 from server.media.types import MediaFacts, MediaKind, MediaRows
 from server.sources.fetched import SourceFacts
 
@@ -86,6 +86,10 @@ class Request:
     deadline: float
     options: Options = Options()
     priority: Priority = Priority.NORMAL
+
+    @property
+    def urgency(self) -> Urgency:
+        return self.priority, self.deadline
 
     @property
     def size(self) -> int:

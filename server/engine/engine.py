@@ -13,6 +13,7 @@ from dataclasses import replace
 from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
+from server.engine.priority import Priority, Urgency
 from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
 from server.engine.session import Session
@@ -120,7 +121,19 @@ class Engine:
         """Batches that are being run."""
         return sum(running is not None for running in self._running)
 
-    def submit(self, rows: Rows, deadline: float) -> "Future[Scores]":
+    def seconds_before(self, urgency: Urgency) -> float:
+        """Estimated seconds until a request of this urgency would be run, if it came now."""
+        return self._queue.seconds_before(urgency) / len(self._workers)
+
+    def least_urgent(self) -> Urgency | None:
+        """Of the requests that wait."""
+        return self._queue.least_urgent()
+
+    def drop(self, than: Urgency, error: Exception) -> bool:
+        """Fails the least urgent request that waits with `error`, if it is less urgent than `than`."""
+        return self._queue.drop(than, error)
+
+    def submit(self, rows: Rows, deadline: float, priority: Priority = Priority.NORMAL) -> "Future[Scores]":
         """Queues one request.
 
         Cancelling the future, or passing the deadline (time.monotonic()), drops the request
@@ -133,7 +146,7 @@ class Engine:
             DeadlineExceeded: too late to run.
             EngineFailed: the graph could not be run on these rows.
         """
-        job = Job(deadline, time.monotonic(), rows, self._costs.seconds(rows))
+        job = Job(priority, deadline, time.monotonic(), rows, self._costs.seconds(rows))
         self._queue.put(job)
         return job.future
 

@@ -9,3 +9,7 @@ class Priority(IntEnum):
     INTERACTIVE = 0
     NORMAL = 1
     BATCH = 2
+
+
+Urgency = tuple[Priority, float]
+"""Priority and deadline, a time.monotonic(); the most urgent sorts first."""

@@ -1,4 +1,4 @@
-"""Requests that wait for the engine: earliest deadline first, nothing run for nobody."""
+"""Requests that wait for the engine: the most urgent first, nothing run for nobody."""
 
 import heapq
 import time
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Condition
 
 from server.engine.batch import Rows, Scores
+from server.engine.priority import Priority, Urgency
 from server.errors import DeadlineExceeded, ShuttingDown
 
 # Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
@@ -15,19 +16,25 @@ _ROUNDING = 1 + 1e-6
 
 @dataclass(order=True, slots=True)
 class Job:
-    """One request in the queue; ordered by deadline, then by arrival.
+    """One request in the queue; ordered by priority, then by deadline, then by arrival.
 
     Attributes:
+        priority: strict, so that one of low priority may wait until its deadline.
         deadline: time.monotonic() by which the answer must be there.
         enqueued: time.monotonic() of arrival.
         cost: estimated seconds that its rows add to a run.
     """
 
+    priority: Priority
     deadline: float
     enqueued: float
     rows: Rows = field(compare=False)
     cost: float = field(compare=False)
     future: "Future[Scores]" = field(compare=False, default_factory=Future)
+
+    @property
+    def urgency(self) -> Urgency:
+        return self.priority, self.deadline
 
 
 class JobQueue:
@@ -94,6 +101,29 @@ class JobQueue:
     def seconds(self) -> float:
         """Estimated cost of all that waits."""
         return self._cost
+
+    def seconds_before(self, urgency: Urgency) -> float:
+        """Estimated cost of what goes first, if a job of this urgency comes now."""
+        with self._changed:
+            return sum(job.cost for job in self._jobs if job.urgency <= urgency)
+
+    def least_urgent(self) -> Urgency | None:
+        """None if nothing waits."""
+        with self._changed:
+            return max((job.urgency for job in self._jobs if not job.future.cancelled()), default=None)
+
+    def drop(self, than: Urgency, error: Exception) -> bool:
+        """Fails the least urgent job with `error`, if it is less urgent than `than`."""
+        with self._changed:
+            job = max((job for job in self._jobs if not job.future.cancelled()), default=None)
+            if job is None or job.urgency <= than:
+                return False
+            self._jobs = [other for other in self._jobs if other is not job]
+            heapq.heapify(self._jobs)
+            self._cost = self._cost - job.cost if self._jobs else 0.0
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+        return True
 
     def _wait_for_company(self) -> None:
         until = min((job.enqueued for job in self._jobs), default=0.0) + self._max_queue_delay

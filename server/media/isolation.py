@@ -5,8 +5,8 @@ or made by multiprocessing: that works under threads and on every platform, and 
 caller's main module again.
 """
 
+import math
 import os
-import queue
 import signal
 import socket
 import subprocess
@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from server.errors import DecoderCrashed, DecodeTimeout, ShuttingDown
+from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, ShuttingDown
 from server.media import wire
+from server.media.backlog import Backlog, DecodeJob, Urgency
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 
@@ -28,13 +29,10 @@ _START_SECONDS = 60.0
 _SOCKET_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    data: bytes
-    spec: RowSpec
-    kind: MediaKind | None
-    timeout: float
-    future: Future[MediaRows]
+# How much the last medium counts in the mean time that decoding takes.
+_NEWEST_SHARE = 0.1
+# Of work that nobody waits for with a deadline.
+NOT_URGENT: Urgency = (0, math.inf)
 
 
 class DecodePool:
@@ -50,10 +48,11 @@ class DecodePool:
     def __init__(
         self, workers: int, limits: MediaLimits, decoder: str = "server.media.decode:decode"
     ) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._backlog = Backlog()
         self._lock = threading.Lock()
         self._closed = False
         self._busy_seconds = 0.0
+        self._mean_seconds = 0.0
         self._workers = [_Worker(limits, decoder) for _ in range(workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name=f"decode-{index}", daemon=True)
@@ -70,41 +69,58 @@ class DecodePool:
     @property
     def waiting(self) -> int:
         """Media that wait for a decoder."""
-        return self._jobs.qsize()
+        return len(self._backlog)
 
     @property
     def busy_seconds(self) -> float:
         """How long decoders have worked, added up."""
         return self._busy_seconds
 
-    def submit(self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float) -> Future[MediaRows]:
+    def seconds_before(self, urgency: Urgency) -> float:
+        """Estimated seconds until a medium of this urgency would be decoded, if it came now."""
+        return self._backlog.before(urgency) * self._mean_seconds / len(self._workers)
+
+    def least_urgent(self) -> Urgency | None:
+        """Of the media that wait."""
+        return self._backlog.least_urgent()
+
+    def drop(self, than: Urgency, error: Exception) -> bool:
+        """Fails the least urgent medium that waits with `error`, if it is less urgent than `than`."""
+        return self._backlog.drop(than, error)
+
+    def submit(
+        self,
+        data: bytes,
+        spec: RowSpec,
+        kind: MediaKind | None,
+        timeout: float,
+        urgency: Urgency = NOT_URGENT,
+    ) -> Future[MediaRows]:
         """Queues one medium; cancelling the future before a worker takes it costs nothing.
 
         Args:
             timeout: seconds that decoding may take once it has started; the limits may say less.
+            urgency: the most urgent medium is decoded first, and none after its time.
 
         Returns:
             A future that raises what `server.media.decode.decode` raises, DecodeTimeout when the
-            worker had to be killed, DecoderCrashed when it died.
+            worker had to be killed, DecoderCrashed when it died, DeadlineExceeded when its time had
+            passed before.
 
         Raises:
             ShuttingDown: the pool is closed.
         """
-        future: Future[MediaRows] = Future()
-        with self._lock:
-            if self._closed:
-                raise ShuttingDown("the decode pool is closed")
-            self._jobs.put(_Job(data, spec, kind, timeout, future))
-        return future
+        job = DecodeJob(urgency, data, spec, kind, timeout)
+        if not self._backlog.put(job):
+            raise ShuttingDown("the decode pool is closed")
+        return job.future
 
     def close(self) -> None:
         """Cancels what waits, stops what runs (its futures raise ShuttingDown), ends the processes."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        if not self._backlog.close():
+            return
+        self._closed = True
         for worker in self._workers:
-            self._jobs.put(None)
             worker.stop()
         for thread in self._threads:
             thread.join()
@@ -112,18 +128,26 @@ class DecodePool:
             worker.release()
 
     def _serve(self, worker: "_Worker") -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._backlog.take()) is not None:
             if self._closed:
                 job.future.cancel()
             if not job.future.set_running_or_notify_cancel():
+                continue
+            if time.monotonic() > job.urgency[1]:
+                job.future.set_exception(DeadlineExceeded("no time was left to decode the medium"))
                 continue
             start = time.perf_counter()
             try:
                 job.future.set_result(worker.decode(job))
             except BaseException as error:
                 job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
-            with self._lock:
-                self._busy_seconds += time.perf_counter() - start
+            self._count(time.perf_counter() - start)
+
+    def _count(self, seconds: float) -> None:
+        with self._lock:
+            self._busy_seconds += seconds
+            share = _NEWEST_SHARE if self._mean_seconds else 1.0
+            self._mean_seconds += share * (seconds - self._mean_seconds)
 
 
 class _Worker:
@@ -136,7 +160,7 @@ class _Worker:
         self._ready = False
         self._start()
 
-    def decode(self, job: _Job) -> MediaRows:
+    def decode(self, job: DecodeJob) -> MediaRows:
         limit = min(job.timeout, self._limits.decode_timeout_seconds)
         limits = replace(self._limits, decode_timeout_seconds=limit)
         request = {"spec": asdict(job.spec), "kind": job.kind, "limits": asdict(limits)}

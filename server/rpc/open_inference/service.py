@@ -16,6 +16,7 @@ from server.detect.request import Stopwatch
 from server.detect.tensors import infer, outputs_of
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
+from server.engine.priority import Priority
 from server.errors import InvalidRequest
 from server.rpc.open_inference import description, tensors
 from server.rpc.status import abort, to_status
@@ -139,7 +140,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             tensors.add_outputs(response, outputs, names)
             return response
 
-        return await self._pipeline.admit(work, deadline, sum(tensor.nbytes for tensor in inputs.values()))
+        size = sum(tensor.nbytes for tensor in inputs.values())
+        return await self._pipeline.admit(work, (Priority.NORMAL, deadline), size)
 
     async def _stream_answer(
         self, request: pb.ModelInferRequest, context: Context

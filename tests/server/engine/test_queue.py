@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
+from server.engine.priority import Priority
 from server.engine.queue import Job, JobQueue
-from server.errors import DeadlineExceeded, ShuttingDown
+from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 
 NO_ROWS = Rows(
     np.zeros((0, 1, 1, 3), np.uint8),
@@ -19,9 +20,9 @@ NO_ROWS = Rows(
 )
 
 
-def job(deadline: float = 60.0, cost: float = 0.01) -> Job:
+def job(deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL) -> Job:
     now = time.monotonic()
-    return Job(now + deadline, now, NO_ROWS, cost)
+    return Job(priority, now + deadline, now, NO_ROWS, cost)
 
 
 def queue_of(
@@ -44,6 +45,45 @@ def test_the_earliest_deadline_goes_first(deadlines: list[float]) -> None:
     batch = taken(queue_of(*(job(deadline) for deadline in deadlines)))
     assert [each.deadline for each in batch] == sorted(each.deadline for each in batch)
     assert len(batch) == len(deadlines)
+
+
+def test_priority_goes_before_deadline() -> None:
+    batch, normal, interactive = (
+        job(1, priority=Priority.BATCH),
+        job(2),
+        job(3, priority=Priority.INTERACTIVE),
+    )
+    assert taken(queue_of(batch, normal, interactive)) == [interactive, normal, batch]
+
+
+@given(st.lists(st.tuples(st.sampled_from(Priority), st.floats(1, 1000)), min_size=1, max_size=20))
+def test_the_least_urgent_gives_way_and_all_others_stay(urgencies: list[tuple[Priority, float]]) -> None:
+    jobs = [job(deadline, priority=priority) for priority, deadline in urgencies]
+    queue = queue_of(*jobs)
+    victim = max(jobs)
+    assert queue.least_urgent() == victim.urgency
+    assert not queue.drop(victim.urgency, Overloaded("full"))
+    assert queue.drop((Priority.INTERACTIVE, 0.0), Overloaded("full"))
+    with pytest.raises(Overloaded):
+        victim.future.result(0)
+    assert queue.seconds == pytest.approx(0.01 * (len(jobs) - 1))
+    queue.close()
+    assert (queue.take() or []) == sorted(each for each in jobs if each is not victim)
+
+
+def test_one_that_nobody_wants_is_not_asked_to_give_way() -> None:
+    unwanted, wanted = job(2), job(1)
+    queue = queue_of(unwanted, wanted)
+    unwanted.future.cancel()
+    assert queue.least_urgent() == wanted.urgency
+
+
+def test_what_goes_first_is_what_is_more_urgent() -> None:
+    queue = queue_of(job(1, 0.5), job(10, 1.0), job(1, 2.0, Priority.BATCH))
+    now = time.monotonic()
+    assert queue.seconds_before((Priority.INTERACTIVE, now)) == 0
+    assert queue.seconds_before((Priority.NORMAL, now + 5)) == 0.5
+    assert queue.seconds_before((Priority.BATCH, now)) == 1.5
 
 
 def test_a_batch_closes_on_count() -> None:

@@ -1,0 +1,93 @@
+"""Who is let in while there is more work than time."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from server.engine.live import LiveEngine
+from server.engine.priority import Urgency
+from server.errors import Overloaded, ShuttingDown
+from server.media.isolation import DecodePool
+
+_SHORTEST_RETRY_SECONDS = 0.1
+
+
+class Admission:
+    """Counts the requests that are accepted and not yet answered, and bounds them.
+
+    A request that more urgent work would delay beyond its deadline is refused at once. When there is
+    no room, the least urgent request that waits for a decoder or the engine gives way to a more
+    urgent one; if none is less urgent, the newcomer is refused. For use on one event loop.
+
+    Args:
+        live: whose queue requests wait in.
+        decoders: whose backlog they wait in before.
+        max_requests: accepted and unanswered at once.
+
+    Attributes:
+        in_flight: accepted and not yet answered.
+        refused: how many were not let in for want of room or time.
+        shed: how many had to give way.
+        draining: whether all are refused.
+    """
+
+    def __init__(self, live: LiveEngine, decoders: DecodePool, max_requests: int) -> None:
+        self.in_flight = self.refused = self.shed = 0
+        self.draining = False
+        self._live = live
+        self._decoders = decoders
+        self._max_requests = max_requests
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def drain(self) -> None:
+        """Refuses new requests from now on, and waits for the accepted ones to be answered."""
+        self.draining = True
+        await self._idle.wait()
+
+    @contextmanager
+    def accepted(self, urgency: Urgency) -> Iterator[None]:
+        """Counts a request until the context ends. Raises ShuttingDown, Overloaded."""
+        self._check(urgency)
+        self.in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if self.in_flight == 0:
+                self._idle.set()
+
+    def _check(self, urgency: Urgency) -> None:
+        if self.draining:
+            raise ShuttingDown("the server is stopping")
+        wait = self._seconds_before(urgency)
+        now = time.monotonic()
+        if now < urgency[1] < now + wait:
+            self.refused += 1
+            raise Overloaded(f"{wait:.1f} s of work go first, and the deadline is before that", "", wait)
+        if self.in_flight >= self._max_requests and not self._made_room(urgency):
+            self.refused += 1
+            raise Overloaded(
+                f"{self.in_flight} requests are waiting already", "", max(_SHORTEST_RETRY_SECONDS, wait)
+            )
+
+    def _seconds_before(self, urgency: Urgency) -> float:
+        engine = self._live.current
+        if not self._decoders.waiting and not engine.waiting:
+            return 0.0
+        # Whichever stage is short holds the backlog of both.
+        return self._decoders.seconds_before(urgency) + engine.seconds_before(urgency)
+
+    def _made_room(self, urgency: Urgency) -> bool:
+        """Whether a less urgent request gave way."""
+        stages = [(stage.least_urgent(), stage) for stage in (self._decoders, self._live.current)]
+        waiting = [(least, stage) for least, stage in stages if least is not None]
+        if not waiting:
+            return False
+        _, stage = max(waiting, key=lambda pair: pair[0])
+        wait = max(_SHORTEST_RETRY_SECONDS, self._seconds_before(urgency))
+        gave_way = stage.drop(urgency, Overloaded("a more urgent request needed the room", "", wait))
+        self.shed += gave_way
+        return gave_way

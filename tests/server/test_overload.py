@@ -1,0 +1,75 @@
+"""More work than time: who is answered, who has to wait, who is refused, and how."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from tests import media
+from tests.running_server import running_server, stub_of
+
+VIDEO = media.video_mp4(4.0, width=640, height=480)
+PHOTO = media.photo_jpeg(64, 48)
+ROOM = 6
+OK, REFUSED = grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.fixture
+def stub(models: Path) -> Iterator[DetectorStub]:
+    with running_server(models, max_queue_size=ROOM) as server, stub_of(server) as stub:
+        stub.Detect(asked(PHOTO), timeout=60)
+        yield stub
+
+
+def asked(content: bytes, priority: pb.Priority.ValueType = pb.PRIORITY_NORMAL) -> pb.DetectRequest:
+    return pb.DetectRequest(media=[pb.Medium(content=content)], options=pb.DetectOptions(priority=priority))
+
+
+def sent(stub: DetectorStub, count: int, *, seconds: float, **options: Any) -> list[Any]:
+    return [stub.Detect.future(asked(VIDEO, **options), timeout=seconds) for _ in range(count)]
+
+
+def outcomes(calls: list[Any]) -> list[grpc.StatusCode]:
+    return [call.code() for call in calls]
+
+
+def test_the_urgent_take_the_room_of_the_patient(stub: DetectorStub) -> None:
+    patient = sent(stub, ROOM, seconds=60, priority=pb.PRIORITY_BATCH)
+    urgent = sent(stub, ROOM - 1, seconds=60, priority=pb.PRIORITY_INTERACTIVE)
+    assert outcomes(urgent) == [OK] * (ROOM - 1)
+    # The one that was being decoded kept its place.
+    assert set(outcomes(patient)) == {OK, REFUSED}
+    given_way = next(call for call in patient if call.code() == REFUSED)
+    assert "more urgent" in given_way.details()
+    assert int(dict(given_way.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
+
+
+def test_the_patient_do_not_take_the_room_of_the_urgent(stub: DetectorStub) -> None:
+    urgent = sent(stub, ROOM, seconds=60)
+    patient = sent(stub, ROOM, seconds=60, priority=pb.PRIORITY_BATCH)
+    assert outcomes(urgent) == [OK] * ROOM
+    assert REFUSED in outcomes(patient)
+
+
+def test_within_a_priority_the_earlier_deadline_takes_the_room(stub: DetectorStub) -> None:
+    later = sent(stub, ROOM, seconds=120)
+    (earlier,) = sent(stub, 1, seconds=60)
+    assert earlier.code() == OK
+    assert outcomes(later).count(REFUSED) <= 1
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once(models: Path) -> None:
+    with running_server(models) as server, stub_of(server) as stub:
+        stub.Detect(asked(VIDEO), timeout=60)
+        ahead = sent(stub, 200, seconds=120, priority=pb.PRIORITY_INTERACTIVE)
+        hopeless = sent(stub, 1, seconds=2)
+        # The first ones may come before the others have arrived.
+        while hopeless[-1].code() != REFUSED and not ahead[-1].done():
+            hopeless += sent(stub, 1, seconds=2)
+        assert "go first" in hopeless[-1].details()
+        for call in ahead:
+            call.cancel()
