@@ -50,6 +50,7 @@ async def work(settings: JobSettings) -> None:
         dying = asyncio.create_task(died.wait())
         await asyncio.wait([working, dying], return_when=asyncio.FIRST_COMPLETED)
         if died.is_set():
+            worker.stop()
             raise EngineFailed("the engine keeps failing; the log has the cause")
         await working
     finally:

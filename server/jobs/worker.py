@@ -18,6 +18,7 @@ from server.errors import (
     InvalidRequest,
     MediaError,
     Overloaded,
+    ShuttingDown,
     SourceNotAllowed,
     SourceNotFound,
 )
@@ -109,6 +110,8 @@ class Worker:
                 await self._delivered(await self._judged(request, request.id or message.id))
         except _HOPELESS as error:
             await self._bury(message, error)
+        except ShuttingDown:
+            await asyncio.to_thread(self._queue.release, message)
         except Exception as error:
             await self._failed(message, error)
         else:
