@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     max_stream_concurrency: int = Field(
         32, ge=1, description="Requests of one DetectStream worked on at once; the rest wait in the stream."
     )
+    stream_idle_timeout_seconds: float = Field(
+        300.0, gt=0, description="How long a DetectStream may have nothing to do before it is ended."
+    )
     default_deadline_seconds: float = Field(
         120.0, gt=0, description="Deadline of a request whose caller set none."
     )

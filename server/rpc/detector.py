@@ -12,7 +12,7 @@ from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
 from server.engine.reload import Reloader
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, TooSlow
 from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
 from server.settings import Settings
@@ -54,11 +54,18 @@ class Detector(pb_grpc.DetectorServicer):
         self, request_iterator: AsyncIterator[pb.DetectRequest], context: Context
     ) -> AsyncIterator[pb.DetectStreamResponse]:
         answers: asyncio.Queue[pb.DetectStreamResponse | None] = asyncio.Queue()
-        reader = asyncio.create_task(self._read_stream(request_iterator, context, answers))
+        # Reading no further than the limit lets HTTP/2 flow control hold a fast caller back.
+        free = asyncio.Semaphore(self._settings.max_stream_concurrency)
+        reader = asyncio.create_task(self._read_stream(request_iterator, context, answers, free))
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
+                # Only now, so that a caller who does not read is not read either.
+                free.release()
             await reader
+        except TimeoutError:
+            seconds = self._settings.stream_idle_timeout_seconds
+            await abort(context, TooSlow(f"the stream had nothing to do for {seconds:g} seconds"))
         finally:
             reader.cancel()
 
@@ -67,19 +74,26 @@ class Detector(pb_grpc.DetectorServicer):
         requests: AsyncIterator[pb.DetectRequest],
         context: Context,
         answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
+        free: asyncio.Semaphore,
     ) -> None:
-        # Reading no further than the limit lets HTTP/2 flow control hold a fast caller back.
-        free = asyncio.Semaphore(self._settings.max_stream_concurrency)
+        """Raises TimeoutError if there is nothing to do for too long."""
         in_flight: set[str] = set()
+        idle, clock = self._settings.stream_idle_timeout_seconds, asyncio.get_running_loop().time
+        running = 0
 
         async def answer(request: pb.DetectRequest) -> None:
+            nonlocal running
             answers.put_nowait(await self._stream_answer(request, context, in_flight))
-            free.release()
+            running -= 1
+            if not running:
+                patience.reschedule(clock() + idle)
 
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.timeout(idle) as patience, asyncio.TaskGroup() as group:
                 async for request in requests:
                     await free.acquire()
+                    running += 1
+                    patience.reschedule(None)
                     group.create_task(answer(request))
         finally:
             answers.put_nowait(None)

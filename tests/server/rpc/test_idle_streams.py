@@ -1,0 +1,56 @@
+"""Streams on which nothing happens, and callers who send without reading."""
+
+import queue
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from tests import media
+from tests.failures import failure
+from tests.running_server import running_server, stub_of
+
+_COUNT = 400
+MEDIUM = pb.Medium(content=media.photo_jpeg(64, 48))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
+    models: Path, count: int
+) -> None:
+    outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
+    for number in range(count):
+        outgoing.put(pb.DetectRequest(id=str(number), media=[MEDIUM]))
+    with running_server(models, stream_idle_timeout_seconds=0.5) as server, stub_of(server) as stub:
+        answers: Any = stub.DetectStream(iter(outgoing.get, None), timeout=30)
+        ids = {next(answers).id for _ in range(count)}
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+        outgoing.put(None)
+    assert ids == {str(number) for number in range(count)}
+    assert failure(caught.value) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+
+
+def test_a_caller_who_does_not_read_is_not_read(models: Path) -> None:
+    sent = []
+
+    def requests() -> Any:
+        for number in range(_COUNT):
+            sent.append(number)
+            # Errors, since they cost nothing to make; their ids fill what is buffered on the way.
+            yield pb.DetectRequest(id=f"{number:0100000}")
+
+    limits = {"max_stream_concurrency": 4, "stream_idle_timeout_seconds": 60}
+    with running_server(models, **limits) as server, stub_of(server) as stub:
+        answers: Any = stub.DetectStream(requests(), timeout=60)
+        deadline = time.monotonic() + 30
+        before = -1
+        # Until no more is taken.
+        while before != len(sent) and time.monotonic() < deadline:
+            before = len(sent)
+            time.sleep(0.5)
+        assert len(sent) < _COUNT
+        assert len(list(answers)) == _COUNT

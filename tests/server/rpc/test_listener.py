@@ -1,0 +1,105 @@
+"""What one connection may do: real sockets that misbehave."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.app import Server
+from tests.running_server import running_server, stub_of
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[socket.socket]:
+    host, port = server.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        yield connection
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the server closes it, once it has said what it has to say."""
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_a_connection_that_never_speaks_http2_is_closed(models: Path) -> None:
+    with running_server(models, handshake_timeout_seconds=0.5) as server, stub_of(server) as stub:
+        for first in (b"", b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\xff" * 600):
+            with connected(server) as connection:
+                connection.sendall(first)
+                assert hung_up(connection)
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+def test_a_connection_without_calls_is_closed_and_clients_connect_again(models: Path) -> None:
+    settings = {"connection_idle_timeout_seconds": 0.5}
+    with running_server(models, **settings) as server, stub_of(server) as stub:
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+        with connected(server) as connection:
+            # The preface of HTTP/2, and an empty SETTINGS frame.
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            assert hung_up(connection)
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+def test_connections_are_limited_and_room_is_made_again(models: Path) -> None:
+    with running_server(models, max_connections=2) as server, ExitStack() as stack:
+        for _ in range(2):
+            channel = _own_channel(server, stack)
+            assert DetectorStub(channel).GetModel(pb.GetModelRequest(), timeout=30).name
+        third = DetectorStub(_own_channel(server, stack))
+        refused: Any = third.GetModel.future(pb.GetModelRequest(), timeout=5)
+        assert refused.code() == grpc.StatusCode.UNAVAILABLE
+        channel.close()
+        deadline = time.monotonic() + 20
+        while _model(third) != grpc.StatusCode.OK:
+            assert time.monotonic() < deadline
+
+
+def _own_channel(server: Server, stack: ExitStack) -> grpc.Channel:
+    # By default channels to one address share a connection.
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200)]
+    return stack.enter_context(grpc.insecure_channel(server.address, options))
+
+
+def test_calls_at_once_on_one_connection_are_limited(models: Path) -> None:
+    with running_server(models, max_streams_per_connection=2) as server, stub_of(server) as stub:
+        never: Any = iter(lambda: time.sleep(20), None)
+        held = [stub.DetectStream(never, timeout=20) for _ in range(2)]
+        # The client keeps what the server's limit does not allow, until its own deadline.
+        deadline = time.monotonic() + 20
+        while _model(stub) == grpc.StatusCode.OK:
+            assert time.monotonic() < deadline
+        for stream in held:
+            stream.cancel()
+        while _model(stub) != grpc.StatusCode.OK:
+            assert time.monotonic() < deadline
+
+
+def _model(stub: DetectorStub) -> grpc.StatusCode:
+    call: Any = stub.GetModel.future(pb.GetModelRequest(), timeout=0.5)
+    code: grpc.StatusCode = call.code()
+    return code
+
+
+def test_an_old_connection_is_replaced_while_calls_go_on(models: Path) -> None:
+    ages = {"max_connection_age_seconds": 0.3, "max_connection_age_grace_seconds": 1}
+    with running_server(models, **ages) as server, stub_of(server) as stub:
+        with connected(server) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            assert hung_up(connection)
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
