@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import listing as lists
+from benchmarks import preparing, report
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
 from benchmarks.keras_model import exported_model
 from benchmarks.soak import SoakPlan, figures, soak
+from server.engine.providers import usable_cores
 
 TABLE_WIDTH = 110
 RESULTS = Path("benchmarks/results")
@@ -90,6 +92,36 @@ def soak_command(
         for problem in problems:
             console.print(problem, style="red", soft_wrap=True, markup=False)
         raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    files: Annotated[int, typer.Option(help="Half photos, the rest clips and sounds.", min=8)] = 1000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    workers: Annotated[int | None, typer.Option(help="Decoders. [default: the cores]", min=1)] = None,
+) -> None:
+    """Compares `python -m training prepare` with the decoders alone, on the same generated files.
+
+    Exits with 1 if a file was left out.
+    """
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    plan = preparing.Plan(files, rounds, workers or usable_cores())
+    with console.status("") as status:
+        measured = preparing.measure(plan, status.update)
+    console.print(preparing.rich_table(plan, measured))
+    console.print(f"written to {preparing.write_json(RESULTS, plan, measured)}", soft_wrap=True)
+    if measured.left_out:
+        console.print(f"{measured.left_out} files were left out", style="red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def listing(files: Annotated[int, typer.Option(min=1)] = 1_000_000) -> None:
+    """Times what prepare does besides decoding, on a list of files that need not exist."""
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    with console.status("") as status:
+        steps = lists.measure(files, status.update)
+    console.print(lists.rich_table(files, steps))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 from rich.console import Console
 
-from training.datasets import DATASETS
 from training.errors import TrainingError
 from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
-from training.prepare.settings import OnLeak, Place, PrepareSettings
+from training.prepare.command import add_prepare
 from training.quiet import start_tensorflow
 from training.settings import MODALITIES, FitSettings
 
@@ -51,25 +50,6 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
     )
 
 
-def _prepare(options: argparse.Namespace, console: Console) -> None:
-    from training.prepare.run import prepare
-
-    prepare(
-        PrepareSettings(
-            inputs=tuple(options.inputs),
-            output=options.output_dir,
-            dataset=options.dataset,
-            place=options.place,
-            on_leak=options.on_leak,
-            official_splits=options.official_splits,
-            seed=options.seed,
-            workers=options.workers,
-            decode_timeout_seconds=options.decode_timeout_seconds,
-        ),
-        console,
-    )
-
-
 def _fit(options: argparse.Namespace, console: Console) -> None:
     samples = limit_samples(find_samples(options.data_dir), options.max_samples)
     settings = _settings(options)
@@ -100,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(demo, FitSettings(backbone="tiny", image_size=160))
     demo.set_defaults(run=_demo)
 
-    _add_prepare(commands.add_parser("prepare", help="check, compare, group and split raw media"))
+    add_prepare(commands)
 
     fit = commands.add_parser("fit", help="train, calibrate and measure models on your own data")
     fit.add_argument("--data-dir", type=Path, default=Path("data"), help="media; see training/files.py")
@@ -111,39 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(commands)
     add_report(commands)
     return parser
-
-
-def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="folder of one data set")
-    parser.add_argument("--output-dir", type=Path, default=Path("data"), help="the data folder to make")
-    parser.add_argument("--dataset", choices=DATASETS, help="what the inputs are; told by their layout")
-    parser.add_argument(
-        "--place",
-        choices=get_args(Place),
-        default="reference",
-        help="leave the files where they are, or link or copy them into the data folder (reference)",
-    )
-    parser.add_argument(
-        "--on-leak",
-        choices=get_args(OnLeak),
-        default="refuse",
-        help="what to do with files that tie two splits together (refuse)",
-    )
-    parser.add_argument(
-        "--official-splits",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep the splits of data sets that have them",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the other splits (0)")
-    parser.add_argument(
-        "--decode-timeout-seconds",
-        type=float,
-        default=120.0,
-        help="for one file, which then is retried (120)",
-    )
-    _add_workers(parser)
-    parser.set_defaults(run=_prepare)
 
 
 def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> None:

@@ -53,7 +53,7 @@ COLUMNS = tuple(field.name for field in fields(Sample))
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Writes one row per sample; a region as four numbers, lists with SEPARATOR between."""
+    """Writes one row per sample: a region as four numbers or, if WHOLE, empty; SEPARATOR in lists."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -73,7 +73,7 @@ def read_samples(path: Path) -> list[Sample]:
 def cells(sample: Sample) -> tuple[object, ...]:
     """The row of a sample, in the order of COLUMNS."""
     row = {name: getattr(sample, name) for name in COLUMNS} | {
-        "region": " ".join(f"{edge:.4f}" for edge in sample.region),
+        "region": "" if sample.region == WHOLE else " ".join(f"{edge:.4f}" for edge in sample.region),
         "identities": SEPARATOR.join(sample.identities),
         "duration_seconds": f"{sample.duration_seconds:.3f}",
         "checks": SEPARATOR.join(sample.checks),

@@ -29,14 +29,16 @@ DATASETS = {
 }
 
 
-def detect_dataset(root: Path) -> Dataset:
-    """The data set whose layout a folder has.
+def find_dataset(root: Path, name: str | None = None) -> Dataset:
+    """The data set of this name, or the one whose layout a folder has.
 
     Raises:
-        DataError: none of them.
+        DataError: it is no folder, or has no known layout.
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder")
+    if name is not None:
+        return DATASETS[name]
     for dataset in DATASETS.values():
         if dataset.found_in(root):
             return dataset

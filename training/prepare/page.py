@@ -1,15 +1,14 @@
 """The distributions of a data folder as prepare.png, and with the counts as one HTML page."""
 
 import base64
-import html
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.prepare.summary import BALANCE_HEADINGS, Summary, bin_start
+from training.prepare.summary import Summary, bin_start
 from training.sample import SPLITS
 
 PNG = "prepare.png"
@@ -17,13 +16,6 @@ PAGE = "prepare.html"
 
 _COLOURS = {"real": "#3b7dd8", "fake": "#d8603b"}
 _BARS_SHOWN = 20
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { border-bottom: 1px solid #ccc; padding: .25rem .75rem; text-align: right; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
-img { width: 100%; }
-"""
 
 
 def write_page(summary: Summary, folder: Path) -> None:
@@ -72,39 +64,22 @@ def _draw_durations(axes: Axes, summary: Summary, modality: str) -> None:
     if not bins:
         axes.set_axis_off()
         return
-    starts = [bin_start(number) for number in bins]
-    widths = [bin_start(number + 1) - bin_start(number) for number in bins]
-    axes.bar(starts, list(bins.values()), widths, align="edge", color="#777777", edgecolor="white")
-    axes.set_xscale("log")
+    shown = range(min(bins), max(bins) + 1)
+    axes.bar(
+        shown, [bins.get(number, 0) for number in shown], 1, align="edge", color="#777777", edgecolor="w"
+    )
+    edges = range(min(bins), max(bins) + 2)
+    axes.set_xticks(edges, [f"{bin_start(number):.2g}" for number in edges], rotation=90)
     axes.set(title=f"{modality}: durations", xlabel="seconds", ylabel="files")
 
 
 def _page(summary: Summary, picture: bytes) -> str:
-    sources = [
-        (name or "-", compression or "-", str(n)) for (name, compression), n in summary.sources.items()
-    ]
-    left_out = [(reason, "", str(count)) for reason, count in summary.rejected.most_common()]
-    parts = [
-        "<h2>Class balance</h2>",
-        _table(BALANCE_HEADINGS, summary.balance()),
-        "<h2>Data sets</h2>",
-        _table(("data set", "compression", "files"), sources),
-        "<h2>Left out</h2><p>Each with its reason in rejected.csv.</p>",
-        _table(("reason", "", "files"), left_out),
-        f"<p>{summary.near_duplicates} files have near duplicates of the same label, "
-        f"listed in near_duplicates.csv; {summary.warned} were decoded with a warning.</p>",
-        f'<img alt="distributions" src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
-    ]
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Prepared data</title>'
-        f"<style>{_STYLE}</style><h1>Prepared data</h1>{''.join(parts)}</html>\n"
+    environment = Environment(
+        loader=PackageLoader("training.prepare", ""), autoescape=True, undefined=StrictUndefined
     )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [_row("th", headings), *(_row("td", row) for row in rows)]
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return environment.get_template("page.html").render(
+        summary=summary,
+        balance=summary.balance(),
+        sources=[(*key, count) for key, count in sorted(summary.sources.items())],
+        picture=base64.b64encode(picture).decode(),
+    )

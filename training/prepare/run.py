@@ -6,13 +6,14 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.datasets import DATASETS, detect_dataset
+from training.datasets import find_dataset
 from training.datasets.listing import Dataset, MediaFile, Unlisted
 from training.errors import DataError, LeakError
-from training.prepare.groups import Crossing, form_groups
+from training.prepare.groups import Crossing, Groups, form_groups
 from training.prepare.inspection import inspect_files
 from training.prepare.journal import Inspection, Journal, ListedFile
 from training.prepare.links import read_links
@@ -27,6 +28,7 @@ _HINT = (
     "Correct the splits, leave out the files that tie them together (--on-leak leave-out), "
     "or split anew by identity (--no-official-splits)."
 )
+_LARGE_SHARE = 0.5
 _SECONDS_BETWEEN_COMMITS = 0.25
 
 
@@ -39,7 +41,7 @@ def prepare(settings: PrepareSettings, console: Console) -> Summary:
     """
     output = settings.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    datasets = {root.resolve(): _dataset(root, settings.dataset) for root in settings.inputs}
+    datasets = {root.resolve(): find_dataset(root, settings.dataset) for root in settings.inputs}
     with closing(Journal(output / JOURNAL)) as journal:
         with console.status("listing files"):
             journal.replace_list(_listed(datasets))
@@ -54,15 +56,12 @@ def prepare(settings: PrepareSettings, console: Console) -> Summary:
         groups = form_groups(links, settings.seed, settings.on_leak)
         if isinstance(groups, Crossing):
             raise _leak(groups, journal)
+        _warn_of_one_large_group(groups, console)
         with console.status("writing the lists"):
             summary = write_lists(journal, links, groups, output, settings.place)
     write_page(summary, output)
     _report(summary, output, console)
     return summary
-
-
-def _dataset(root: Path, name: str | None) -> Dataset:
-    return detect_dataset(root) if name is None else DATASETS[name]
 
 
 def _listed(datasets: dict[Path, Dataset]) -> Iterator[ListedFile]:
@@ -103,9 +102,12 @@ def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> Liste
 
 
 def _inspect(journal: Journal, settings: PrepareSettings, console: Console) -> None:
+    count = journal.pending_count()
+    if not count:
+        return
     done = inspect_files(journal.pending(), settings.workers, settings.decode_timeout_seconds)
     with _progress(console) as progress:
-        task = progress.add_task("decoding", total=journal.pending_count())
+        task = progress.add_task("decoding", total=count)
         for batch in _timed_batches(done):
             journal.record(batch)
             progress.advance(task, len(batch))
@@ -139,15 +141,23 @@ def _nothing_usable(journal: Journal) -> str:
     return f"there is no usable file ({reasons or 'the folders are empty'})"
 
 
+def _warn_of_one_large_group(groups: Groups, console: Console) -> None:
+    sizes = np.bincount(groups.of_file)
+    share = sizes.max() / sizes.sum()
+    if share > _LARGE_SHARE:
+        name = groups.names[sizes.argmax()]
+        message = f"The group of {name} holds {share:.0%} of the files, and a group is not split."
+        hint = "If that is because fakes tie people together, --on-leak leave-out splits the people."
+        console.print(f"{message} {hint}", style="yellow", markup=False)
+
+
 def _report(summary: Summary, output: Path, console: Console) -> None:
     console.print(as_table(summary))
     for reason, count in summary.rejected.most_common():
         console.print(f"{count} files left out: {reason}, see {output / 'rejected.csv'}", style="yellow")
     for gap in summary.gaps():
         console.print(f"{gap}; with few sources another --seed may help", style="yellow")
-    console.print(
-        f"{summary.near_duplicates} files have near duplicates of the same label, all in their groups."
-    )
+    console.print(f"{summary.near_duplicates} files have near duplicates of the same label.")
     console.print(f"Distributions: {output / 'prepare.html'}")
     console.print(f"Train with: python -m training fit --data-dir {output}")
 

@@ -61,18 +61,13 @@ class Summary:
             if not self.files[modality, split, label]
         ]
 
-    def balance(self) -> list[tuple[str, ...]]:
-        """Rows of modality, split, real, fake and share of fakes."""
-        rows: list[tuple[str, ...]] = []
-        for modality in self.modalities:
-            for split in SPLITS:
-                real, fake = (self.files[modality, split, label] for label in (0, 1))
-                share = f"{fake / (real + fake):.0%}" if real + fake else ""
-                rows.append((modality, split, str(real), str(fake), share))
-        return rows
-
-
-BALANCE_HEADINGS = ("", "split", "real", "fake", "fake share")
+    def balance(self) -> list[tuple[str, str, int, int]]:
+        """Modality, split, real and fake files of each."""
+        return [
+            (modality, split, self.files[modality, split, 0], self.files[modality, split, 1])
+            for modality in self.modalities
+            for split in SPLITS
+        ]
 
 
 def duration_bin(seconds: float) -> int:
@@ -87,9 +82,10 @@ def bin_start(number: int) -> float:
 
 def as_table(summary: Summary) -> Table:
     """Class balance, for a terminal."""
-    table = Table(title="Prepared files")
-    for heading in BALANCE_HEADINGS:
-        table.add_column(heading, justify="left" if heading in BALANCE_HEADINGS[:2] else "right")
-    for row in summary.balance():
-        table.add_row(*row)
+    table = Table("", "split", title="Prepared files")
+    for heading in ("real", "fake", "fake share"):
+        table.add_column(heading, justify="right")
+    for modality, split, real, fake in summary.balance():
+        share = f"{fake / (real + fake):.0%}" if real + fake else ""
+        table.add_row(modality, split, str(real), str(fake), share)
     return table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.datasets import DATASETS, detect_dataset
+from training.datasets import DATASETS, find_dataset
 from training.datasets.listing import ANY_SPLIT, NOT_FOR_TEST, MediaFile, Unlisted
 from training.errors import DataError
 
@@ -19,7 +19,7 @@ def touch(root: Path, *names: str) -> None:
 
 def read(root: Path, expected: str) -> dict[str, MediaFile | Unlisted]:
     """Entries by path; the layout must be told without being named."""
-    dataset = detect_dataset(root)
+    dataset = find_dataset(root)
     assert dataset.name == expected
     return {entry.path.relative_to(root).as_posix(): entry for entry in dataset.read(root)}
 
@@ -244,6 +244,6 @@ def test_wavefake_utterances_join_vocoders_and_originals(tmp_path: Path) -> None
 def test_an_unknown_layout_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
     touch(tmp_path, "photos/a.jpg")
     with pytest.raises(DataError, match=", ".join(DATASETS)):
-        detect_dataset(tmp_path)
+        find_dataset(tmp_path)
     with pytest.raises(DataError, match="not a folder"):
-        detect_dataset(tmp_path / "photos" / "a.jpg")
+        find_dataset(tmp_path / "photos" / "a.jpg")
