@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import grpc
@@ -87,6 +88,22 @@ def test_json_has_the_whole_answer_of_each_file_on_a_line(fake_detector: FakeDet
     assert answers["b.PNG"]["response"]["media"][0]["video_codec"] == "h264"
     assert answers["c.mp3"]["error"]["code"] == "CORRUPT_MEDIA"
     assert result.exit_code == 1
+
+
+def test_many_media_give_way_to_others_unless_told_otherwise(
+    fake_detector: FakeDetector, tmp_path: Path
+) -> None:
+    for number in range(PANELS_UP_TO + 1):
+        (tmp_path / f"{number:02}.jpg").write_bytes(b"real")
+    run(fake_detector, "detect", tmp_path)
+    run(fake_detector, "detect", tmp_path / "00.jpg")
+    run(fake_detector, "detect", tmp_path, "--priority", "interactive")
+    counts = Counter(request.options.priority for request in fake_detector.requests)
+    assert counts == {
+        pb.PRIORITY_BATCH: PANELS_UP_TO + 1,
+        pb.PRIORITY_UNSPECIFIED: 1,
+        pb.PRIORITY_INTERACTIVE: PANELS_UP_TO + 1,
+    }
 
 
 def test_options_reach_the_server(fake_detector: FakeDetector, folder: Path) -> None:

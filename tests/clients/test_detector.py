@@ -88,6 +88,7 @@ def test_options_arrive(client: Client, fake_detector: FakeDetector) -> None:
         timeline=True,
         heatmap=True,
         weights={"image": 0.75, "audio": 0.25},
+        priority="interactive",
     )
     assert fake_detector.requests[0].options == pb.DetectOptions(
         modalities=[pb.MODALITY_IMAGE, pb.MODALITY_AUDIO],
@@ -96,6 +97,7 @@ def test_options_arrive(client: Client, fake_detector: FakeDetector) -> None:
         timeline=True,
         heatmap=True,
         weights=pb.FusionWeights(image=0.75, audio=0.25),
+        priority=pb.PRIORITY_INTERACTIVE,
     )
 
 
@@ -105,12 +107,18 @@ def test_options_that_are_not_given_are_absent(client: Client, fake_detector: Fa
 
 
 @pytest.mark.parametrize(
-    ("media", "options"), [([], {}), (b"real", {"modalities": ["smell"]}), (b"real", {"treshold": 0.5})]
+    ("media", "options"),
+    [
+        ([], {}),
+        (b"real", {"modalities": ["smell"]}),
+        (b"real", {"treshold": 0.5}),
+        (b"real", {"priority": "vip"}),
+    ],
 )
 def test_a_call_that_makes_no_sense_is_a_value_error(
     client: Client, fake_detector: FakeDetector, media: Any, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(ValueError, match=r"medium|smell|treshold"):
+    with pytest.raises(ValueError, match=r"medium|smell|treshold|vip"):
         client("detect", media, **options)
     assert fake_detector.calls == []
 
