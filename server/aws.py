@@ -76,16 +76,17 @@ class Aws:
             read_timeout=self.read_timeout,
             max_pool_connections=self.max_connections,
         )
-        return self._session().create_client(
-            service, region_name=self.region, endpoint_url=endpoint, config=config
-        )
+        session = self._session()
+        if self.role_arn:
+            _assume(session, self._session(), self.role_arn)
+        return session.create_client(service, endpoint_url=endpoint, config=config)
 
     def _session(self) -> Any:
         import botocore.session
 
         session = botocore.session.Session(profile=self.profile)
-        if self.role_arn:
-            _assume(session, botocore.session.Session(profile=self.profile), self.role_arn)
+        if self.region:
+            session.set_config_variable("region", self.region)
         return session
 
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clients.__main__ import app
+from clients.errors import DetectionError
 from clients.output import SUFFIXES, opened
 from clients.predictions import COLUMNS, Prediction
 from tests.clients.fake_detector import FakeDetector
@@ -92,6 +93,18 @@ def test_parquet_has_typed_columns(tmp_path: Path) -> None:
     assert kinds == {"verdict": "string", "fake_probability": "double", "image_rows": "int64"}
     assert table["fake_probability"].to_pylist() == [0.75]
     assert table["audio_rows"].to_pylist() == [None]
+
+
+def test_without_pyarrow_parquet_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with (
+        pytest.raises(DetectionError, match=r"deepfake-detector\[parquet\]"),
+        opened(tmp_path / "predictions.parquet", resume=False),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 class Gate(threading.Event):

@@ -229,8 +229,10 @@ def test_a_role_is_assumed_with_the_credentials_there_are(
     iam = boto3.client("iam", endpoint_url=endpoint)
     role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17"}))
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", proxy.url)
-    assert read(proxy.url, aws=Aws(role_arn=role["Role"]["Arn"])).content == CONTENT
+    assert read(proxy.url, aws=Aws(role_arn=role["Role"]["Arn"], region="eu-west-3")).content == CONTENT
     (to_sts, to_s3) = (headers for _, _, headers in proxy.requests)
+    assert "/eu-west-3/sts/" in to_sts["Authorization"]
+    assert "/eu-west-3/s3/" in to_s3["Authorization"]
     assert "testing/" in to_sts["Authorization"]
     assert "testing/" not in to_s3["Authorization"]
     assert to_s3["X-Amz-Security-Token"]
