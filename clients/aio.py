@@ -45,7 +45,7 @@ class AsyncDetector:
         # When a server refuses an upload midway, grpc.aio (1.85.1) may report INTERNAL instead of the
         # server's reason; plain grpc does not. Neither connects before it is used.
         self._upload_stub = detector_pb2_grpc.DetectorStub(self._upload_channel)
-        self._metadata = channel.call_metadata(token)
+        self._token = token
         self._timeout = timeout
         self._retries = retries
 
@@ -147,6 +147,10 @@ class AsyncDetector:
         return await self._tried(
             lambda seconds: self._stub.GetModel(request, timeout=seconds, metadata=self._metadata), timeout
         )
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return channel.call_metadata(self._token)
 
     async def close(self) -> None:
         self._upload_channel.close()

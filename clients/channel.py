@@ -1,6 +1,7 @@
 """How the clients reach the server: channel options, retries, TLS, the token."""
 
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,5 +57,13 @@ def tls(
 
 
 def call_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Metadata of every call."""
-    return (("authorization", f"Bearer {token}"),) if token else ()
+    """Metadata of a call: the token, and the trace that the caller is in."""
+    authorization = (("authorization", f"Bearer {token}"),) if token else ()
+    # Whoever is in a trace has imported it; nobody else shall pay for that.
+    if "opentelemetry.trace" not in sys.modules:
+        return authorization
+    from opentelemetry.propagate import inject
+
+    trace: dict[str, str] = {}
+    inject(trace)
+    return (*authorization, *trace.items())

@@ -50,7 +50,7 @@ class Detector:
             else grpc.insecure_channel(target, channel.OPTIONS)
         )
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
-        self._metadata = channel.call_metadata(token)
+        self._token = token
         self._timeout = timeout
         self._retries = retries
 
@@ -136,6 +136,10 @@ class Detector:
         """What is being served."""
         request = pb.GetModelRequest()
         return self._tried(lambda seconds: self._stub.GetModel(request, seconds, self._metadata), timeout)
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return channel.call_metadata(self._token)
 
     def close(self) -> None:
         self._channel.close()

@@ -17,6 +17,7 @@ from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
 from server.engine.session import Session
+from server.errors import MissingExtra
 from server.media.isolation import DecodePool
 from server.settings import Settings
 from server.sources.files import Files
@@ -27,6 +28,7 @@ from server.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from server.metrics import Metrics
+    from server.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Backend:
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
         CannotListen: the port for metrics is taken.
+        MissingExtra: traces are asked for, and OpenTelemetry is not installed.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
@@ -52,7 +55,12 @@ class Backend:
         self._on_death = on_death
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
-        observers = [self._metrics and self._metrics.request, access_log(settings.access_log)]
+        self._tracing = _tracing(settings)
+        observers = (
+            self._metrics and self._metrics.request,
+            self._tracing and self._tracing.request,
+            access_log(settings.access_log),
+        )
         self.telemetry = Telemetry([observer for observer in observers if observer])
         repository = Repository(settings.models, settings.model, settings.model_version)
         self.reloader = Reloader(repository, self._load)
@@ -69,7 +77,7 @@ class Backend:
             VerdictCache(settings.cache_max_bytes, settings.cache_max_entries, settings.cache_seconds),
         )
         if self._metrics:
-            self._metrics.watch(self.live, self.pipeline, self._decoders)
+            self._metrics.watch(self.reloader, self.pipeline, self._decoders)
 
     async def drain(self) -> None:
         """Refuses what is new, and finishes what was accepted as far as there is time."""
@@ -78,7 +86,7 @@ class Backend:
             await asyncio.wait_for(self.pipeline.drain(), self._settings.drain_timeout_seconds)
 
     async def close(self) -> None:
-        """Ends the decoders, the engine and the metrics."""
+        """Ends the decoders, the engine, the metrics and the traces."""
         self.reloader.stop()
         await self._reloading
         self._sources.close()
@@ -86,6 +94,8 @@ class Backend:
         await asyncio.to_thread(self.live.close)
         if self._metrics:
             await asyncio.to_thread(self._metrics.close)
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
 
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
@@ -112,6 +122,19 @@ def _metrics(settings: Settings) -> "Metrics | None":
     from server.metrics import Metrics
 
     return Metrics(settings.host, settings.metrics_port)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from server.tracing import Tracing
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"otlp_endpoint is set, but there is no {error.name}",
+            "Install the extra: pip install '.[tracing]'.",
+        ) from error
+    return Tracing(settings.otlp_endpoint, settings.trace_sample_ratio)
 
 
 def _sources(settings: Settings) -> Sources:

@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from server.detect.pipeline import Pipeline
 from server.detect.request import STAGES
-from server.engine.live import LiveEngine
 from server.engine.manifest import MODALITIES
 from server.engine.queue import Job
+from server.engine.reload import Reloader
 from server.errors import CannotListen
 from server.media.isolation import DecodePool
 from server.telemetry import Record
@@ -104,9 +104,9 @@ class Metrics:
         for histogram, rows in zip(self._batch_rows, counts, strict=True):
             histogram.observe(sum(rows))
 
-    def watch(self, live: LiveEngine, pipeline: Pipeline, decoders: DecodePool) -> None:
+    def watch(self, reloader: Reloader, pipeline: Pipeline, decoders: DecodePool) -> None:
         """Adds the values that are only read when Prometheus asks."""
-        self._registry.register(_Gauges(live, pipeline, decoders))
+        self._registry.register(_Values(reloader, pipeline, decoders))
 
     def close(self) -> None:
         """Stops answering. Blocks until the thread has noticed."""
@@ -117,16 +117,17 @@ class Metrics:
         return Histogram(name, text, labels, registry=self._registry, buckets=bounds)
 
 
-class _Gauges(Collector):
+class _Values(Collector):
     """Values that the parts of the server hold anyway."""
 
-    def __init__(self, live: LiveEngine, pipeline: Pipeline, decoders: DecodePool) -> None:
-        self._live = live
+    def __init__(self, reloader: Reloader, pipeline: Pipeline, decoders: DecodePool) -> None:
+        self._reloader = reloader
         self._pipeline = pipeline
         self._decoders = decoders
 
     def collect(self) -> Iterator[Metric]:
-        engine, pipeline, decoders = self._live.current, self._pipeline, self._decoders
+        engine, pipeline, decoders = self._reloader.live.current, self._pipeline, self._decoders
+        verdicts = pipeline.verdicts
         manifest = engine.manifest
         model = {"name": manifest.name, "version": manifest.version, "provider": engine.provider.name}
         yield InfoMetricFamily("deepfake_model", "The model that answers now.", value=model)
@@ -137,15 +138,24 @@ class _Gauges(Collector):
             ("queue_cost_seconds", "Estimated run time of all that waits.", engine.backlog_seconds),
             ("engine_workers", "Batches that the engine runs at once.", engine.workers),
             ("engine_workers_busy", "Batches that are running.", engine.running),
+            ("cache_bytes", "Estimated size of the known verdicts.", verdicts.size),
+            ("cache_entries", "Known verdicts.", verdicts.entries),
             ("decode_workers", "Media that are decoded at once.", decoders.workers),
             ("decode_queue_depth", "Media that wait for a decoder.", decoders.waiting),
         ):
             yield GaugeMetricFamily(f"deepfake_{name}", text, value=value)
-        yield CounterMetricFamily(
-            "deepfake_decode_busy_seconds",
-            "How long decoders were busy, added up.",
-            value=decoders.busy_seconds,
-        )
+        for name, text, value in (
+            ("decode_busy_seconds", "How long decoders were busy, added up.", decoders.busy_seconds),
+            (
+                "cache_hits",
+                "Requests answered by a known verdict, or by another's work on it.",
+                verdicts.hits,
+            ),
+            ("cache_misses", "Requests of the cache that had to be computed.", verdicts.misses),
+            ("model_swaps", "How often another version of the model took over.", self._reloader.swaps),
+            ("model_load_failures", "Versions that could not be loaded.", self._reloader.failures),
+        ):
+            yield CounterMetricFamily(f"deepfake_{name}", text, value=value)
 
 
 def _listen(host: str, port: int, registry: CollectorRegistry) -> WSGIServer:

@@ -39,7 +39,7 @@ async def fetched(
             return medium, None
         start = time.perf_counter()
         content = await sources.read(medium.source, request.deadline, held.add)
-        timing.fetch += time.perf_counter() - start
+        timing.lap("fetch", start, time.perf_counter(), bytes=len(content.content))
         return replace(medium, source=content.content), content.facts
 
     media, facts = zip(*await of_each(request.media, fetch), strict=True)

@@ -153,8 +153,9 @@ class Pipeline:
         )
         weights = plan.fusion_weights(engine.manifest, request.options)
         rows = plan.merge(media, weights, engine.manifest)
+        submitted = time.perf_counter()
         scores = await asyncio.wrap_future(engine.submit(rows, request.deadline, request.priority))
-        timing.queue, timing.inference = scores.queue_seconds, scores.inference_seconds
+        timing.ran(submitted, scores)
         return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
 
     async def _decoded(self, medium: Medium, request: Request, spec: RowSpec, timing: Stopwatch) -> MediaRows:
@@ -169,7 +170,7 @@ class Pipeline:
                     content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
                 )
                 rows = await asyncio.wrap_future(job)
-                timing.decode += time.perf_counter() - start
+                timing.lap("decode", start, time.perf_counter(), bytes=len(content))
                 return rows
             case uri:
                 raise AssertionError(f"{uri} was not fetched")

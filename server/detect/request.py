@@ -135,13 +135,29 @@ STAGES = ("fetch", "decode", "queue", "inference")
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds a request spent in each stage; stages of several media add up."""
+    """Seconds a request spent in each stage; stages of several media add up.
+
+    Attributes:
+        laps: stage, begin and end as time.perf_counter(), and what else is to be known of it.
+    """
 
     fetch: float = 0.0
     decode: float = 0.0
     queue: float = 0.0
     inference: float = 0.0
     total: float = 0.0
+    laps: list[tuple[str, float, float, dict[str, int]]] = field(default_factory=list)
+
+    def lap(self, stage: str, begin: float, end: float, **about: int) -> None:
+        """Adds a stage of the request, or of one of its media."""
+        setattr(self, stage, getattr(self, stage) + end - begin)
+        self.laps.append((stage, begin, end, about))
+
+    def ran(self, submitted: float, scores: Scores) -> None:
+        """Adds what happened in the engine after `submitted`, a time.perf_counter()."""
+        began = submitted + scores.queue_seconds
+        self.lap("queue", submitted, began)
+        self.lap("inference", began, began + scores.inference_seconds, batch_requests=scores.batch_requests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ for one subject with the model's own.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,13 +101,14 @@ async def infer(
         tensors: inputs by name.
         deadline: time.monotonic() by which the answer must be there.
         max_rows: pictures, frames of clips and windows together, at most; also subjects.
-        timing: gets the longest wait, and the longest run.
+        timing: gets the wait and the run of the subject that took longest.
 
     Raises:
         InvalidRequest: the inputs contradict the graph's contract.
         DeadlineExceeded, EngineFailed, ShuttingDown: as `Engine.submit`.
     """
     subjects = split(tensors, engine.manifest, max_rows)
+    submitted = time.perf_counter()
     waiting = [asyncio.wrap_future(engine.submit(subject.rows, deadline)) for subject in subjects]
     try:
         scores = await asyncio.gather(*waiting)
@@ -114,8 +116,7 @@ async def infer(
         # Nobody will read the others' answers when one has failed.
         for future in waiting:
             future.cancel()
-    timing.queue = max(score.queue_seconds for score in scores)
-    timing.inference = max(score.inference_seconds for score in scores)
+    timing.ran(submitted, max(scores, key=lambda score: score.queue_seconds + score.inference_seconds))
     return join(subjects, scores, engine.manifest)
 
 

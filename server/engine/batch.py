@@ -47,6 +47,7 @@ class Scores:
         image_probability, clip_probability, audio_probability: float32 [I], [C], [A].
         image_heatmap: float32 [I, h, w] in [0, 1].
         queue_seconds, inference_seconds: waiting for the engine, and the run it shared.
+        batch_requests: requests in that run.
     """
 
     fake_probability: float
@@ -58,6 +59,7 @@ class Scores:
     image_heatmap: NDArray[np.float32]
     queue_seconds: float = 0.0
     inference_seconds: float = 0.0
+    batch_requests: int = 1
 
 
 def empty_rows(manifest: Manifest) -> Rows:

@@ -200,7 +200,12 @@ class Engine:
             self._on_batch(jobs, seconds)
         self.statistics.ran(len(jobs), sum(start - job.enqueued for job in jobs), seconds)
         return [
-            replace(scores, queue_seconds=start - job.enqueued, inference_seconds=seconds)
+            replace(
+                scores,
+                queue_seconds=start - job.enqueued,
+                inference_seconds=seconds,
+                batch_requests=len(jobs),
+            )
             if math.isfinite(scores.fake_probability)
             else EngineFailed("the model has no number for this medium")
             for job, scores in zip(jobs, answers, strict=True)

@@ -93,6 +93,16 @@ def test_live_values_are_read_when_asked(models: Path) -> None:
         assert value(f"deepfake_{idle}") == 0
 
 
+def test_the_cache_is_counted(models: Path) -> None:
+    with running_server(models, metrics_port=0, cache_max_bytes=10**6) as server, stub_of(server) as stub:
+        for _ in range(3):
+            stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+        value = scraped(server)
+    assert (value("deepfake_cache_hits_total"), value("deepfake_cache_misses_total")) == (2, 1)
+    assert value("deepfake_cache_entries") == 1
+    assert value("deepfake_cache_bytes") > 0
+
+
 def test_servers_in_one_process_count_for_themselves(models: Path) -> None:
     with (
         running_server(models, metrics_port=0) as busy,

@@ -1,0 +1,160 @@
+"""Traces as a collector gets them: OTLP over gRPC on the loopback interface."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import TracerProvider
+
+from clients import Detector
+from deepfake.v1 import detector_pb2 as pb
+from server import backend
+from server.errors import MissingExtra
+from server.settings import Settings
+from tests import media
+from tests.running_server import running_server, stub_of
+from tests.tiny_graph import VERSION
+
+PHOTO = media.photo_jpeg(64, 48)
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def Export(self, request: Any, context: object) -> Any:
+        self.requests.append(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    @property
+    def spans(self) -> list[Span]:
+        resources = [resource for request in self.requests for resource in request.resource_spans]
+        return [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
+
+    @property
+    def by_name(self) -> dict[str, Span]:
+        return {span.name: span for span in self.spans}
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[Collector, str]]:
+    """A collector, and the URL that it listens on."""
+    collector, server = Collector(), grpc.server(ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield collector, f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    kinds = {"string_value", "int_value", "bool_value"}
+    return {
+        entry.key: getattr(entry.value, kind)
+        if (kind := entry.value.WhichOneof("value")) in kinds
+        else [item.string_value for item in entry.value.array_value.values]
+        for entry in span.attributes
+    }
+
+
+def test_a_request_is_a_span_with_one_for_each_stage(models: Path) -> None:
+    # Closing the server sends what is left.
+    with collecting() as (collector, url):
+        with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
+            answer = stub.Detect(pb.DetectRequest(id="mine", media=[pb.Medium(content=PHOTO)]), timeout=30)
+        spans = collector.by_name
+    assert set(spans) == {"Detect", "decode", "queue", "inference"}
+    request = spans["Detect"]
+    assert request.kind == Span.SPAN_KIND_SERVER
+    assert not request.parent_span_id
+    described = attributes(request)
+    assert described["deepfake.request_id"] == "mine"
+    assert described["deepfake.outcome"] == pb.Verdict.Name(answer.verdict).removeprefix("VERDICT_")
+    assert described["deepfake.model.version"] == VERSION
+    assert described["deepfake.media_kinds"] == ["image"]
+    assert described["deepfake.rows.image"] == answer.modalities[0].rows
+    for stage in ("decode", "queue", "inference"):
+        span = spans[stage]
+        assert (span.trace_id, span.parent_span_id) == (request.trace_id, request.span_id)
+        assert request.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
+        assert span.end_time_unix_nano <= request.end_time_unix_nano
+    assert spans["decode"].end_time_unix_nano <= spans["queue"].start_time_unix_nano
+    assert attributes(spans["decode"]) == {"deepfake.bytes": len(PHOTO)}
+    assert attributes(spans["inference"]) == {"deepfake.batch_requests": 1}
+
+
+def test_the_callers_trace_goes_on_and_its_decision_counts(models: Path) -> None:
+    request = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
+    with collecting() as (collector, url):
+        settings = {"otlp_endpoint": url, "trace_sample_ratio": 0.0}
+        with running_server(models, **settings) as server, stub_of(server) as stub:
+            for flags in ("01", "00"):
+                sent = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-{flags}"),)
+                stub.Detect(request, timeout=30, metadata=sent)
+            stub.Detect(request, timeout=30)
+        roots = [span for span in collector.spans if span.name == "Detect"]
+    assert [(span.trace_id.hex(), span.parent_span_id.hex()) for span in roots] == [(TRACE_ID, PARENT_ID)]
+
+
+def test_a_failed_request_says_why_and_keeps_secrets(models: Path) -> None:
+    bad = pb.Medium(content=b"no format", name="https://u:hunter2@host/a.jpg?X-Amz-Signature=abc")
+    with collecting() as (collector, url):
+        with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
+            call = stub.Detect.future(pb.DetectRequest(media=[bad]), timeout=30)
+            assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
+        span = collector.by_name["Detect"]
+        everything = b"".join(request.SerializeToString() for request in collector.requests)
+    assert attributes(span)["deepfake.reason"] == "UNSUPPORTED_MEDIA"
+    assert span.status.code == Status.STATUS_CODE_ERROR
+    assert "https://host/a.jpg" in span.status.message
+    for secret in (b"hunter2", b"X-Amz", b"no format"):
+        assert secret not in everything
+
+
+def test_the_python_client_hands_its_trace_on(models: Path) -> None:
+    tracer = TracerProvider().get_tracer("caller")
+    with collecting() as (collector, url):
+        with running_server(models, otlp_endpoint=url) as server, Detector(server.address) as detector:
+            with tracer.start_as_current_span("caller") as span:
+                detector.detect(PHOTO)
+            detector.detect(PHOTO)
+        roots = [root for root in collector.spans if root.name == "Detect"]
+    caller = span.get_span_context()
+    assert roots[0].trace_id.hex() == trace.format_trace_id(caller.trace_id)
+    assert roots[0].parent_span_id.hex() == trace.format_span_id(caller.span_id)
+    assert roots[1].trace_id != roots[0].trace_id
+
+
+def test_a_collector_that_is_not_there_costs_no_request(models: Path) -> None:
+    with running_server(models, otlp_endpoint="http://127.0.0.1:1") as server, stub_of(server) as stub:
+        assert stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)]), timeout=30).verdict
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "server.tracing", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
+    with pytest.raises(MissingExtra) as caught:
+        backend.Backend(Settings(otlp_endpoint="http://127.0.0.1:1"), threading.Event().set)
+    assert "tracing" in caught.value.hint
+
+
+@pytest.mark.parametrize("module", ["server.app", "clients"])
+def test_neither_traces_nor_metrics_are_loaded_before_they_are_wanted(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"opentelemetry", "prometheus_client"} & set(loaded.split())
