@@ -20,7 +20,7 @@ from training.prepare.groups import Crossing, form_groups
 from training.prepare.journal import Inspection, Journal, ListedFile
 from training.prepare.links import read_links
 from training.prepare.lists import write_lists
-from training.sample import SPLITS
+from training.sample import SPLITS, WHOLE
 
 FILES_PER_SOURCE = 5
 _MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
@@ -40,7 +40,18 @@ def listed(number: int) -> ListedFile:
     name = f"{number % 100:02d}/clip{number:07d}.mp4"
     identities = (f"person/{number // FILES_PER_SOURCE}",)
     return ListedFile(
-        f"/media/{name}", "plain", name, "video", number % 2, identities, SPLITS, "swap", "c23", 1000, number
+        f"/media/{name}",
+        "plain",
+        name,
+        "video",
+        number % 2,
+        identities,
+        SPLITS,
+        "swap",
+        "c23",
+        WHOLE,
+        size=1000,
+        mtime_ns=number,
     )
 
 

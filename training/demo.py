@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from training.corpus import clips, images, speech
+from training.datasets.corpus import CORPUS_CSV
 from training.errors import ExportFailed
 from training.evaluation.measure import as_table, from_json
-from training.files import ABOUT, CORPUS_CSV, find_samples
+from training.files import ABOUT, find_samples
 from training.pipeline import train_modality
 from training.sample import Sample, write_samples
 from training.settings import FitSettings, Modality

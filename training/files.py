@@ -1,18 +1,17 @@
 """Which files to learn from: those of a prepared folder, of a corpus, or of a plain folder."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.datasets.corpus import CORPUS_CSV, read_listing
 from training.datasets.listing import MediaFile
 from training.datasets.plain import PLAIN
 from training.errors import DataError
 from training.leaks import check_leaks
-from training.sample import SPLITS, Sample, Split, read_samples
+from training.sample import SPLITS, Sample, Split
 from training.settings import MODALITIES
 from training.splits import choose_split, hash_of
 
-CORPUS_CSV = "corpus.csv"
 ABOUT = "about.txt"
 """In a data folder: what the media are, for the model card."""
 
@@ -44,18 +43,11 @@ def find_samples(folder: Path) -> list[Sample]:
         listings = [folder / CORPUS_CSV]
     if not listings[0].is_file():
         return _scan(folder)
-    samples = [sample for listing in listings for sample in _read(listing)]
+    samples = [sample for listing in listings for sample in read_listing(listing)]
     if not samples:
         raise DataError(f"{', '.join(listing.name for listing in listings)} in {folder} list no files")
     check_leaks(samples)
     return samples
-
-
-def _read(listing: Path) -> list[Sample]:
-    try:
-        return read_samples(listing)
-    except (KeyError, ValueError, csv.Error) as error:
-        raise DataError(f"{listing} is not a listing of samples: {error!r}") from error
 
 
 def _scan(folder: Path) -> list[Sample]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from training.datasets.asvspoof2019 import ASVSPOOF2019
 from training.datasets.asvspoof2021 import ASVSPOOF2021
 from training.datasets.celeb_df import CELEB_DF
+from training.datasets.corpus import CORPUS
 from training.datasets.dfdc import DFDC
 from training.datasets.faceforensics import FACEFORENSICS
 from training.datasets.fakeavceleb import FAKEAVCELEB
@@ -13,10 +14,11 @@ from training.datasets.plain import PLAIN
 from training.datasets.wavefake import WAVEFAKE
 from training.errors import DataError
 
-# The plain folder first: it names itself most clearly, and looking for the others opens more folders.
+# The first two first: they name themselves most clearly, and looking for the others opens more folders.
 DATASETS = {
     dataset.name: dataset
     for dataset in (
+        CORPUS,
         PLAIN,
         FACEFORENSICS,
         CELEB_DF,

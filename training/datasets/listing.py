@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.sample import SEPARATOR, SPLITS, Split
+from training.sample import SEPARATOR, SPLITS, WHOLE, Region, Split
 from training.settings import Modality
 
 ANY_SPLIT = SPLITS
@@ -17,7 +17,7 @@ class MediaFile:
 
     Attributes:
         path: where it is.
-        modality, label, manipulation, compression: as in `training.sample.Sample`.
+        modality, label, manipulation, compression, region: as in `training.sample.Sample`.
         identities: every person and source clip in it. They begin with a word for whose names
             these are, so that equal names of different collections stay apart and data sets made
             from one collection share them.
@@ -31,6 +31,7 @@ class MediaFile:
     splits: tuple[Split, ...] = ANY_SPLIT
     manipulation: str = "none"
     compression: str = ""
+    region: Region = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,22 +14,22 @@ from typing import Any
 
 from server.media.spec import spec_hash
 from training.errors import DataError
-from training.sample import SEPARATOR, Split
+from training.sample import SEPARATOR, Region, Split
 from training.settings import Modality
 
-_VERSION = f"1 {spec_hash()}"
-"""Inspections made by other code are made again. Change the number with what inspections hold."""
+_VERSION = f"2 {spec_hash()}"
+"""What other code recorded is found out again. Change the number with tables or fingerprints."""
 
 _PAGE = 1000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, dataset TEXT, name TEXT, modality TEXT, label INTEGER, identities TEXT,
-    splits TEXT, manipulation TEXT, compression TEXT, size INTEGER, mtime_ns INTEGER, problem TEXT);
+    splits TEXT, manipulation TEXT, compression TEXT, region TEXT, size INTEGER, mtime_ns INTEGER,
+    problem TEXT);
 CREATE INDEX IF NOT EXISTS in_order ON files (dataset, name, path);
 CREATE TABLE IF NOT EXISTS inspections (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, modality TEXT, found TEXT, passing INTEGER,
     content_hash TEXT, fingerprint BLOB, duration_seconds REAL, warnings TEXT);
-CREATE TABLE IF NOT EXISTS version (text TEXT);
 CREATE TEMP VIEW known AS
     SELECT files.*, found, passing, content_hash, fingerprint, duration_seconds, warnings
     FROM files LEFT JOIN inspections ON inspections.path = files.path AND inspections.size = files.size
@@ -55,6 +55,7 @@ class ListedFile:
     splits: tuple[Split, ...]
     manipulation: str
     compression: str
+    region: Region
     size: int
     mtime_ns: int
     problem: str = ""
@@ -96,8 +97,8 @@ class Journal:
         try:
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.executescript(_TABLES)
             self._forget_other_versions()
+            self._database.executescript(_TABLES)
         except sqlite3.OperationalError as error:
             self._database.close()
             raise DataError(f"{path} is in use by another prepare, or not writable: {error}") from error
@@ -107,7 +108,7 @@ class Journal:
 
     def replace_list(self, files: Iterable[ListedFile]) -> None:
         """Makes these the files of this run; one that comes twice counts once."""
-        insert = "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         with self._transaction():
             self._database.execute("DELETE FROM files")
             self._database.executemany(insert, map(_file_row, files))
@@ -157,10 +158,12 @@ class Journal:
         return [name for (name,) in rows]
 
     def _forget_other_versions(self) -> None:
+        self._database.execute("CREATE TABLE IF NOT EXISTS version (text TEXT)")
         if self._database.execute("SELECT text FROM version").fetchall() == [(_VERSION,)]:
             return
         with self._transaction():
-            self._database.execute("DELETE FROM inspections")
+            self._database.execute("DROP TABLE IF EXISTS files")
+            self._database.execute("DROP TABLE IF EXISTS inspections")
             self._database.execute("DELETE FROM version")
             self._database.execute("INSERT INTO version VALUES (?)", [_VERSION])
 
@@ -176,13 +179,28 @@ class Journal:
 
 
 def _file_row(file: ListedFile) -> tuple[object, ...]:
-    return tuple(SEPARATOR.join(cell) if isinstance(cell, tuple) else cell for cell in astuple(file))
+    return tuple(
+        SEPARATOR.join(map(str, cell)) if isinstance(cell, tuple) else cell for cell in astuple(file)
+    )
 
 
 def _listed_file(row: tuple[Any, ...]) -> ListedFile:
-    path, dataset, name, modality, label, identities, splits, *rest = row[:_FILE_COLUMNS]
-    names, allowed = identities.split(SEPARATOR), splits.split(SEPARATOR)
-    return ListedFile(path, dataset, name, modality, label, tuple(names), tuple(allowed), *rest)
+    row = row[:_FILE_COLUMNS]
+    path, dataset, name, modality, label, identities, splits, manipulation, compression, region, *rest = row
+    left, top, right, bottom = map(float, region.split(SEPARATOR))
+    return ListedFile(
+        path,
+        dataset,
+        name,
+        modality,
+        label,
+        tuple(identities.split(SEPARATOR)),
+        tuple(splits.split(SEPARATOR)),
+        manipulation,
+        compression,
+        (left, top, right, bottom),
+        *rest,
+    )
 
 
 _FILE_COLUMNS = len(fields(ListedFile))

@@ -94,6 +94,7 @@ def _sample(
         split=split,
         group=group,
         manipulation=file.manipulation,
+        region=file.region,
         identities=file.identities,
         compression=file.compression,
         dataset=file.dataset,

@@ -95,6 +95,7 @@ def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> Liste
         file.splits,
         file.manipulation,
         file.compression,
+        file.region,
         size,
         mtime_ns,
         problem,

@@ -8,6 +8,7 @@ import pytest
 from training.datasets import DATASETS, find_dataset
 from training.datasets.listing import ANY_SPLIT, NOT_FOR_TEST, MediaFile, Unlisted
 from training.errors import DataError
+from training.sample import Sample, write_samples
 
 
 def touch(root: Path, *names: str) -> None:
@@ -43,6 +44,22 @@ def test_plain_folder(tmp_path: Path) -> None:
     assert (fake.modality, fake.label, fake.manipulation) == ("video", 1, "swap/new")
     assert media(found["fake/audio/a.wav"]).manipulation == "unknown"
     assert real.splits == ANY_SPLIT
+
+
+def test_a_corpus_csv_says_all(tmp_path: Path) -> None:
+    touch(tmp_path, "fake/images/a.jpg")
+    region = (0.25, 0.0, 0.5, 1.0)
+    sample = Sample("fake/images/a.jpg", "image", 1, "val", "g", "blend", region, identities=("anna",))
+    write_samples(tmp_path / "corpus.csv", [sample])
+    entry = media(read(tmp_path, "corpus")["fake/images/a.jpg"])
+    assert (entry.label, entry.splits, entry.manipulation, entry.region) == (1, ("val",), "blend", region)
+    assert entry.identities == ("corpus/g", "anna")
+
+
+def test_a_corpus_csv_of_something_else_is_an_error(tmp_path: Path) -> None:
+    write_samples(tmp_path / "corpus.csv", [Sample("a.txt", "text", 1, "val", "g")])
+    with pytest.raises(DataError, match="'text' is none of image, video, audio"):
+        read(tmp_path, "corpus")
 
 
 def faceforensics(root: Path) -> None:
