@@ -168,7 +168,8 @@ def test_a_caller_who_does_not_read_is_not_worked_for(models: Path) -> None:
     ):
 
         def scored() -> int:
-            return observer.get_inference_statistics().model_stats[0].inference_count
+            (stats,) = observer.get_inference_statistics().model_stats
+            return int(stats.inference_count)
 
         call = GRPCInferenceServiceStub(channel).ModelStreamInfer(itertools.repeat(request), timeout=60)
         assert next(call).infer_response.outputs
