@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -15,7 +15,7 @@ def ray_cluster() -> Iterator[None]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        # What these would do is look for a server on the internet, and for `uv` in the parents.
+        # Otherwise Ray reports to its makers, and looks for `uv` among the parents of this process.
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         cluster = Cluster()
@@ -31,8 +31,12 @@ def ray_cluster() -> Iterator[None]:
 
 def workers(name: str) -> list[psutil.Process]:
     """The cluster's processes of the actor class `name`."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if " ".join(child.cmdline()).startswith(f"ray::{name}")]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile
+            if "".join(child.cmdline()[:1]).startswith(f"ray::{name}"):
+                found.append(child)
+    return found
 
 
 def kill_one(name: str) -> None:
