@@ -9,8 +9,11 @@ from rich.console import Console
 from benchmarks import listing as lists
 from benchmarks import preparing, report
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
+from benchmarks.fuzz import figures as fuzz_figures
+from benchmarks.fuzz import fuzz
 from benchmarks.keras_model import exported_model
-from benchmarks.soak import SoakPlan, figures, soak
+from benchmarks.soak import SoakPlan, soak
+from benchmarks.soak import figures as soak_figures
 from server.engine.providers import usable_cores
 
 TABLE_WIDTH = 110
@@ -86,11 +89,42 @@ def soak_command(
     except RuntimeError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
-    for name, value in figures(soaked):
+    _print(console, soak_figures(soaked))
+    _end(console, soaked.problems(plan))
+
+
+@app.command("fuzz")
+def fuzz_command(
+    files: Annotated[int, typer.Option(min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 0,
+) -> None:
+    """Sends mutated files of every format to a server.
+
+    Exits with 1 if one was answered with anything but a verdict or the right kind of error, the
+    server answers differently afterwards, or memory grew.
+    """
+    console = Console()
+    try:
+        with console.status("") as status:
+            fuzzed = fuzz(files, seed, status.update)
+    except RuntimeError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    _print(console, fuzz_figures(fuzzed))
+    for file in fuzzed.remarkable:
+        console.print(file, style="yellow", markup=False)
+    _end(console, fuzzed.problems)
+
+
+def _print(console: Console, lines: list[tuple[str, str]]) -> None:
+    for name, value in lines:
         console.print(f"{name:28}{value}", soft_wrap=True, markup=False, highlight=False)
-    if problems := soaked.problems(plan):
-        for problem in problems:
-            console.print(problem, style="red", soft_wrap=True, markup=False)
+
+
+def _end(console: Console, problems: list[str]) -> None:
+    for problem in problems:
+        console.print(problem, style="red", soft_wrap=True, markup=False)
+    if problems:
         raise typer.Exit(1)
 
 
