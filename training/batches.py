@@ -1,6 +1,6 @@
 """Rows → batches, read from disk beside the training step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,15 +14,23 @@ Augment = Callable[[Any], Any]
 
 
 def training_batches(
-    table: RowTable, rows: NDArray[np.int64], batch_size: int, seed: int, augment: Augment | None
+    table: RowTable, rows: NDArray[np.int64], batch_size: int, seed: Sequence[int], augment: Augment | None
 ) -> tf.data.Dataset:
-    """Shuffled (values, labels, weights); the weights make both classes count the same."""
+    """(values, labels, weights) of one epoch; the weights make both classes count the same.
+
+    Args:
+        seed: decides the order and the augmentation; give every epoch its own.
+    """
+    random = np.random.default_rng(seed)
+    rows = random.permutation(rows)
+    # Augmentation draws from TensorFlow's global seed, from the start for every epoch, so that
+    # a run which goes on after it was killed draws what it would have drawn.
+    tf.random.set_seed(int(random.integers(2**31)))
     labels = table.labels[rows].astype(np.float32)
     fakes = labels.mean()
     weights = np.where(labels == 1, 0.5 / fakes, 0.5 / (1 - fakes)).astype(np.float32)
     batches = (
         tf.data.Dataset.from_tensor_slices((rows, labels, weights))
-        .shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
         .batch(batch_size)
         .map(lambda index, label, weight: (_values(table, index), label, weight))
     )

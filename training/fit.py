@@ -1,5 +1,7 @@
 """Training one model on the rows of one modality."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from training.batches import Augment, training_batches, validation_batches
+from training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from training.errors import DataError
 from training.models.backbone import set_backbone_trainable
 from training.rows import UNCLEAR, RowTable
@@ -61,14 +65,19 @@ def fit(
     best_file: Path,
     final_file: Path,
     augment: Augment | None = None,
+    on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
 ) -> dict[str, list[float]]:
     """Trains `model` in place and leaves it with the weights of its best epoch.
+
+    A run with the same settings and data that was interrupted, at any moment, goes on after its last
+    whole epoch, with the result that it would have had.
 
     Args:
         model: rows → {"logit": [B], ...}; only the logit is trained.
         settings: resolved for the modality.
         best_file, final_file: where the model of the best validation AUC and the last one go.
         augment: a batch of training rows → one of the same shape and dtype.
+        on_epoch: told the history after every epoch.
 
     Returns:
         Metrics per epoch over all phases.
@@ -79,30 +88,63 @@ def fit(
     training, validation = _labelled(table, "train"), _labelled(table, "val")
     # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
     scorer = keras.Model(model.input, model.output["logit"])
-    keep_best = _KeepBest(model, best_file)
-    history: dict[str, list[float]] = {}
-    for phase in phases(settings):
+    run = json.dumps([settings.model_dump(mode="json"), table.data_hash])
+    progress, values = read_checkpoint(checkpoint_of(best_file), run) or (Progress(run=run), None)
+    for number, phase in enumerate(phases(settings)):
+        if number < progress.phase:
+            continue
         set_backbone_trainable(model, phase.backbone_trainable)
-        batches = training_batches(table, training, settings.batch_size, settings.seed, augment)
-        _compile(scorer, phase, len(batches), settings.label_smoothing)
-        with _progress_bar() as progress:
-            run = scorer.fit(
-                batches,
-                validation_data=validation_batches(table, validation, settings.batch_size),
-                epochs=phase.epochs,
-                callbacks=[
-                    keep_best,
-                    keras.callbacks.EarlyStopping("val_auc", patience=settings.patience, mode="max"),
-                    _ShowProgress(progress, phase, len(batches)),
-                ],
-                shuffle=False,  # the batches are
-                verbose=0,
-            )
-        for name, values in run.history.items():
-            history.setdefault(name, []).extend(float(value) for value in values)
+        steps = -(-len(training) // settings.batch_size)
+        _compile(scorer, phase, steps, settings.label_smoothing)
+        if values is not None:
+            restore(scorer, values)
+            values = None
+        with _progress_bar() as bar:
+            shown = _ShowProgress(bar, phase, steps, progress.epoch)
+            while progress.epoch < phase.epochs and progress.stale < settings.patience:
+                seed = (settings.seed, progress.phase, progress.epoch)
+                logs = _train_epoch(
+                    scorer,
+                    training_batches(table, training, settings.batch_size, seed, augment),
+                    validation_batches(table, validation, settings.batch_size),
+                    progress.epoch,
+                    shown,
+                )
+                if logs["val_auc"] > progress.best:
+                    model.save(best_file)
+                progress = progress.after_epoch(logs)
+                # After the best model is whole: a run killed before this line does the epoch again.
+                save_checkpoint(checkpoint_of(best_file), progress, scorer)
+                if on_epoch is not None:
+                    on_epoch(progress.history)
+        progress = progress.after_phase()
     model.save(final_file)
     model.load_weights(best_file)
-    return history
+    return progress.history
+
+
+def checkpoint_of(best_file: Path) -> Path:
+    """Where the state of an unfinished training lies; to be deleted when all is done."""
+    return best_file.with_suffix(".checkpoint.npz")
+
+
+def _train_epoch(
+    scorer: keras.Model,
+    batches: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    epoch: int,
+    shown: keras.callbacks.Callback,
+) -> dict[str, float]:
+    run = scorer.fit(
+        batches,
+        validation_data=validation,
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        callbacks=[shown],
+        shuffle=False,  # the batches are
+        verbose=0,
+    )
+    return {name: float(values[-1]) for name, values in run.history.items()}
 
 
 def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:
@@ -132,39 +174,25 @@ def _compile(scorer: keras.Model, phase: Phase, steps_per_epoch: int, label_smoo
     )
 
 
-class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the whole model whenever validation AUC improves, over all phases."""
-
-    def __init__(self, whole: keras.Model, file: Path) -> None:
-        super().__init__()
-        self._whole = whole
-        self._file = file
-        self._best = -np.inf
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  Keras's signature
-        auc = logs["val_auc"]
-        if auc > self._best:
-            self._best = auc
-            self._whole.save(self._file)
-
-
 class _ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, progress: Progress, phase: Phase, steps: int) -> None:
+    def __init__(self, bar: Bar, phase: Phase, steps: int, epochs_done: int) -> None:
         super().__init__()
-        self._progress = progress
-        self._task = progress.add_task(phase.name, total=phase.epochs * steps, metrics="")
+        self._bar = bar
+        self._task = bar.add_task(
+            phase.name, total=phase.epochs * steps, completed=epochs_done * steps, metrics=""
+        )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002  Keras's signature
-        self._progress.advance(self._task)
+        self._bar.advance(self._task)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         shown = {name: logs[name] for name in ("loss", "val_loss", "val_auc")}
         text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        self._progress.update(self._task, metrics=f"epoch {epoch + 1}  {text}")
+        self._bar.update(self._task, metrics=f"epoch {epoch + 1}  {text}")
 
 
-def _progress_bar() -> Progress:
-    return Progress(
+def _progress_bar() -> Bar:
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

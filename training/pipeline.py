@@ -17,7 +17,8 @@ from training.batches import Augment
 from training.calibrate import calibrate
 from training.evaluation.measure import as_json, evaluate
 from training.files import ABOUT
-from training.fit import fit, make_deterministic
+from training.fit import checkpoint_of, fit, make_deterministic
+from training.history import HistoryLog
 from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
 from training.models.image import build_image_model
@@ -63,7 +64,8 @@ def train_modality(
     make_deterministic(settings.seed)
     model = build_model(modality, settings)
     final = output / f"{modality}_model_final.keras"
-    history = fit(model, table, settings, best, final, _AUGMENT.get(modality))
+    log = HistoryLog(output, modality)
+    history = fit(model, table, settings, best, final, _AUGMENT.get(modality), log.write)
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
     held_out = evaluate(judged_by(score_files(model, table, "test"), calibration, modality))
@@ -79,6 +81,7 @@ def train_modality(
         metrics={"test": as_json(held_out), "epochs": history},
     )
     write_record(output, record)
+    checkpoint_of(best).unlink()
     return record
 
 

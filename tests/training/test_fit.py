@@ -52,6 +52,52 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path: Path)
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+class _Killed(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights_and_history(tmp_path: Path) -> None:
+    """Phases of one and three epochs of two steps; killed in the middle of the second phase."""
+    settings = SETTINGS.model_copy(update={"backbone": "efficientnetb0", "weights": "given", "epochs": 4})
+
+    def run(folder: Path, killed_at: int | None) -> tuple[list[NDArray[np.float32]], dict[str, list[float]]]:
+        folder.mkdir(exist_ok=True)
+        make_deterministic(5)
+        model = build_image_model("tiny", 32, 32, "none")
+        seen = 0
+
+        def note(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            nonlocal seen
+            seen += 1
+            if seen == killed_at:
+                raise _Killed
+            return values
+
+        def augment(values: tf.Tensor) -> tf.Tensor:
+            noted = tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape)
+            return tf.where(tf.random.uniform([tf.shape(values)[0], 1, 1, 1]) < 0.5, noted, 255 - noted)
+
+        history = fit(model, _table(), settings, folder / "best.keras", folder / "final.keras", augment)
+        final = keras.saving.load_model(folder / "final.keras", compile=False)
+        return [*map(np.asarray, (*model.get_weights(), *final.get_weights()))], history
+
+    weights, history = run(tmp_path / "whole", None)
+    assert len(history["loss"]) == 4
+    with pytest.raises(tf.errors.OpError):
+        run(tmp_path / "killed", 6)
+    resumed_weights, resumed_history = run(tmp_path / "killed", None)
+    assert resumed_history == history
+    assert all(np.array_equal(a, b) for a, b in zip(weights, resumed_weights, strict=True))
+
+
+def test_a_checkpoint_of_other_settings_is_left_alone(tmp_path: Path) -> None:
+    best, final = tmp_path / "best.keras", tmp_path / "final.keras"
+    fit(build_image_model("tiny", 32, 32, "none"), _table(), SETTINGS, best, final)
+    other = SETTINGS.model_copy(update={"epochs": 1})
+    history = fit(build_image_model("tiny", 32, 32, "none"), _table(), other, best, final)
+    assert len(history["loss"]) == 1
+
+
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
     make_deterministic(3)
     model = build_image_model("tiny", 32, 32, "none")
@@ -96,7 +142,7 @@ def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -
 def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     table = _table()
     rows = np.array([0, 2, 4, 1])
-    batches = training_batches(table, rows, 4, seed=0, augment=lambda values: values * 0)
+    batches = training_batches(table, rows, 4, seed=(0,), augment=lambda values: values * 0)
     values, labels, weights = next(iter(batches))
     labels, weights = np.asarray(labels), np.asarray(weights)
     assert not np.asarray(values).any()

@@ -1,0 +1,27 @@
+import csv
+from pathlib import Path
+
+import tensorflow as tf
+from PIL import Image
+
+from training.history import HistoryLog
+
+HISTORY = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_loss": [0.7, 0.6], "val_auc": [0.5, 0.7]}
+
+
+def test_epochs_are_in_the_csv_on_the_board_and_in_the_plot(tmp_path: Path) -> None:
+    log = HistoryLog(tmp_path, "image")
+    for epochs in (1, 2):
+        log.write({name: values[:epochs] for name, values in HISTORY.items()})
+    with (tmp_path / "training_logs" / "image.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["epoch"], line["val_auc"]) for line in lines] == [("1", "0.5"), ("2", "0.7")]
+    (events,) = (tmp_path / "training_logs" / "image").iterdir()
+    found = {
+        (value.tag, event.step)
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    assert found == {(name, step) for name in HISTORY for step in (1, 2)}
+    with Image.open(tmp_path / "training_plots" / "image.png") as image:
+        assert image.width > image.height > 100
