@@ -62,23 +62,24 @@ class Admission:
     def _check(self, urgency: Urgency) -> None:
         if self.draining:
             raise ShuttingDown("the server is stopping")
-        wait = self._seconds_before(urgency)
         now = time.monotonic()
+        # All that waits, which is known; counting what goes first takes the longer the more that is.
+        wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
+        full = self.in_flight >= self._max_requests
+        if full or now + wait > urgency[1]:
+            wait = self._seconds_before(urgency)
         if now < urgency[1] < now + wait:
             self.refused += 1
             raise Overloaded(f"{wait:.1f} s of work go first, and the deadline is before that", "", wait)
-        if self.in_flight >= self._max_requests and not self._made_room(urgency):
+        if full and not self._made_room(urgency):
             self.refused += 1
             raise Overloaded(
                 f"{self.in_flight} requests are waiting already", "", max(_SHORTEST_RETRY_SECONDS, wait)
             )
 
     def _seconds_before(self, urgency: Urgency) -> float:
-        engine = self._live.current
-        if not self._decoders.waiting and not engine.waiting:
-            return 0.0
         # Whichever stage is short holds the backlog of both.
-        return self._decoders.seconds_before(urgency) + engine.seconds_before(urgency)
+        return self._decoders.seconds_before(urgency) + self._live.current.seconds_before(urgency)
 
     def _made_room(self, urgency: Urgency) -> bool:
         """Whether a less urgent request gave way."""

@@ -76,6 +76,11 @@ class DecodePool:
         """How long decoders have worked, added up."""
         return self._busy_seconds
 
+    @property
+    def backlog_seconds(self) -> float:
+        """Estimated seconds until all that waits now would be decoded."""
+        return len(self._backlog) * self._mean_seconds / len(self._workers)
+
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a medium of this urgency would be decoded, if it came now."""
         return self._backlog.before(urgency) * self._mean_seconds / len(self._workers)
