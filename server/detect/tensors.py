@@ -32,6 +32,7 @@ from server.detect.request import Options, Stopwatch
 from server.engine.batch import Rows, Scores, Tensors, empty_rows
 from server.engine.engine import Engine
 from server.engine.manifest import MODALITIES, Manifest
+from server.engine.priority import Urgency
 from server.errors import InvalidRequest
 
 ANY = -1
@@ -89,7 +90,7 @@ def outputs_of(manifest: Manifest) -> list[TensorSpec]:
 
 
 async def infer(
-    engine: Engine, tensors: Tensors, deadline: float, max_rows: int, timing: Stopwatch
+    engine: Engine, tensors: Tensors, urgency: Urgency, max_rows: int, timing: Stopwatch
 ) -> Tensors:
     """All outputs of the graph for these inputs.
 
@@ -99,7 +100,7 @@ async def infer(
     Args:
         engine: to run them on.
         tensors: inputs by name.
-        deadline: time.monotonic() by which the answer must be there.
+        urgency: its priority and deadline.
         max_rows: pictures, frames of clips and windows together, at most; also subjects.
         timing: gets the wait and the run of the subject that took longest.
 
@@ -108,8 +109,9 @@ async def infer(
         DeadlineExceeded, EngineFailed, ShuttingDown: as `Engine.submit`.
     """
     subjects = split(tensors, engine.manifest, max_rows)
+    priority, deadline = urgency
     submitted = time.perf_counter()
-    waiting = [asyncio.wrap_future(engine.submit(subject.rows, deadline)) for subject in subjects]
+    waiting = [asyncio.wrap_future(engine.submit(subject.rows, deadline, priority)) for subject in subjects]
     try:
         scores = await asyncio.gather(*waiting)
     finally:

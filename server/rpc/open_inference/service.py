@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import time
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
@@ -16,9 +15,8 @@ from server.detect.request import Stopwatch
 from server.detect.tensors import infer, outputs_of
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
-from server.engine.priority import Priority
-from server.errors import InvalidRequest
 from server.rpc.open_inference import description, tensors
+from server.rpc.open_inference.urgency import urgency_of
 from server.rpc.status import abort, to_status
 from server.settings import Settings
 from server.telemetry import Telemetry
@@ -27,7 +25,7 @@ Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per meth
 
 _SERVER = "deepfake-detector"
 # Triton's names: what perf_analyzer looks for before it asks.
-_EXTENSIONS = ("model_configuration", "statistics")
+_EXTENSIONS = ("model_configuration", "schedule_policy", "statistics")
 
 
 class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
@@ -126,13 +124,13 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, seconds: float | None, timing: Stopwatch
     ) -> pb.ModelInferResponse:
         inputs = tensors.to_tensors(request)
-        deadline = time.monotonic() + self._allowed(request, seconds)
+        urgency = urgency_of(request, seconds, self._settings.default_deadline_seconds)
 
         async def work(engine: Engine) -> pb.ModelInferResponse:
             manifest = engine.manifest
             description.check_served(manifest, request.model_name, request.model_version)
             names = tensors.wanted_outputs(request, [spec.name for spec in outputs_of(manifest)])
-            outputs = await infer(engine, inputs, deadline, self._settings.max_inference_rows, timing)
+            outputs = await infer(engine, inputs, urgency, self._settings.max_inference_rows, timing)
             response = pb.ModelInferResponse(
                 model_name=manifest.name, model_version=manifest.version, id=request.id
             )
@@ -141,7 +139,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             return response
 
         size = sum(tensor.nbytes for tensor in inputs.values())
-        return await self._pipeline.admit(work, (Priority.NORMAL, deadline), size)
+        return await self._pipeline.admit(work, urgency, size)
 
     async def _stream_answer(
         self, request: pb.ModelInferRequest, context: Context
@@ -157,19 +155,6 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
                 error_message=f"{code_pb2.Code.Name(status.code)}: {status.message}",
                 infer_response=pb.ModelInferResponse(id=request.id),
             )
-
-    def _allowed(self, request: pb.ModelInferRequest, seconds: float | None) -> float:
-        """Seconds that the answer may take: the call's own deadline, and the parameter `timeout`."""
-        limits = [] if seconds is None else [seconds]
-        if "timeout" in request.parameters:
-            parameter = request.parameters["timeout"]
-            microseconds = parameter.int64_param or parameter.uint64_param
-            kind = parameter.WhichOneof("parameter_choice")
-            if kind not in ("int64_param", "uint64_param") or microseconds < 0:
-                raise InvalidRequest("parameter timeout must be a whole number of microseconds")
-            # 0 is Triton's "no limit".
-            limits += [microseconds / 1e6] if microseconds else []
-        return min(limits, default=self._settings.default_deadline_seconds)
 
     def _engine(self, name: str, version: str) -> Engine:
         """The current engine. Raises ModelNotFound if its model is not the one named."""

@@ -16,6 +16,7 @@ from server.detect.request import Stopwatch
 from server.detect.tensors import ANY, TensorSpec, infer, inputs_of, join, outputs_of, split
 from server.engine.batch import Tensors, assemble
 from server.engine.engine import Engine
+from server.engine.priority import Priority
 from server.engine.session import Session
 from server.errors import InvalidRequest
 from tests.random_rows import random_rows
@@ -89,7 +90,7 @@ async def test_the_engine_answers_like_the_bare_graph(bare: ort.InferenceSession
     rows = [random_rows(engine.manifest, seed, images=2, clips=1, windows=seed) for seed in range(3)]
     feeds = assemble(rows, engine.manifest)
     timing = Stopwatch()
-    answer = await infer(engine, feeds, time.monotonic() + 30, MAX_ROWS, timing)
+    answer = await infer(engine, feeds, (Priority.NORMAL, time.monotonic() + 30), MAX_ROWS, timing)
     assert_equal(answer, run_bare(bare, feeds))
     assert min(timing.queue, timing.inference) > 0
     assert engine.statistics.figures.scored.count == 3

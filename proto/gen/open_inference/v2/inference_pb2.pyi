@@ -544,7 +544,9 @@ class ModelInferRequest(_message.Message):
     """Echoed."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """"timeout": microseconds that the answer may take. Others have no effect."""
+        """"timeout": microseconds that the answer may take; "priority": 1 is the most urgent, 2 as if it were
+        absent, 3 and above what can wait. Others have no effect.
+        """
 
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferInputTensor]:

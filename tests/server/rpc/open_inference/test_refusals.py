@@ -32,9 +32,9 @@ def reshaped(*shape: int) -> pb.ModelInferRequest:
     return request
 
 
-def with_parameter(**values: Any) -> pb.ModelInferRequest:
+def with_parameter(name: str, **values: Any) -> pb.ModelInferRequest:
     request = message(PHOTO)
-    request.parameters["timeout"].MergeFrom(pb.InferParameter(**values))
+    request.parameters[name].MergeFrom(pb.InferParameter(**values))
     return request
 
 
@@ -92,8 +92,9 @@ REFUSED = {
     "an output twice": with_output("fake_probability", "fake_probability"),
     "an output in shared memory": with_output("fake_probability", shared_memory_region="x"),
     "an output as classes": with_output("fake_probability", classification="2"),
-    "a negative time-out": with_parameter(int64_param=-1),
-    "a time-out in words": with_parameter(string_param="soon"),
+    "a negative time-out": with_parameter("timeout", int64_param=-1),
+    "a negative priority": with_parameter("priority", int64_param=-1),
+    "a time-out in words": with_parameter("timeout", string_param="soon"),
 }
 
 

@@ -117,7 +117,8 @@ def test_typed_contents(
 def test_parameters_come_back(stub: GRPCInferenceServiceStub, manifest: Manifest) -> None:
     request = message(subjects(manifest, 1), id="a")
     request.parameters["trace"].string_param = "xyz"
-    request.parameters["timeout"].int64_param = 30_000_000
+    request.parameters["priority"].uint64_param = 1
+    request.parameters["timeout"].uint64_param = 2**64 - 1
     assert dict(stub.ModelInfer(request, timeout=30).parameters) == dict(request.parameters)
 
 
