@@ -251,9 +251,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_lists(tmp_path: Path) -> No
     source, scratch = tmp_path / "raw", tmp_path / "scratch"
     scratch.mkdir()
     videos = [media.video_mp4(2.0, 10, width=640, height=480, sound=False, seed=seed) for seed in range(4)]
-    for number in range(120):
-        # An empty box at the end makes another file of it, and encoding takes longer than decoding.
-        data = videos[number % 4] + b"\0\0\0\x09free" + bytes([number])
+    for number in range(300):
+        # A box without meaning at the end makes another file of it, and encoding takes longer than decoding.
+        data = videos[number % 4] + b"\0\0\0\x0afree" + number.to_bytes(2, "big")
         write(source / ("real", "fake")[number % 2] / f"videos/v{number:03d}.mp4", data)
     run(source, tmp_path / "whole")
     command = [sys.executable, "-m", "training", "prepare", str(source), "--workers", "2"]
@@ -262,7 +262,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_lists(tmp_path: Path) -> No
     for _ in range(2):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while process.poll() is None and inspected(tmp_path / "killed", scratch) <= counts[-1]:
-            time.sleep(0.02)
+            time.sleep(0.005)
         assert process.poll() is None, "it ended before it was killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
