@@ -47,6 +47,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
         version=options.version,
         workers=options.workers,
         console=console,
+        restart=options.restart,
     )
 
 
@@ -60,7 +61,14 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
 
     records = [
         train_modality(
-            modality, options.data_dir, samples, options.output_dir, settings, options.workers, console
+            modality,
+            options.data_dir,
+            samples,
+            options.output_dir,
+            settings,
+            options.workers,
+            console,
+            options.restart,
         )
         for modality in options.media_types
     ]
@@ -99,6 +107,9 @@ def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> Non
         "--media-types", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="models to train"
     )
     _add_workers(parser)
+    parser.add_argument(
+        "--restart", action="store_true", help="train again what the output folder has, finished or not"
+    )
     for name, field in FitSettings.model_fields.items():
         default = getattr(defaults, name)
         if field.annotation is bool:

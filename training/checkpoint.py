@@ -9,15 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from server.media.spec import spec_hash
+from training.errors import OtherTraining
+
 Arrays = list[NDArray[np.generic]]
 _PROGRESS = "progress"
+
+
+def run_identity(settings: dict[str, Any], data_hash: str) -> dict[str, Any]:
+    """What a run must share with one before it to go on from there."""
+    return {**settings, "data": data_hash, "rows": spec_hash()}
 
 
 class Progress(BaseModel):
     """What has been done.
 
     Attributes:
-        run: what identifies the run: settings and data. Another run's checkpoint is worth nothing.
+        run: what identifies the run: its settings and its data.
         phase, epoch: phases that are over, and epochs that are over in the next one.
         best: highest validation AUC of all phases; -1 before the first.
         phase_best, stale: the same of this phase, and epochs since then.
@@ -26,7 +34,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    run: str
+    run: dict[str, Any]
     phase: int = 0
     epoch: int = 0
     best: float = -1.0
@@ -66,14 +74,25 @@ def save_checkpoint(path: Path, progress: Progress, model: keras.Model) -> None:
     part.replace(path)
 
 
-def read_checkpoint(path: Path, run: str) -> tuple[Progress, Arrays] | None:
-    """What `save_checkpoint` wrote for this run, or None."""
+def save_model(path: Path, model: keras.Model) -> None:
+    """Writes a `.keras` file whole: whoever reads it meanwhile finds the one before."""
+    part = path.with_suffix(".part.keras")
+    model.save(part)
+    part.replace(path)
+
+
+def read_checkpoint(path: Path, run: dict[str, Any]) -> tuple[Progress, Arrays] | None:
+    """What `save_checkpoint` wrote for this run, or None.
+
+    Raises:
+        OtherTraining: it is of another run.
+    """
     if not path.is_file():
         return None
     with np.load(path) as stored:
         progress = Progress.model_validate_json(str(stored[_PROGRESS]))
         if progress.run != run:
-            return None
+            raise OtherTraining(path, progress.run, run)
         return progress, [stored[f"value{number}"] for number in range(len(stored.files) - 1)]
 
 

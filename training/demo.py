@@ -46,6 +46,7 @@ def demo(
     version: int | None,
     workers: int,
     console: Console,
+    restart: bool = False,
 ) -> None:
     """Generates the media, trains and measures a model per modality, exports the detector.
 
@@ -54,14 +55,16 @@ def demo(
     Args:
         scale: how many media, as a fraction of the full corpus.
         version: of the detector; the exporter's choice if None.
+        restart: train again what an earlier run has trained, or begun to.
 
     Raises:
         DataError: the corpus is too small to train on.
+        OtherTraining: an earlier run had other settings.
         ExportFailed: the detector could not be exported.
     """
     samples = make_corpus(data, media_types, settings.seed, scale, workers, console)
     records = [
-        train_modality(modality, data, samples, output, settings, workers, console)
+        train_modality(modality, data, samples, output, settings, workers, console, restart)
         for modality in media_types
     ]
     _export(output, version, console)

@@ -1,6 +1,7 @@
 """Why training could not go on; the message is for the person at the terminal."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
 class TrainingError(Exception):
@@ -25,6 +26,23 @@ class LeakError(DataError):
         super().__init__(f"{what} is in more than one split: {shown}{hint and '. '}{hint}")
         self.what = what
         self.files = dict(files)
+
+
+class OtherTraining(DataError):
+    """What lies in the models folder was trained otherwise; it is not overwritten unless asked.
+
+    Args:
+        path: of the record or the checkpoint.
+        trained, wanted: what identifies each run: its settings and its data.
+    """
+
+    def __init__(self, path: Path, trained: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+        names = [name for name in {**trained, **wanted} if trained.get(name) != wanted.get(name)]
+        changes = ", ".join(f"{name} {trained.get(name)} → {wanted.get(name)}" for name in names)
+        super().__init__(
+            f"{path} is of a training with other settings or data ({changes}). Repeat those to go on "
+            "with it, give another --output-dir, or --restart to begin anew"
+        )
 
 
 class ExportFailed(TrainingError):

@@ -1,6 +1,5 @@
 """Training one model on the rows of one modality."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from training.batches import Augment, training_batches, validation_batches
-from training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
+from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
 from training.errors import DataError
 from training.models.backbone import set_backbone_trainable
 from training.rows import UNCLEAR, RowTable
@@ -84,11 +83,12 @@ def fit(
 
     Raises:
         DataError: the training or validation split lacks real or fake rows.
+        OtherTraining: what was interrupted here had other settings or data.
     """
     training, validation = _labelled(table, "train"), _labelled(table, "val")
     # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
     scorer = keras.Model(model.input, model.output["logit"])
-    run = json.dumps([settings.model_dump(mode="json"), table.data_hash])
+    run = run_identity(settings.model_dump(mode="json"), table.data_hash)
     progress, values = read_checkpoint(checkpoint_of(best_file), run) or (Progress(run=run), None)
     for number, phase in enumerate(phases(settings)):
         if number < progress.phase:
@@ -111,14 +111,14 @@ def fit(
                     shown,
                 )
                 if logs["val_auc"] > progress.best:
-                    model.save(best_file)
+                    save_model(best_file, model)
                 progress = progress.after_epoch(logs)
-                # After the best model is whole: a run killed before this line does the epoch again.
-                save_checkpoint(checkpoint_of(best_file), progress, scorer)
                 if on_epoch is not None:
                     on_epoch(progress.history)
+                # Last: a run that is killed before this line does the epoch again, all of it.
+                save_checkpoint(checkpoint_of(best_file), progress, scorer)
         progress = progress.after_phase()
-    model.save(final_file)
+    save_model(final_file, model)
     model.load_weights(best_file)
     return progress.history
 

@@ -15,6 +15,8 @@ from server.media.spec import spec_hash
 from training.augment import augment_clips, augment_images
 from training.batches import Augment
 from training.calibrate import calibrate
+from training.checkpoint import run_identity
+from training.errors import OtherTraining
 from training.evaluation.measure import as_json, evaluate
 from training.files import ABOUT
 from training.fit import checkpoint_of, fit, make_deterministic
@@ -42,13 +44,18 @@ def train_modality(
     settings: FitSettings,
     workers: int,
     console: Console,
+    restart: bool = False,
 ) -> TrainingRecord:
     """Rows → fit → calibrate → evaluate; writes the models and `{modality}_model.json` to `output`.
 
     A record there of the same data and settings means that this was done before; it is returned.
 
+    Args:
+        restart: do it all again, whatever was done before.
+
     Raises:
         DataError: the files do not suffice; the message says what is missing.
+        OtherTraining: what was done there before, finished or not, had other settings or data.
     """
     console.rule(f"{modality} model")
     settings = settings.resolved(modality)
@@ -56,11 +63,14 @@ def train_modality(
     output.mkdir(parents=True, exist_ok=True)
     _report_rejected(table, output / f"{modality}_left_out.csv", console)
     data = _describe(table, folder)
-    finished = _finished(output, modality, settings, data)
+    best = output / f"{modality}_model_best.keras"
+    if restart:
+        for done in (record_path(output, modality), checkpoint_of(best)):
+            done.unlink(missing_ok=True)
+    finished = _finished(output, modality, run_identity(settings.model_dump(mode="json"), table.data_hash))
     if finished is not None:
         console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
         return finished
-    best = output / f"{modality}_model_best.keras"
     make_deterministic(settings.seed)
     model = build_model(modality, settings)
     final = output / f"{modality}_model_final.keras"
@@ -97,19 +107,19 @@ def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
             return build_audio_model("tiny", settings.sample_rate, settings.window_samples)
 
 
-def _finished(
-    output: Path, modality: Modality, settings: FitSettings, data: dict[str, Any]
-) -> TrainingRecord | None:
+def _finished(output: Path, modality: Modality, run: dict[str, Any]) -> TrainingRecord | None:
     try:
         record = read_record(output, modality)
     except (OSError, ValueError):
         return None
-    same = record.settings == settings.model_dump(mode="json") and record.data == data
-    return (
-        record
-        if same and record.spec_hash == spec_hash() and (output / record.keras_file).is_file()
-        else None
-    )
+    if not (output / record.keras_file).is_file():
+        return None
+    # A setting that the record's version did not have yet is as it was then: its default.
+    defaults = FitSettings().model_dump(mode="json")
+    trained = {**defaults, **record.settings, "data": record.data.get("hash"), "rows": record.spec_hash}
+    if trained != run:
+        raise OtherTraining(record_path(output, modality), trained, run)
+    return record
 
 
 def _describe(table: RowTable, folder: Path) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.batches import predict_logits, training_batches
-from training.errors import DataError
+from training.errors import DataError, OtherTraining
 from training.fit import fit, make_deterministic, phases
 from training.models.image import build_image_model
 from training.rows import UNCLEAR, RowTable
@@ -90,12 +91,25 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_and_history(tmp_path: Pa
     assert all(np.array_equal(a, b) for a, b in zip(weights, resumed_weights, strict=True))
 
 
-def test_a_checkpoint_of_other_settings_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["settings", "data"])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, changed: str) -> None:
     best, final = tmp_path / "best.keras", tmp_path / "final.keras"
-    fit(build_image_model("tiny", 32, 32, "none"), _table(), SETTINGS, best, final)
-    other = SETTINGS.model_copy(update={"epochs": 1})
-    history = fit(build_image_model("tiny", 32, 32, "none"), _table(), other, best, final)
-    assert len(history["loss"]) == 1
+    one_epoch = SETTINGS.model_copy(update={"epochs": 1})
+    fit(build_image_model("tiny", 32, 32, "none"), _table(), one_epoch, best, final)
+    settings = SETTINGS if changed == "settings" else one_epoch
+    table = replace(_table(), data_hash="other") if changed == "data" else _table()
+    with pytest.raises(OtherTraining, match="epochs 1 → 2" if changed == "settings" else "data  → other"):
+        fit(build_image_model("tiny", 32, 32, "none"), table, settings, best, final)
+
+
+def test_it_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
+    """Nothing is there to be learned, and the learning rate so small that the scores stay in order."""
+    make_deterministic(6)
+    settings = SETTINGS.model_copy(update={"epochs": 9, "patience": 2, "learning_rate": 1e-12})
+    model = build_image_model("efficientnetb0", 32, 32, "none")
+    settings = settings.model_copy(update={"fine_tune": False, "weights": "given"})
+    history = fit(model, _table(16), settings, tmp_path / "best.keras", tmp_path / "final.keras")
+    assert len(history["val_auc"]) == 3
 
 
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
