@@ -6,6 +6,9 @@
 Every user sends one file, waits for the answer and sends the next. Latencies and failures are
 counted by kind of medium; an answer without a verdict is a failure. Nothing is tried again, so
 that what the server refuses shows.
+
+The server remembers verdicts on files that it has judged before. To measure how fast it judges rather than
+how fast it remembers, start it with `--cache-max-entries 0`.
 """
 
 # gRPC blocks in its own threads unless it is told of gevent before its first channel.

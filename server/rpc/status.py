@@ -5,6 +5,7 @@ do); errors worth a retry also carry google.rpc.RetryInfo, and the trailing meta
 makes gRPC's own retry policy wait that long.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -78,7 +79,11 @@ async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exce
     if isinstance(error, _RETRYABLE):
         trailing = [*trailing, ("grpc-retry-pushback-ms", str(int(_retry_after(error) * 1000)))]
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, status.message, tuple(trailing))
+    try:
+        await context.abort(code, status.message, tuple(trailing))
+    except grpc.aio.InternalError as gone:
+        # The call ended meanwhile, by its deadline or because its caller is gone: nobody to tell.
+        raise asyncio.CancelledError from gone
     raise AssertionError("abort always raises")
 
 

@@ -1,9 +1,12 @@
+import asyncio
+from typing import cast
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
 from server import errors
-from server.rpc.status import CODES, to_status
+from server.rpc.status import CODES, abort, to_status
 from tests.server.test_errors import ERRORS
 
 
@@ -37,3 +40,12 @@ def test_a_surprise_is_internal_and_tells_no_secrets() -> None:
     status = to_status(KeyError("/etc/secret"))
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert "secret" not in str(status)
+
+
+async def test_a_call_that_has_ended_cannot_be_told_and_that_is_no_failure() -> None:
+    class Ended:
+        async def abort(self, *_: object) -> None:
+            raise grpc.aio.InternalError("the call is over")
+
+    with pytest.raises(asyncio.CancelledError):
+        await abort(cast("grpc.aio.ServicerContext[object, object]", Ended()), errors.CorruptMedia("x"))
