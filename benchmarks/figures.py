@@ -33,3 +33,9 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     if not samples:
         return float("nan")
     return float(np.percentile(samples, percent, method="inverted_cdf"))
+
+
+def growth(samples: Sequence[float]) -> float:
+    """Median of the last fifth over that of the first, minus 1."""
+    fifth = max(1, len(samples) // 5)
+    return float(np.median(samples[-fifth:]) / np.median(samples[:fifth])) - 1

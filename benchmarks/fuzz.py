@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import growth
 from benchmarks.fuzz_seeds import seeds
 from benchmarks.serving import ServerProcess, serving
 from clients import AsyncDetector, DetectionError
@@ -49,9 +50,8 @@ class Fuzzed:
 
     @property
     def memory_growth(self) -> float:
-        """Median of the last fifth of the samples over that of the second fifth, minus 1."""
-        fifth = max(1, len(self.memory) // 5)
-        return median(self.memory[-fifth:]) / median(self.memory[fifth : 2 * fifth] or self.memory) - 1
+        """Without the first fifth, in which decoders and caches warm up."""
+        return growth(self.memory[len(self.memory) // 5 :])
 
 
 def fuzz(files: int, seed: int, report: Callable[[str], None]) -> Fuzzed:

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from benchmarks.figures import percentile
+from benchmarks.figures import growth, percentile
 from benchmarks.media import generated_media
 from benchmarks.serving import ServerProcess, serving
 from benchmarks.soak_callers import CANCELLED, OK, CallersJob, Outcome
@@ -97,10 +97,8 @@ class Soaked:
 
     @property
     def memory_growth(self) -> float:
-        """Median of the last fifth over that of the first after the warm-up, minus 1."""
-        samples = self.memory[round(WARM_UP_SECONDS) :] or self.memory
-        fifth = max(1, len(samples) // 5)
-        return median(samples[-fifth:]) / median(samples[:fifth]) - 1
+        """After the warm-up."""
+        return growth(self.memory[round(WARM_UP_SECONDS) :] or self.memory)
 
     def problems(self, plan: SoakPlan) -> list[str]:
         """What must not be; empty if all is well."""

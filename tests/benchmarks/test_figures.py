@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from benchmarks.figures import figure, percentile
+from benchmarks.figures import figure, growth, percentile
 
 
 def test_a_figure_is_the_median_and_half_of_the_range() -> None:
@@ -26,3 +26,9 @@ def test_percentiles_are_samples_by_nearest_rank() -> None:
 
 def test_a_percentile_of_nothing_is_no_number() -> None:
     assert math.isnan(percentile([], 99))
+
+
+def test_growth_compares_the_last_fifth_with_the_first() -> None:
+    assert growth([100.0, 900.0, 100.0, 100.0, 110.0]) == pytest.approx(0.1)
+    assert growth([50.0] * 4 + [80.0] * 20) == pytest.approx(0.6)
+    assert growth([7.0]) == 0.0
