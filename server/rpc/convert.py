@@ -141,11 +141,13 @@ def _medium(message: pb.Medium, number: int, settings: Settings) -> Medium:
     kind = _KINDS.get(message.kind)
     match message.WhichOneof("source"):
         case "content":
-            if len(message.content) > settings.max_media_bytes:
+            # Once, because each look at the field copies it.
+            content = message.content
+            if len(content) > settings.max_media_bytes:
                 raise MediaLimitExceeded(
-                    f"media[{number}] has {len(message.content)} bytes, more than {settings.max_media_bytes}"
+                    f"media[{number}] has {len(content)} bytes, more than {settings.max_media_bytes}"
                 )
-            return Medium(message.content, kind, message.name)
+            return Medium(content, kind, message.name)
         case "uri":
             return Medium(message.uri, kind, message.name)
         case "frames":
@@ -159,18 +161,20 @@ def _medium(message: pb.Medium, number: int, settings: Settings) -> Medium:
 def _frames(message: pb.RawFrames, number: int) -> RawFrames:
     shape = (message.count, message.height, message.width, 3)
     needed = message.count * message.height * message.width * 3
-    if needed == 0 or len(message.rgb) != needed:
+    rgb = message.rgb
+    if needed == 0 or len(rgb) != needed:
         raise InvalidRequest(
-            f"media[{number}].frames.rgb has {len(message.rgb)} bytes; "
+            f"media[{number}].frames.rgb has {len(rgb)} bytes; "
             f"{message.count} x {message.height} x {message.width} x 3 is {needed}"
         )
-    return RawFrames(np.frombuffer(message.rgb, np.uint8).reshape(shape))
+    return RawFrames(np.frombuffer(rgb, np.uint8).reshape(shape))
 
 
 def _audio(message: pb.RawAudio, number: int) -> RawAudio:
-    if not message.pcm or len(message.pcm) % 4 or not message.sample_rate:
+    sound = message.pcm
+    if not sound or len(sound) % 4 or not message.sample_rate:
         raise InvalidRequest(f"media[{number}].audio needs float32 pcm and a sample_rate")
-    pcm = np.frombuffer(message.pcm, "<f4")
+    pcm = np.frombuffer(sound, "<f4")
     if not np.isfinite(pcm).all():
         raise InvalidRequest(f"media[{number}].audio.pcm holds values that are not finite")
     return RawAudio(pcm, message.sample_rate)
