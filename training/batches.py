@@ -8,18 +8,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.perturb.rows import Perturb
 from training.rows import RowTable
 
 Augment = Callable[[Any], Any]
 
 
 def training_batches(
-    table: RowTable, rows: NDArray[np.int64], batch_size: int, seed: Sequence[int], augment: Augment | None
+    table: RowTable,
+    rows: NDArray[np.int64],
+    batch_size: int,
+    seed: Sequence[int],
+    augment: Augment | None,
+    perturb: Perturb | None = None,
 ) -> tf.data.Dataset:
     """(values, labels, weights) of one epoch; the weights make both classes count the same.
 
     Args:
-        seed: decides the order and the augmentation; give every epoch its own.
+        seed: decides the order, the augmentation and what is perturbed; give every epoch its own.
     """
     random = np.random.default_rng(seed)
     rows = random.permutation(rows)
@@ -32,7 +38,7 @@ def training_batches(
     batches = (
         tf.data.Dataset.from_tensor_slices((rows, labels, weights))
         .batch(batch_size)
-        .map(lambda index, label, weight: (_values(table, index), label, weight))
+        .map(lambda index, label, weight: (_values(table, index, perturb, seed), label, weight))
     )
     if augment is not None:
         batches = batches.map(lambda values, label, weight: (augment(values), label, weight))
@@ -58,6 +64,12 @@ def predict_logits(
     return np.asarray(logits, np.float32)
 
 
-def _values(table: RowTable, index: tf.Tensor) -> tf.Tensor:
-    values = tf.numpy_function(lambda rows: table.values[rows], [index], table.values.dtype)
+def _values(
+    table: RowTable, index: tf.Tensor, perturb: Perturb | None = None, seed: Sequence[int] = ()
+) -> tf.Tensor:
+    def read(rows: NDArray[np.int64]) -> NDArray[Any]:
+        values = table.values[rows]
+        return values if perturb is None else perturb(values, rows, seed)
+
+    values = tf.numpy_function(read, [index], table.values.dtype)
     return tf.ensure_shape(values, (None, *table.values.shape[1:]))

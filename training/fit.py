@@ -16,6 +16,7 @@ from training.batches import Augment, training_batches, validation_batches
 from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
 from training.errors import DataError
 from training.models.backbone import set_backbone_trainable
+from training.perturb.rows import Perturb
 from training.rows import UNCLEAR, RowTable
 from training.sample import Split
 from training.settings import FitSettings
@@ -65,6 +66,7 @@ def fit(
     final_file: Path,
     augment: Augment | None = None,
     on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
+    perturb: Perturb | None = None,
 ) -> dict[str, list[float]]:
     """Trains `model` in place and leaves it with the weights of its best epoch.
 
@@ -77,6 +79,7 @@ def fit(
         best_file, final_file: where the model of the best validation AUC and the last one go.
         augment: a batch of training rows → one of the same shape and dtype.
         on_epoch: told the history after every epoch.
+        perturb: what training rows go through before they are augmented.
 
     Returns:
         Metrics per epoch over all phases.
@@ -105,7 +108,7 @@ def fit(
                 seed = (settings.seed, progress.phase, progress.epoch)
                 logs = _train_epoch(
                     scorer,
-                    training_batches(table, training, settings.batch_size, seed, augment),
+                    training_batches(table, training, settings.batch_size, seed, augment, perturb),
                     validation_batches(table, validation, settings.batch_size),
                     progress.epoch,
                     shown,

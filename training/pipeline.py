@@ -25,6 +25,7 @@ from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
 from training.models.image import build_image_model
 from training.models.video import build_video_model
+from training.perturb.rows import row_perturbation
 from training.record import TrainingRecord, read_record, record_path, write_record
 from training.rows import RowTable, load_rows
 from training.sample import Sample
@@ -75,7 +76,8 @@ def train_modality(
     model = build_model(modality, settings)
     final = output / f"{modality}_model_final.keras"
     log = HistoryLog(output, modality)
-    history = fit(model, table, settings, best, final, _AUGMENT.get(modality), log.write)
+    perturb = row_perturbation(modality, settings)
+    history = fit(model, table, settings, best, final, _AUGMENT.get(modality), log.write, perturb)
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
     held_out = evaluate(judged_by(score_files(model, table, "test"), calibration, modality))

@@ -1,6 +1,6 @@
 """Settings of training: names, defaults and what they mean; the command line is made from them."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -54,7 +54,40 @@ class RowSettings(BaseModel):
         )
 
 
-class FitSettings(RowSettings):
+def _level(what: str) -> Any:
+    description = f"strongest {what} of training rows, 1 to 5 as in training/perturb/table.py; 0: none"
+    return Field(3, ge=0, le=5, description=description)
+
+
+class AugmentSettings(BaseModel):
+    """What training rows go through, real or fake, besides being turned and toned.
+
+    Level 3 is about what a few trips through social media do; a level more, and what tells fakes
+    apart is gone from most of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    augment_share: float = Field(0.5, ge=0, le=1, description="of training rows that are perturbed; 0: none")
+    augment_jpeg: int = _level("JPEG compression")
+    augment_h264: int = _level("video compression")
+    augment_scale: int = _level("scaling down and up again")
+    augment_blur: int = _level("blur")
+    augment_noise: int = _level("noise, of pictures and of sound,")
+    augment_colour: int = _level("change of brightness, contrast and saturation")
+    augment_crop: int = _level("crop")
+    augment_codec: int = _level("sound compression")
+    augment_resample: int = _level("resampling of sound")
+    augment_room: int = _level("room")
+    augment_band_limit: int = _level("band limit of sound")
+
+    def augment_level(self, perturbation: str) -> int:
+        """Of a perturbation by its name in the table."""
+        name = perturbation.lower().replace(" ", "_").replace(".", "")
+        return int(getattr(self, f"augment_{name}"))
+
+
+class FitSettings(RowSettings, AugmentSettings):
     """How the models are built and trained."""
 
     backbone: Literal["tiny", "efficientnetb0", "resnet50v2"] = Field(

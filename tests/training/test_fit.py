@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.batches import predict_logits, training_batches
+from training.batches import predict_logits, training_batches, validation_batches
 from training.errors import DataError, OtherTraining
 from training.fit import fit, make_deterministic, phases
 from training.models.image import build_image_model
@@ -205,3 +206,20 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
     fit(model, partly, settings, tmp_path / "best.keras", tmp_path / "final.keras", noted)
     expected = table.values[table.files("train")[:2]]
     assert np.array_equal(np.sort(np.array(seen), axis=0), np.sort(expected, axis=0))
+
+
+def test_only_training_rows_are_perturbed_by_number_and_epoch() -> None:
+    table, rows = _table(), np.array([5, 0, 3, 8])
+    seen: list[tuple[list[int], tuple[int, ...]]] = []
+
+    def black(
+        values: NDArray[np.uint8], numbers: NDArray[np.int64], seed: Sequence[int]
+    ) -> NDArray[np.uint8]:
+        seen.append((numbers.tolist(), tuple(seed)))
+        return values * 0
+
+    batches = training_batches(table, rows, 4, (7, 0, 2), lambda values: values, black)
+    assert not np.asarray(next(iter(batches))[0]).any()
+    assert [(sorted(numbers), seed) for numbers, seed in seen] == [([0, 3, 5, 8], (7, 0, 2))]
+    values, _ = next(iter(validation_batches(table, rows, 4)))
+    assert np.array_equal(values, table.values[rows])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from scipy import ndimage
 
-from training.corpus.publish import SHRINKERS, recompress
+from training.corpus.publish import MACROBLOCK, SHRINKERS, recompress
 
 Frames = NDArray[np.uint8]
 _RATE = 25
@@ -27,7 +27,8 @@ def jpeg(rng: np.random.Generator, frames: Frames, level: float) -> Frames:
 def h264(rng: np.random.Generator, frames: Frames, level: float) -> Frames:  # noqa: ARG001  nothing is drawn
     """H.264 with constant rate factor `level`, 0 to 51."""
     height, width = frames.shape[1:3]
-    padded = np.pad(frames, ((0, 0), (0, -height % 2), (0, -width % 2), (0, 0)), mode="edge")
+    edges = ((0, 0), (0, -height % MACROBLOCK), (0, -width % MACROBLOCK), (0, 0))
+    padded = np.pad(frames, edges, mode="edge")
     coded = io.BytesIO()
     with av.open(coded, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=_RATE)
