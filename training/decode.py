@@ -7,8 +7,9 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from numpy.typing import NDArray
 from rich.progress import track
 
 from server.errors import MediaError
@@ -35,6 +36,22 @@ class Decoded:
     """The rows of a file and the SHA-256 of its bytes."""
 
     rows: MediaRows
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The rows of a file for one model.
+
+    Attributes:
+        values: [N, ...] as the model takes them.
+        labels: [N].
+        content_hash: what the rows follow from: SHA-256 of the file's bytes, and more if they were forged.
+    """
+
+    sample: Sample
+    values: NDArray[Any]
+    labels: list[int]
     content_hash: str
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from server.media.spec import spec_hash
 from server.media.types import MediaRows
-from training.decode import Rejected, decode_files
+from training.decode import Decoded, FileRows, Rejected, decode_files
 from training.errors import DataError
+from training.pseudo_fakes import splits_to_forge, with_pseudo_fakes
 from training.sample import Region, Sample, Split, read_samples, write_samples
 from training.settings import FitSettings, Modality
 
@@ -91,7 +92,7 @@ def load_rows(
 
     They are decoded once and kept in `folder/.rows/`, under a name that changes with the files
     (path, size, time of change), their labels and the row settings. Files that cannot be
-    decoded are in `rejected`.
+    decoded are in `rejected`. Pseudo-fakes, if the settings want them, are files too.
 
     Raises:
         DataError: no file gives a row.
@@ -110,7 +111,8 @@ def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:
 
 def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, settings: FitSettings) -> str:
     files = [(asdict(sample), _stamp(folder / sample.path)) for sample in samples]
-    key = json.dumps([spec_hash(), asdict(settings.row_spec(modality)), files])
+    forged = [settings.pseudo_fakes, settings.seed] if settings.pseudo_fakes else []
+    key = json.dumps([spec_hash(), asdict(settings.row_spec(modality)), files, forged])
     return f"{modality}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
@@ -141,21 +143,19 @@ def _write(
     row: NDArray[Any] = np.zeros(0)
     digest = hashlib.sha256()
     spec = settings.row_spec(modality)
+    decoded = decode_files(folder, samples, spec, workers, f"decoding {modality} rows")
+    files = (_file_rows(sample, outcome, modality) for sample, outcome in decoded)
     with (part / "values.bin").open("wb") as file:
-        for sample, decoded in decode_files(folder, samples, spec, workers, f"decoding {modality} rows"):
-            if isinstance(decoded, Rejected):
-                rejected.append(decoded)
+        for found in with_pseudo_fakes(files, modality, settings, splits_to_forge(samples), workers):
+            if isinstance(found, Rejected):
+                rejected.append(found)
                 continue
-            values, row_labels = _rows_of(decoded.rows, sample, modality)
-            if not len(values):
-                rejected.append(Rejected(sample.path, f"it gives no {modality} rows"))
-                continue
-            file.write(np.ascontiguousarray(values).data)
-            row = values[0]
-            kept.append(sample)
-            labels += row_labels
-            counts.append(len(values))
-            digest.update(f"{decoded.content_hash} {sample.label} {sample.split}\n".encode())
+            file.write(np.ascontiguousarray(found.values).data)
+            row = found.values[0]
+            kept.append(found.sample)
+            labels += found.labels
+            counts.append(len(found.values))
+            digest.update(f"{found.content_hash} {found.sample.label} {found.sample.split}\n".encode())
     if not kept:
         reasons = "; ".join(f"{entry.path}: {entry.reason}" for entry in rejected[:3]) or "there are none"
         raise DataError(f"no file in {folder} gives {modality} rows ({reasons})")
@@ -183,6 +183,15 @@ def _read(cache: Path) -> RowTable:
         rejected=[Rejected(**entry) for entry in facts["rejected"]],
         data_hash=facts["data_hash"],
     )
+
+
+def _file_rows(sample: Sample, decoded: Decoded | Rejected, modality: Modality) -> FileRows | Rejected:
+    if isinstance(decoded, Rejected):
+        return decoded
+    values, labels = _rows_of(decoded.rows, sample, modality)
+    if not len(values):
+        return Rejected(sample.path, f"it gives no {modality} rows")
+    return FileRows(sample, values, labels, decoded.content_hash)
 
 
 def _rows_of(rows: MediaRows, sample: Sample, modality: Modality) -> tuple[NDArray[Any], list[int]]:

@@ -107,7 +107,10 @@ class FitSettings(RowSettings, AugmentSettings):
     patience: int = Field(8, ge=1, description="epochs without a better validation AUC before stopping")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="of the training targets")
     frames_from_videos: bool = Field(True, description="train the image model on frames of videos too")
-    seed: int = Field(7, ge=0, description="of weights, order and augmentation")
+    pseudo_fakes: int = Field(
+        0, ge=0, description="fakes to make of each real training file, for want of others or besides them"
+    )
+    seed: int = Field(7, ge=0, description="of weights, order, augmentation and pseudo-fakes")
 
     @model_validator(mode="after")
     def _tiny_has_no_pretrained_weights(self) -> Self:

@@ -14,15 +14,21 @@ from training.sample import Region
 Picture = NDArray[np.uint8]
 
 
-def self_blend(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def self_blend(rng: np.random.Generator, picture: Picture, either: bool = False) -> tuple[Picture, Region]:
     """Blends the picture, uint8 [height, width, 3], with a copy that was moved and changed a little.
 
     After "Detecting Deepfakes with Self-Blended Images" (Shiohara and Yamasaki, CVPR 2022): the copy
     differs in colour, brightness, contrast and sharpness, is resized and shifted, and the blending
     mask is deformed and soft. What remains are the statistics that every face swap leaves: a
-    blending boundary, and two sources that do not quite match.
+    blending boundary, and two sources that do not quite match. The paper puts the mask on a face; no
+    face is looked for here.
+
+    Args:
+        either: as in the paper, change the surroundings instead of the copy in half of the draws.
     """
     forged = changed(rng, picture)
+    if either and rng.random() < 0.5:
+        picture, forged = forged, picture
     if rng.random() < 0.7:
         forged = moved(rng, forged)
     mask = soft_mask(rng, *picture.shape[:2])
