@@ -60,11 +60,7 @@ def _level(what: str) -> Any:
 
 
 class AugmentSettings(BaseModel):
-    """What training rows go through, real or fake, besides being turned and toned.
-
-    Level 3 is about what a few trips through social media do; a level more, and what tells fakes
-    apart is gone from most of them.
-    """
+    """What training rows go through, real or fake, besides being turned and toned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
