@@ -56,9 +56,11 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
     settings = _settings(options)
 
     start_tensorflow()
+    from training.devices import make_strategy
     from training.evaluation.measure import as_table, from_json
     from training.pipeline import train_modality
 
+    strategy = make_strategy(settings.strategy)
     records = [
         train_modality(
             modality,
@@ -68,11 +70,12 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
             settings,
             options.workers,
             console,
+            strategy,
             options.restart,
         )
         for modality in options.media_types
     ]
-    held_out = [entry for record in records for entry in from_json(record.metrics["test"])]
+    held_out = [entry for record in records if record for entry in from_json(record.metrics["test"])]
     console.print(as_table(held_out, "Test split"))
     console.print(f"Export the detector with: python -m exporter {options.output_dir}")
 
@@ -86,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--scale", type=float, default=1.0, help="how many media; 1 is the full corpus")
     demo.add_argument("--version", type=int, help="of the exported detector; the next free one if left out")
     # As the bundled model was trained: its media were published in many ways when they were made.
-    _add_training(demo, FitSettings(backbone="tiny", image_size=160, augment_share=0))
+    defaults = FitSettings(backbone="tiny", image_size=160, augment_share=0)
+    _add_training(demo, defaults, without=("strategy",))
     demo.set_defaults(run=_demo)
 
     add_prepare(commands)
@@ -102,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> None:
+def _add_training(
+    parser: argparse.ArgumentParser, defaults: FitSettings, without: tuple[str, ...] = ()
+) -> None:
     parser.add_argument("--output-dir", type=Path, default=Path("models"), help="for models and records")
     parser.add_argument(
         "--media-types", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="models to train"
@@ -112,6 +118,8 @@ def _add_training(parser: argparse.ArgumentParser, defaults: FitSettings) -> Non
         "--restart", action="store_true", help="train again what the output folder has, finished or not"
     )
     for name, field in FitSettings.model_fields.items():
+        if name in without:
+            continue
         default = getattr(defaults, name)
         if field.annotation is bool:
             kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
@@ -130,7 +138,8 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> FitSettings:
-    return FitSettings(**{name: getattr(options, name) for name in FitSettings.model_fields})
+    given = vars(options)
+    return FitSettings(**{name: given[name] for name in FitSettings.model_fields if name in given})
 
 
 if __name__ == "__main__":

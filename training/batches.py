@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from training.perturb.rows import Perturb
 from training.rows import RowTable
 
-Augment = Callable[[Any], Any]
+Augment = Callable[[Any, Any], Any]
+"""A batch of training rows, and int64 [2] that decides the chance in it → one of the same shape and dtype."""
 
 
 def training_batches(
@@ -21,28 +22,55 @@ def training_batches(
     seed: Sequence[int],
     augment: Augment | None,
     perturb: Perturb | None = None,
-) -> tf.data.Dataset:
+    strategy: tf.distribute.Strategy | None = None,
+) -> Any:
     """(values, labels, weights) of one epoch; the weights make both classes count the same.
 
     Args:
+        batch_size: of all replicas together, whose number divides it.
         seed: decides the order, the augmentation and what is perturbed; give every epoch its own.
+        strategy: whose replicas share each batch. Several need whole batches, so the rows that an
+            epoch begins with fill up its last one. A worker reads its own part of the rows only.
     """
-    random = np.random.default_rng(seed)
-    rows = random.permutation(rows)
-    # Augmentation draws from TensorFlow's global seed, from the start for every epoch, so that
-    # a run which goes on after it was killed draws what it would have drawn.
-    tf.random.set_seed(int(random.integers(2**31)))
-    labels = table.labels[rows].astype(np.float32)
+    strategy = strategy or tf.distribute.get_strategy()
+    order = np.random.default_rng(seed).permutation(rows)
+    if strategy.num_replicas_in_sync > 1:
+        order = np.resize(order, (steps_per_epoch(len(rows), batch_size), batch_size)).ravel()
+    weights = _class_weights(table.labels[rows])
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        worker, workers = context.input_pipeline_id, context.num_input_pipelines
+        mine = order.reshape(-1, workers, batch_size // workers)[:, worker].ravel() if workers > 1 else order
+        size = batch_size // strategy.num_replicas_in_sync
+        labels = table.labels[mine]
+        batches = tf.data.Dataset.from_tensor_slices(
+            (mine, labels.astype(np.float32), weights[labels])
+        ).batch(size)
+        # Seeds per batch: batches may then be made at the same time, in any order, and be the same.
+        chances = np.random.default_rng((*seed, worker)).integers(2**31, size=(len(batches), 2))
+        return (
+            tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(chances))
+            .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def read(batch: tuple[Any, Any, Any], chance: Any) -> tuple[Any, Any, Any]:
+        index, label, weight = batch
+        values = _values(table, index, perturb, seed)
+        return values if augment is None else augment(values, chance), label, weight
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Batches that hold all rows; the last may be a smaller one."""
+    return -(-rows // batch_size)
+
+
+def _class_weights(labels: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What a real and what a fake row counts: both classes the same, a row 1 on average."""
     fakes = labels.mean()
-    weights = np.where(labels == 1, 0.5 / fakes, 0.5 / (1 - fakes)).astype(np.float32)
-    batches = (
-        tf.data.Dataset.from_tensor_slices((rows, labels, weights))
-        .batch(batch_size)
-        .map(lambda index, label, weight: (_values(table, index, perturb, seed), label, weight))
-    )
-    if augment is not None:
-        batches = batches.map(lambda values, label, weight: (augment(values), label, weight))
-    return batches.prefetch(2)
+    return np.asarray([0.5 / (1 - fakes), 0.5 / fakes], np.float32)
 
 
 def validation_batches(table: RowTable, rows: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
@@ -71,5 +99,6 @@ def _values(
         values = table.values[rows]
         return values if perturb is None else perturb(values, rows, seed)
 
-    values = tf.numpy_function(read, [index], table.values.dtype)
+    # Not stateful: batches may be read at the same time.
+    values = tf.numpy_function(read, [index], table.values.dtype, stateful=False)
     return tf.ensure_shape(values, (None, *table.values.shape[1:]))

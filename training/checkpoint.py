@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from server.media.spec import spec_hash
 from training.errors import OtherTraining
+from training.steps import Speed
 
 Arrays = list[NDArray[np.generic]]
 _PROGRESS = "progress"
@@ -30,6 +31,7 @@ class Progress(BaseModel):
         best: highest validation AUC of all phases; -1 before the first.
         phase_best, stale: the same of this phase, and epochs since then.
         history: metrics per epoch over all phases.
+        speed: of all training steps.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,8 +43,9 @@ class Progress(BaseModel):
     phase_best: float = -1.0
     stale: int = 0
     history: dict[str, list[float]] = {}
+    speed: Speed = Speed()
 
-    def after_epoch(self, logs: dict[str, float]) -> "Progress":
+    def after_epoch(self, logs: dict[str, float], speed: Speed) -> "Progress":
         """One epoch further."""
         auc = logs["val_auc"]
         better = auc > self.phase_best
@@ -55,6 +58,7 @@ class Progress(BaseModel):
                 "history": {
                     name: [*self.history.get(name, []), float(value)] for name, value in logs.items()
                 },
+                "speed": self.speed + speed,
             }
         )
 
@@ -63,9 +67,15 @@ class Progress(BaseModel):
         return self.model_copy(update={"phase": self.phase + 1, "epoch": 0, "phase_best": -1.0, "stale": 0})
 
 
-def save_checkpoint(path: Path, progress: Progress, model: keras.Model) -> None:
-    """Writes progress, weights, random states and the optimizer's state, all at once or not at all."""
+def save_checkpoint(path: Path, progress: Progress, model: keras.Model, write: bool = True) -> None:
+    """Writes progress, weights, random states and the optimizer's state, all at once or not at all.
+
+    Args:
+        write: False where another worker does it; reading the values is a matter of all.
+    """
     values: dict[str, Any] = {f"value{n}": np.asarray(v) for n, v in enumerate(_variables(model))}
+    if not write:
+        return
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         np.savez(file, **values | {_PROGRESS: np.asarray(progress.model_dump_json())})

@@ -64,11 +64,11 @@ def demo(
     """
     samples = make_corpus(data, media_types, settings.seed, scale, workers, console)
     records = [
-        train_modality(modality, data, samples, output, settings, workers, console, restart)
+        train_modality(modality, data, samples, output, settings, workers, console, restart=restart)
         for modality in media_types
     ]
     _export(output, version, console)
-    held_out = [entry for record in records for entry in from_json(record.metrics["test"])]
+    held_out = [entry for record in records if record for entry in from_json(record.metrics["test"])]
     console.print(as_table(held_out, "Generated media that the models have not seen"))
     console.print(f"Media in {data}, models and their records in {output}.")
     console.print(f"Serve them with: python -m server --models {output}")

@@ -45,5 +45,12 @@ class OtherTraining(DataError):
         )
 
 
+class Diverged(TrainingError):
+    """The loss became infinite or no number."""
+
+    def __init__(self) -> None:
+        super().__init__("the loss is no number any more: try a lower --learning-rate")
+
+
 class ExportFailed(TrainingError):
     """The exporter ended with an error, which it has printed."""

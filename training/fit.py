@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from training.batches import Augment, training_batches, validation_batches
+from training.batches import Augment, steps_per_epoch, training_batches, validation_batches
 from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
+from training.devices import is_chief, make_deterministic, precision
 from training.errors import DataError
 from training.models.backbone import set_backbone_trainable
 from training.perturb.rows import Perturb
 from training.rows import UNCLEAR, RowTable
 from training.sample import Split
 from training.settings import FitSettings
+from training.steps import Speed, make_step, run_steps
 
 _WARM_UP_SHARE = 0.05
 _WEIGHT_DECAY = 1e-4
@@ -52,14 +54,23 @@ def phases(settings: FitSettings) -> list[Phase]:
     return [Phase("head", False, head, rate), Phase("fine-tuning", True, epochs - head, rate / 10)]
 
 
-def make_deterministic(seed: int) -> None:
-    """The same seed on the same machine then gives the same weights. Affects the whole process."""
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        model: of the best epoch, in float32 on one device; in the chief of several workers only.
+        history: metrics per epoch over all phases.
+        speed: of all training steps.
+    """
+
+    model: keras.Model
+    history: dict[str, list[float]]
+    speed: Speed
 
 
 def fit(
-    model: keras.Model,
+    build: Callable[[], keras.Model],
     table: RowTable,
     settings: FitSettings,
     best_file: Path,
@@ -67,63 +78,85 @@ def fit(
     augment: Augment | None = None,
     on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
     perturb: Perturb | None = None,
-) -> dict[str, list[float]]:
-    """Trains `model` in place and leaves it with the weights of its best epoch.
+    strategy: tf.distribute.Strategy | None = None,
+) -> Fitted:
+    """Trains the model of one modality.
 
     A run with the same settings and data that was interrupted, at any moment, goes on after its last
     whole epoch, with the result that it would have had.
 
     Args:
-        model: rows → {"logit": [B], ...}; only the logit is trained.
+        build: makes the model: rows → {"logit": [B], ...}; only the logit is trained.
         settings: resolved for the modality.
         best_file, final_file: where the model of the best validation AUC and the last one go.
-        augment: a batch of training rows → one of the same shape and dtype.
         on_epoch: told the history after every epoch.
         perturb: what training rows go through before they are augmented.
-
-    Returns:
-        Metrics per epoch over all phases.
+        strategy: from `training.devices.make_strategy`; one device if left out.
 
     Raises:
-        DataError: the training or validation split lacks real or fake rows.
+        DataError: the training or validation split lacks real or fake rows, or the batch cannot be shared.
         OtherTraining: what was interrupted here had other settings or data.
+        Diverged: the loss is no number any more.
     """
+    strategy = strategy or tf.distribute.get_strategy()
+    chief = is_chief(strategy)
+    _check_batch_size(settings.batch_size, strategy.num_replicas_in_sync)
     training, validation = _labelled(table, "train"), _labelled(table, "val")
-    # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
-    scorer = keras.Model(model.input, model.output["logit"])
+    make_deterministic(settings.seed)
+    with strategy.scope(), precision(settings.mixed_precision):
+        model = build()
+        # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
+        scorer = keras.Model(model.input, model.output["logit"])
+    # What is kept has the weights of `model`, but neither its precision nor its replicas.
+    kept = build()
+
+    def keep(file: Path) -> None:
+        # Reading the weights is a matter of all workers.
+        weights = model.get_weights()
+        if chief:
+            kept.set_weights(weights)
+            save_model(file, kept)
+
     run = run_identity(settings.model_dump(mode="json"), table.data_hash)
     progress, values = read_checkpoint(checkpoint_of(best_file), run) or (Progress(run=run), None)
+    steps = steps_per_epoch(len(training), settings.batch_size)
+    judged = validation_batches(table, validation, settings.batch_size)
     for number, phase in enumerate(phases(settings)):
         if number < progress.phase:
             continue
         set_backbone_trainable(model, phase.backbone_trainable)
-        steps = -(-len(training) // settings.batch_size)
-        _compile(scorer, phase, steps, settings.label_smoothing)
-        if values is not None:
-            restore(scorer, values)
-            values = None
+        with strategy.scope():
+            _compile(scorer, phase, steps, settings)
+            if values is not None:
+                restore(scorer, values)
+                values = None
+        step = None
         with _progress_bar() as bar:
-            shown = _ShowProgress(bar, phase, steps, progress.epoch)
+            task = bar.add_task(
+                phase.name, total=phase.epochs * steps, completed=progress.epoch * steps, metrics=""
+            )
             while progress.epoch < phase.epochs and progress.stale < settings.patience:
                 seed = (settings.seed, progress.phase, progress.epoch)
-                logs = _train_epoch(
-                    scorer,
-                    training_batches(table, training, settings.batch_size, seed, augment, perturb),
-                    validation_batches(table, validation, settings.batch_size),
-                    progress.epoch,
-                    shown,
+                batches = training_batches(
+                    table, training, settings.batch_size, seed, augment, perturb, strategy
                 )
+                step = step or make_step(scorer, strategy, batches)
+                scorer.reset_metrics()
+                speed = run_steps(step, batches, steps, len(training), partial(bar.advance, task))
+                logs = _measured(scorer, judged)
                 if logs["val_auc"] > progress.best:
-                    save_model(best_file, model)
-                progress = progress.after_epoch(logs)
+                    keep(best_file)
+                progress = progress.after_epoch(logs, speed)
+                bar.update(task, metrics=_summary(progress.epoch, logs))
                 if on_epoch is not None:
                     on_epoch(progress.history)
                 # Last: a run that is killed before this line does the epoch again, all of it.
-                save_checkpoint(checkpoint_of(best_file), progress, scorer)
+                save_checkpoint(checkpoint_of(best_file), progress, scorer, write=chief)
         progress = progress.after_phase()
-    save_model(final_file, model)
-    model.load_weights(best_file)
-    return progress.history
+    keep(final_file)
+    if chief:
+        kept.load_weights(best_file)
+    return Fitted(kept, progress.history, progress.speed)
 
 
 def checkpoint_of(best_file: Path) -> Path:
@@ -131,23 +164,17 @@ def checkpoint_of(best_file: Path) -> Path:
     return best_file.with_suffix(".checkpoint.npz")
 
 
-def _train_epoch(
-    scorer: keras.Model,
-    batches: tf.data.Dataset,
-    validation: tf.data.Dataset,
-    epoch: int,
-    shown: keras.callbacks.Callback,
-) -> dict[str, float]:
-    run = scorer.fit(
-        batches,
-        validation_data=validation,
-        initial_epoch=epoch,
-        epochs=epoch + 1,
-        callbacks=[shown],
-        shuffle=False,  # the batches are
-        verbose=0,
-    )
-    return {name: float(values[-1]) for name, values in run.history.items()}
+def _measured(scorer: keras.Model, validation: tf.data.Dataset) -> dict[str, float]:
+    """Metrics of the steps since the last reset, and the same of validation."""
+    logs = scorer.get_metrics_result()
+    judged = scorer.evaluate(validation, verbose=0, return_dict=True)
+    both = {**logs, **{f"val_{name}": value for name, value in judged.items()}}
+    return {name: float(value) for name, value in both.items()}
+
+
+def _check_batch_size(batch_size: int, replicas: int) -> None:
+    if batch_size % replicas:
+        raise DataError(f"--batch-size {batch_size} cannot be shared evenly by {replicas} devices")
 
 
 def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:
@@ -160,8 +187,8 @@ def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:
     return clear
 
 
-def _compile(scorer: keras.Model, phase: Phase, steps_per_epoch: int, label_smoothing: float) -> None:
-    steps = phase.epochs * steps_per_epoch
+def _compile(scorer: keras.Model, phase: Phase, epoch_steps: int, settings: FitSettings) -> None:
+    steps = phase.epochs * epoch_steps
     warm_up = round(_WARM_UP_SHARE * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         phase.learning_rate / 10,
@@ -169,29 +196,21 @@ def _compile(scorer: keras.Model, phase: Phase, steps_per_epoch: int, label_smoo
         warmup_target=phase.learning_rate,
         warmup_steps=warm_up,
     )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=_WEIGHT_DECAY)
+    if settings.mixed_precision:
+        # Gradients that float16 would round to zero.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     scorer.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=_WEIGHT_DECAY),
-        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+        optimizer,
+        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
         weighted_metrics=[],
         metrics=[keras.metrics.AUC(from_logits=True, name="auc")],
     )
 
 
-class _ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, bar: Bar, phase: Phase, steps: int, epochs_done: int) -> None:
-        super().__init__()
-        self._bar = bar
-        self._task = bar.add_task(
-            phase.name, total=phase.epochs * steps, completed=epochs_done * steps, metrics=""
-        )
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002  Keras's signature
-        self._bar.advance(self._task)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        shown = {name: logs[name] for name in ("loss", "val_loss", "val_auc")}
-        text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        self._bar.update(self._task, metrics=f"epoch {epoch + 1}  {text}")
+def _summary(epoch: int, logs: dict[str, float]) -> str:
+    metrics = "  ".join(f"{name} {logs[name]:.4f}" for name in ("loss", "val_loss", "val_auc"))
+    return f"epoch {epoch}  {metrics}"
 
 
 def _progress_bar() -> Bar:

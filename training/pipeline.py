@@ -5,10 +5,12 @@ import importlib.metadata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from rich.console import Console
 
 from server.media.spec import spec_hash
@@ -16,10 +18,11 @@ from training.augment import augment_clips, augment_images
 from training.batches import Augment
 from training.calibrate import calibrate
 from training.checkpoint import run_identity
+from training.devices import is_chief
 from training.errors import OtherTraining
 from training.evaluation.measure import as_json, evaluate
 from training.files import ABOUT
-from training.fit import checkpoint_of, fit, make_deterministic
+from training.fit import checkpoint_of, fit
 from training.history import HistoryLog
 from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
@@ -31,6 +34,7 @@ from training.rows import RowTable, load_rows
 from training.sample import Sample
 from training.score import judged_by, score_files
 from training.settings import FitSettings, Modality
+from training.steps import Speed
 
 _AUGMENT: dict[Modality, Augment] = {"image": augment_images, "video": augment_clips}
 _PACKAGES = ("av", "keras", "numpy", "scipy", "tensorflow")
@@ -45,14 +49,19 @@ def train_modality(
     settings: FitSettings,
     workers: int,
     console: Console,
+    strategy: tf.distribute.Strategy | None = None,
     restart: bool = False,
-) -> TrainingRecord:
+) -> TrainingRecord | None:
     """Rows → fit → calibrate → evaluate; writes the models and `{modality}_model.json` to `output`.
 
     A record there of the same data and settings means that this was done before; it is returned.
 
     Args:
+        strategy: of the settings' name; one device if left out.
         restart: do it all again, whatever was done before.
+
+    Returns:
+        the record; None in a worker that is not the chief, which measures and writes nothing.
 
     Raises:
         DataError: the files do not suffice; the message says what is missing.
@@ -65,19 +74,31 @@ def train_modality(
     _report_rejected(table, output / f"{modality}_left_out.csv", console)
     data = _describe(table, folder)
     best = output / f"{modality}_model_best.keras"
-    if restart:
+    chief = strategy is None or is_chief(strategy)
+    if restart and chief:
         for done in (record_path(output, modality), checkpoint_of(best)):
             done.unlink(missing_ok=True)
-    finished = _finished(output, modality, run_identity(settings.model_dump(mode="json"), table.data_hash))
+    run = run_identity(settings.model_dump(mode="json"), table.data_hash)
+    finished = None if restart else _finished(output, modality, run)
     if finished is not None:
         console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
         return finished
-    make_deterministic(settings.seed)
-    model = build_model(modality, settings)
     final = output / f"{modality}_model_final.keras"
-    log = HistoryLog(output, modality)
-    perturb = row_perturbation(modality, settings)
-    history = fit(model, table, settings, best, final, _AUGMENT.get(modality), log.write, perturb)
+    fitted = fit(
+        partial(build_model, modality, settings),
+        table,
+        settings,
+        best,
+        final,
+        _AUGMENT.get(modality),
+        HistoryLog(output, modality).write if chief else None,
+        row_perturbation(modality, settings),
+        strategy,
+    )
+    if not chief:
+        return None
+    console.print(f"training steps: {fitted.speed}")
+    model = fitted.model
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
     held_out = evaluate(judged_by(score_files(model, table, "test"), calibration, modality))
@@ -90,7 +111,7 @@ def train_modality(
         settings=settings.model_dump(mode="json"),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         seed=settings.seed,
-        metrics={"test": as_json(held_out), "epochs": history},
+        metrics={"test": as_json(held_out), "epochs": fitted.history, "speed": _speed(fitted.speed)},
     )
     write_record(output, record)
     checkpoint_of(best).unlink()
@@ -134,6 +155,13 @@ def _describe(table: RowTable, folder: Path) -> dict[str, Any]:
         "rows": len(table.labels),
         "operators": dict(sorted(Counter(sample.manipulation for sample in table.samples).items())),
         "left out": dict(Counter(entry.reason.split(":")[0] for entry in table.rejected)),
+    }
+
+
+def _speed(speed: Speed) -> dict[str, float]:
+    return {
+        "rows_per_second": round(speed.rows_per_second, 3),
+        "waiting_share": round(speed.waiting_share, 4),
     }
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from server.media.types import RowSpec
 
 Modality = Literal["image", "video", "audio"]
+Strategy = Literal["default", "mirrored", "multi-worker"]
 MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
 
 # Few for sound: more fit generated voices better and real ones worse, while the validation score
@@ -95,7 +96,7 @@ class FitSettings(RowSettings, AugmentSettings):
     epochs: int | None = Field(
         None, ge=1, description="passes over the training rows, at most; None suits each media type"
     )
-    batch_size: int = Field(32, ge=1, description="rows per step")
+    batch_size: int = Field(32, ge=1, description="rows per step, of all devices together")
     learning_rate: float | None = Field(
         None, gt=0, description="peak, a tenth of it while fine-tuning; None suits the backbone"
     )
@@ -105,6 +106,10 @@ class FitSettings(RowSettings, AugmentSettings):
     frames_from_videos: bool = Field(True, description="train the image model on frames of videos too")
     pseudo_fakes: int = Field(
         0, ge=0, description="fakes to make of each real training file, for want of others or besides them"
+    )
+    mixed_precision: bool = Field(False, description="compute in float16 where that is safe; for GPUs")
+    strategy: Strategy = Field(
+        "default", description="one device, all GPUs of this machine, or those of all machines of TF_CONFIG"
     )
     seed: int = Field(7, ge=0, description="of weights, order, augmentation and pseudo-fakes")
 

@@ -1,16 +1,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 from numpy.typing import NDArray
 
+from training.augment import augment_images
 from training.batches import predict_logits, training_batches, validation_batches
-from training.errors import DataError, OtherTraining
-from training.fit import fit, make_deterministic, phases
+from training.devices import make_strategy
+from training.errors import DataError, Diverged, OtherTraining
+from training.fit import Fitted, fit, phases
 from training.models.image import build_image_model
 from training.rows import UNCLEAR, RowTable
 from training.sample import Sample, Split
@@ -40,18 +45,33 @@ def _table(count: int = 32, size: int = 32, visible: bool = True) -> RowTable:
     )
 
 
-def _weights_after_fit(seed: int, folder: Path) -> list[NDArray[np.float32]]:
-    make_deterministic(seed)
-    model = build_image_model("tiny", 32, 32, "none")
-    settings = SETTINGS.model_copy(update={"seed": seed, "epochs": 1})
-    fit(model, _table(), settings, folder / f"best{seed}.keras", folder / f"final{seed}.keras")
+TINY = partial(build_image_model, "tiny", 32, 32, "none")
+
+
+def _fit(
+    folder: Path, settings: FitSettings = SETTINGS, table: RowTable | None = None, **more: Any
+) -> Fitted:
+    folder.mkdir(exist_ok=True)
+    build = more.pop("build", TINY)
+    return fit(build, table or _table(), settings, folder / "best.keras", folder / "final.keras", **more)
+
+
+def _weights(model: keras.Model) -> list[NDArray[np.float32]]:
     return [np.asarray(weight) for weight in model.get_weights()]
 
 
+def _same(first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path: Path) -> None:
-    first, again, other = (_weights_after_fit(seed, tmp_path) for seed in (1, 1, 2))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    first, again, other = (
+        _weights(_fit(tmp_path / name, settings.model_copy(update={"seed": seed})).model)
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert _same(first, again)
+    assert not _same(first, other)
 
 
 class _Killed(Exception):
@@ -59,89 +79,122 @@ class _Killed(Exception):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights_and_history(tmp_path: Path) -> None:
-    """Phases of one and three epochs of two steps; killed in the middle of the second phase."""
-    settings = SETTINGS.model_copy(update={"backbone": "efficientnetb0", "weights": "given", "epochs": 4})
+    """Phases of one and two epochs; interrupted in the second, before its checkpoint is written."""
+    settings = SETTINGS.model_copy(update={"backbone": "efficientnetb0", "weights": "given", "epochs": 3})
 
-    def run(folder: Path, killed_at: int | None) -> tuple[list[NDArray[np.float32]], dict[str, list[float]]]:
-        folder.mkdir(exist_ok=True)
-        make_deterministic(5)
-        model = build_image_model("tiny", 32, 32, "none")
-        seen = 0
+    def kill(history: dict[str, list[float]]) -> None:
+        if len(history["loss"]) == 2:
+            raise _Killed
 
-        def note(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            nonlocal seen
-            seen += 1
-            if seen == killed_at:
-                raise _Killed
-            return values
+    whole = _fit(tmp_path / "whole", settings, augment=augment_images)
+    assert len(whole.history["loss"]) == 3
+    with pytest.raises(_Killed):
+        _fit(tmp_path / "killed", settings, augment=augment_images, on_epoch=kill)
+    resumed = _fit(tmp_path / "killed", settings, augment=augment_images)
+    assert resumed.history == whole.history
+    for name in ("best", "final"):
+        models = [_load(tmp_path / run / f"{name}.keras") for run in ("whole", "killed")]
+        assert _same(*map(_weights, models))
 
-        def augment(values: tf.Tensor) -> tf.Tensor:
-            noted = tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape)
-            return tf.where(tf.random.uniform([tf.shape(values)[0], 1, 1, 1]) < 0.5, noted, 255 - noted)
 
-        history = fit(model, _table(), settings, folder / "best.keras", folder / "final.keras", augment)
-        final = keras.saving.load_model(folder / "final.keras", compile=False)
-        return [*map(np.asarray, (*model.get_weights(), *final.get_weights()))], history
-
-    weights, history = run(tmp_path / "whole", None)
-    assert len(history["loss"]) == 4
-    with pytest.raises(tf.errors.OpError):
-        run(tmp_path / "killed", 6)
-    resumed_weights, resumed_history = run(tmp_path / "killed", None)
-    assert resumed_history == history
-    assert all(np.array_equal(a, b) for a, b in zip(weights, resumed_weights, strict=True))
+def _load(file: Path) -> keras.Model:
+    return keras.saving.load_model(file, compile=False)
 
 
 @pytest.mark.parametrize("changed", ["settings", "data"])
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, changed: str) -> None:
-    best, final = tmp_path / "best.keras", tmp_path / "final.keras"
     one_epoch = SETTINGS.model_copy(update={"epochs": 1})
-    fit(build_image_model("tiny", 32, 32, "none"), _table(), one_epoch, best, final)
+    _fit(tmp_path, one_epoch)
     settings = SETTINGS if changed == "settings" else one_epoch
     table = replace(_table(), data_hash="other") if changed == "data" else _table()
     with pytest.raises(OtherTraining, match="epochs 1 → 2" if changed == "settings" else "data  → other"):
-        fit(build_image_model("tiny", 32, 32, "none"), table, settings, best, final)
+        _fit(tmp_path, settings, table)
 
 
 def test_it_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
-    """Nothing is there to be learned, and the learning rate so small that the scores stay in order."""
-    make_deterministic(6)
-    settings = SETTINGS.model_copy(update={"epochs": 9, "patience": 2, "learning_rate": 1e-12})
-    model = build_image_model("efficientnetb0", 32, 32, "none")
-    settings = settings.model_copy(update={"fine_tune": False, "weights": "given"})
-    history = fit(model, _table(16), settings, tmp_path / "best.keras", tmp_path / "final.keras")
-    assert len(history["val_auc"]) == 3
+    """The learning rate is so small that all scores stay in their order."""
+    settings = SETTINGS.model_copy(
+        update={"epochs": 9, "learning_rate": 1e-12, "weights": "given", "fine_tune": False}
+    )
+    history = _fit(tmp_path, settings, _table(16), build=_untouched).history
+    assert len(history["val_auc"]) == 1 + settings.patience
+
+
+def _untouched() -> keras.Model:
+    """Without batch statistics, which change even where weights do not."""
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    logit = layers.Reshape(())(layers.Dense(1)(layers.Flatten()(layers.Rescaling(1 / 255)(pixels))))
+    return keras.Model(pixels, {"logit": logit})
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(Diverged, match="learning-rate"):
+        _fit(tmp_path, settings, build=_untouched)
 
 
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
-    make_deterministic(3)
-    model = build_image_model("tiny", 32, 32, "none")
     table = _table(64)
-    best, final = tmp_path / "best.keras", tmp_path / "final.keras"
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8})
-    history = fit(model, table, settings, best, final)
-    assert max(history["val_auc"]) > 0.9
-    assert len(history["loss"]) == 8
+    fitted = _fit(tmp_path, settings, table)
+    assert max(fitted.history["val_auc"]) > 0.9
+    assert len(fitted.history["loss"]) == 8
+    assert fitted.speed.rows == 8 * 32
+    assert 0 < fitted.speed.waited < fitted.speed.seconds
     rows = table.rows(table.files("test"))
-    logits = predict_logits(model, table, rows)
-    loaded = keras.saving.load_model(best, compile=False)
+    logits = predict_logits(fitted.model, table, rows)
+    loaded = _load(tmp_path / "best.keras")
     assert set(loaded.output) == {"logit", "heatmap"}
     assert np.array_equal(predict_logits(loaded, table, rows), logits)
-    assert final.is_file()
+    assert (tmp_path / "final.keras").is_file()
+
+
+def test_mixed_precision_leaves_a_float32_model(tmp_path: Path) -> None:
+    table = _table(64)
+    settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8, "mixed_precision": True})
+    computed_in: set[str] = set()
+
+    def build() -> keras.Model:
+        model = TINY()
+        computed_in.update(layer.compute_dtype for layer in model.layers)
+        return model
+
+    fitted = _fit(tmp_path, settings, table, build=build)
+    assert computed_in == {"float16", "float32"}
+    assert max(fitted.history["val_auc"]) > 0.9
+    loaded = _load(tmp_path / "best.keras")
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
+
+
+def test_mirrored_over_one_device_is_as_no_strategy(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    alone = _fit(tmp_path / "alone", settings, augment=augment_images)
+    mirrored = make_strategy("mirrored")
+    assert mirrored.num_replicas_in_sync == 1
+    shared = _fit(tmp_path / "shared", settings, augment=augment_images, strategy=mirrored)
+    assert shared.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-4)
+    for mine, theirs in zip(_weights(shared.model), _weights(alone.model), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
 
 
 def test_a_pretrained_backbone_stays_as_it_is_without_fine_tuning(tmp_path: Path) -> None:
-    make_deterministic(4)
-    model = build_image_model("efficientnetb0", 32, 32, "none")
-    backbone = model.get_layer("backbone")
-    before = [np.asarray(weight) for weight in backbone.get_weights()]
-    head = np.asarray(model.get_layer("activation_map").get_weights()[0])
+    before: list[tuple[list[NDArray[np.float32]], NDArray[np.float32]]] = []
+
+    def parts(model: keras.Model) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+        head = model.get_layer("activation_map").get_weights()[0]
+        return _weights(model.get_layer("backbone")), np.asarray(head)
+
+    def build() -> keras.Model:
+        model = build_image_model("efficientnetb0", 32, 32, "none")
+        before.append(parts(model))
+        return model
+
     settings = SETTINGS.model_copy(
         update={"fine_tune": False, "backbone": "efficientnetb0", "weights": "imagenet"}
     )
-    fit(model, _table(16), settings, tmp_path / "best.keras", tmp_path / "final.keras")
-    assert all(np.array_equal(a, b) for a, b in zip(before, backbone.get_weights(), strict=True))
-    assert not np.array_equal(head, model.get_layer("activation_map").get_weights()[0])
+    backbone, head = parts(_fit(tmp_path, settings, _table(16), build=build).model)
+    assert _same(backbone, before[0][0])
+    assert not np.array_equal(head, before[0][1])
 
 
 def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -> None:
@@ -157,7 +210,7 @@ def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -
 def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     table = _table()
     rows = np.array([0, 2, 4, 1])
-    batches = training_batches(table, rows, 4, seed=(0,), augment=lambda values: values * 0)
+    batches = training_batches(table, rows, 4, seed=(0,), augment=lambda values, _: values * 0)
     values, labels, weights = next(iter(batches))
     labels, weights = np.asarray(labels), np.asarray(weights)
     assert not np.asarray(values).any()
@@ -182,9 +235,8 @@ def test_a_split_of_one_kind_is_refused(tmp_path: Path, split: Split) -> None:
     lacking = RowTable(
         table.values[kept], table.labels[kept], np.arange(len(kept) + 1), real_only, [], table.data_hash
     )
-    model = build_image_model("tiny", 32, 32, "none")
     with pytest.raises(DataError, match=f"the {split} split needs both real and fake"):
-        fit(model, lacking, SETTINGS, tmp_path / "best.keras", tmp_path / "final.keras")
+        _fit(tmp_path, table=lacking)
 
 
 def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
@@ -198,12 +250,10 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
         seen.extend(values)
         return values
 
-    def noted(values: tf.Tensor) -> tf.Tensor:
+    def noted(values: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(note, [values], tf.uint8), values.shape)
 
-    model = build_image_model("tiny", 32, 32, "none")
-    settings = SETTINGS.model_copy(update={"epochs": 1})
-    fit(model, partly, settings, tmp_path / "best.keras", tmp_path / "final.keras", noted)
+    _fit(tmp_path, SETTINGS.model_copy(update={"epochs": 1}), partly, augment=noted)
     expected = table.values[table.files("train")[:2]]
     assert np.array_equal(np.sort(np.array(seen), axis=0), np.sort(expected, axis=0))
 
@@ -218,7 +268,7 @@ def test_only_training_rows_are_perturbed_by_number_and_epoch() -> None:
         seen.append((numbers.tolist(), tuple(seed)))
         return values * 0
 
-    batches = training_batches(table, rows, 4, (7, 0, 2), lambda values: values, black)
+    batches = training_batches(table, rows, 4, (7, 0, 2), None, black)
     assert not np.asarray(next(iter(batches))[0]).any()
     assert [(sorted(numbers), seed) for numbers, seed in seen] == [([0, 3, 5, 8], (7, 0, 2))]
     values, _ = next(iter(validation_batches(table, rows, 4)))

@@ -83,29 +83,36 @@ def build_audio_model(
     if backbone not in ("tiny", "cnn"):
         raise ValueError(f"no sound model is called {backbone!r}")
     pcm = keras.Input((window_samples,), dtype="float32", name="audio")
-    level = NormalisedLevel()(pcm)
+    level = NormalisedLevel(dtype="float32")(pcm)
     features = _pulse_features(level, sample_rate, dropout)
     if backbone == "cnn":
         features = layers.Concatenate()([features, _picture_features(level, sample_rate)])
     features = layers.Dropout(dropout)(features)
-    logit = layers.Reshape((), name="logit")(layers.Dense(1)(features))
+    logit = layers.Reshape((), name="logit", dtype="float32")(layers.Dense(1, dtype="float32")(features))
     return keras.Model(pcm, {"logit": logit}, name="audio")
 
 
 def _pulse_features(level: Any, sample_rate: int, dropout: float) -> Any:
     """What bands that pulse together, segment by segment, say of a voice."""
     decibels = LogMelSpectrogram(
-        sample_rate, n_fft=128, hop_length=16, win_lengths=(48,), n_mels=16, fmin=200.0, center=False
+        sample_rate,
+        n_fft=128,
+        hop_length=16,
+        win_lengths=(48,),
+        n_mels=16,
+        fmin=200.0,
+        center=False,
+        dtype="float32",
     )(level)
-    features = layers.BatchNormalization()(BandCoherence()(decibels))
+    features = layers.BatchNormalization()(BandCoherence(dtype="float32")(decibels))
     features = layers.SpatialDropout1D(0.1)(RowJitter(_JITTER)(features))
     features = layers.Dropout(dropout)(_conv(features, 48, size=1))
-    return MeanAndDeviation()(_conv(_conv(features, 48), 48))
+    return MeanAndDeviation(dtype="float32")(_conv(_conv(features, 48), 48))
 
 
 def _picture_features(level: Any, sample_rate: int) -> Any:
     """A small network over harmonics and formants."""
-    decibels = LogMelSpectrogram(sample_rate, win_lengths=(1024, 400), center=False)(level)
+    decibels = LogMelSpectrogram(sample_rate, win_lengths=(1024, 400), center=False, dtype="float32")(level)
     features = layers.BatchNormalization()(decibels)
     features = conv_block(features, 16, stride=2, size=5)
     for filters in (32, 48, 64):

@@ -31,9 +31,10 @@ def build_image_model(
     else:
         features = pretrained_features(backbone, height, width, weights, pixels)
     features = layers.SpatialDropout2D(dropout)(features)
-    cells = layers.Conv2D(1, 1, name="activation_map")(features)
-    heatmap = layers.Reshape(cells.shape[1:3], name="heatmap")(cells)
-    logit = layers.Reshape((), name="logit")(layers.GlobalAveragePooling2D()(cells))
+    cells = layers.Conv2D(1, 1, name="activation_map", dtype="float32")(features)
+    heatmap = layers.Reshape(cells.shape[1:3], name="heatmap", dtype="float32")(cells)
+    pooled = layers.GlobalAveragePooling2D(dtype="float32")(cells)
+    logit = layers.Reshape((), name="logit", dtype="float32")(pooled)
     return keras.Model(pixels, {"logit": logit, "heatmap": heatmap}, name="image")
 
 
@@ -43,7 +44,7 @@ def tiny_features(pixels: Any) -> Any:
     Noise residuals at full resolution show how a picture was made, colours at a quarter of it
     what was blended; both are compared with the rest of the picture.
     """
-    values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    values = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")(pixels)
     residuals = residual_filters(values, 15)
     traces = layers.Concatenate()([residuals, Magnitude()(residuals)])
     traces = conv_block(traces, 32, stride=2)

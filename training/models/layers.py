@@ -135,7 +135,10 @@ def context_block(features: Any, filters: int) -> Any:
 
 
 def residual_filters(pixels: Any, filters: int) -> Any:
-    """Noise residuals of pixels in [-1, 1], limited to (-1, 1): [B, H, W, filters]."""
+    """Noise residuals of pixels in [-1, 1], limited to (-1, 1): [B, H, W, filters].
+
+    In float32 always: float16 has too few digits for the noise of bright pixels.
+    """
     residuals = layers.Conv2D(
         filters,
         _WINDOW,
@@ -143,5 +146,6 @@ def residual_filters(pixels: Any, filters: int) -> Any:
         use_bias=False,
         kernel_initializer=FineDetail(),
         kernel_constraint=ZeroSum(),
+        dtype="float32",
     )(pixels)
-    return layers.Activation("softsign")(residuals)
+    return layers.Activation("softsign", dtype="float32")(residuals)

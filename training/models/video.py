@@ -35,15 +35,15 @@ def build_video_model(
     else:
         features = _pretrained_features(backbone, clips, weights)
     features = layers.SpatialDropout2D(dropout)(features)
-    pooled = layers.GlobalAveragePooling2D()(features)
-    logit = layers.Reshape((), name="logit")(layers.Dense(1)(pooled))
+    pooled = layers.GlobalAveragePooling2D(dtype="float32")(features)
+    logit = layers.Reshape((), name="logit", dtype="float32")(layers.Dense(1, dtype="float32")(pooled))
     return keras.Model(clips, {"logit": logit}, name="video")
 
 
 def _tiny_features(clips: Any, clip_length: int) -> Any:
     """Pixels and their changes around every inner frame, then how those vary over time and place."""
-    values = layers.Rescaling(1 / 127.5, offset=-1)(clips)
-    moments = FramesToBatch()(Motion()(values))
+    values = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")(clips)
+    moments = FramesToBatch()(Motion(dtype="float32")(values))
     features = conv_block(moments, 24, stride=2, size=5)
     features = conv_block(features, 32, stride=2)
     features = conv_block(features, 48)

@@ -1,0 +1,66 @@
+"""Two real processes train one model together, each on its part of every batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.record import read_record
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_two_workers_train_one_model(tmp_path: Path) -> None:
+    _write_pictures(tmp_path / "data")
+    command = (
+        f"{sys.executable} -m training fit --data-dir {tmp_path / 'data'} --output-dir {tmp_path / 'models'} "
+        "--media-types image --workers 1 --backbone tiny --image-size 48 --crops 0 --batch-size 8 --epochs 2 "
+        "--strategy multi-worker"
+    )
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    workers = []
+    for index in range(len(addresses)):
+        place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
+        workers.append(
+            subprocess.Popen(
+                command.split(),
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        )
+    said = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(said)
+    assert ["training steps" in text for text in said] == [True, False]
+    record = read_record(tmp_path / "models", "image")
+    assert record.settings["strategy"] == "multi-worker"
+    assert len(record.metrics["epochs"]["val_auc"]) == 2
+    assert sorted(file.name for file in (tmp_path / "models").glob("*.keras")) == [
+        "image_model_best.keras",
+        "image_model_final.keras",
+    ]
+
+
+def _write_pictures(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for label, deviation in (("real", 10), ("fake", 20)):
+        (folder / label / "images").mkdir(parents=True)
+        for number in range(30):
+            pixels = np.clip(random.normal(128, deviation, (48, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / "images" / f"{label}{number}.png")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
