@@ -150,6 +150,40 @@ def prepare(
 
 
 @app.command()
+def fit(
+    backbone: Annotated[Literal["tiny", "efficientnetb0", "resnet50v2"], typer.Option()] = "tiny",
+    size: Annotated[int, typer.Option(help="Pixels of a side.", min=32)] = 160,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    steps: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 20,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    augment_share: Annotated[float, typer.Option(help="As of fit.", min=0, max=1)] = 0.5,
+    mixed_precision: Annotated[bool, typer.Option(help="As of fit.")] = False,
+) -> None:
+    """Compares `python -m training fit` with its training step alone, on an image model."""
+    from training.quiet import start_tensorflow
+
+    start_tensorflow()
+    # Here, because it takes seconds that the other commands need not wait.
+    from benchmarks import fitting
+    from training.settings import FitSettings
+
+    settings = FitSettings(
+        backbone=backbone,
+        weights="none",
+        image_size=size,
+        batch_size=batch_size,
+        augment_share=augment_share,
+        mixed_precision=mixed_precision,
+    ).resolved("image")
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    plan = fitting.Plan(settings, steps, rounds)
+    with console.status("") as status:
+        measured = fitting.measure(plan, status.update)
+    console.print(fitting.rich_table(plan, measured))
+    console.print(f"written to {fitting.write_json(RESULTS, plan, measured)}", soft_wrap=True)
+
+
+@app.command()
 def listing(files: Annotated[int, typer.Option(min=1)] = 1_000_000) -> None:
     """Times what prepare does besides decoding, on a list of files that need not exist."""
     console = Console(width=max(Console().width, TABLE_WIDTH))

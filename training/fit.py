@@ -1,9 +1,10 @@
 """Training one model on the rows of one modality."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ from training.perturb.rows import Perturb
 from training.rows import UNCLEAR, RowTable
 from training.sample import Split
 from training.settings import FitSettings
-from training.steps import Speed, make_step, run_steps
+from training.steps import Speed, Step, make_step, run_steps
 
 _WARM_UP_SHARE = 0.05
 _WEIGHT_DECAY = 1e-4
@@ -120,17 +121,19 @@ def fit(
     run = run_identity(settings.model_dump(mode="json"), table.data_hash)
     progress, values = read_checkpoint(checkpoint_of(best_file), run) or (Progress(run=run), None)
     steps = steps_per_epoch(len(training), settings.batch_size)
-    judged = validation_batches(table, validation, settings.batch_size)
+    judged = strategy.experimental_distribute_dataset(
+        validation_batches(table, validation, settings.batch_size)
+    )
     for number, phase in enumerate(phases(settings)):
         if number < progress.phase:
             continue
         set_backbone_trainable(model, phase.backbone_trainable)
         with strategy.scope():
-            _compile(scorer, phase, steps, settings)
+            compile_phase(scorer, phase, steps, settings)
             if values is not None:
                 restore(scorer, values)
                 values = None
-        step = None
+        step, test = None, make_step(scorer.test_step, strategy, judged)
         with _progress_bar() as bar:
             task = bar.add_task(
                 phase.name, total=phase.epochs * steps, completed=progress.epoch * steps, metrics=""
@@ -140,10 +143,10 @@ def fit(
                 batches = training_batches(
                     table, training, settings.batch_size, seed, augment, perturb, strategy
                 )
-                step = step or make_step(scorer, strategy, batches)
+                step = step or make_step(scorer.train_step, strategy, batches)
                 scorer.reset_metrics()
                 speed = run_steps(step, batches, steps, len(training), partial(bar.advance, task))
-                logs = _measured(scorer, judged)
+                logs = _measured(scorer, test, judged)
                 if logs["val_auc"] > progress.best:
                     keep(best_file)
                 progress = progress.after_epoch(logs, speed)
@@ -164,12 +167,14 @@ def checkpoint_of(best_file: Path) -> Path:
     return best_file.with_suffix(".checkpoint.npz")
 
 
-def _measured(scorer: keras.Model, validation: tf.data.Dataset) -> dict[str, float]:
+def _measured(scorer: keras.Model, test: Step, validation: Iterable[Any]) -> dict[str, float]:
     """Metrics of the steps since the last reset, and the same of validation."""
-    logs = scorer.get_metrics_result()
-    judged = scorer.evaluate(validation, verbose=0, return_dict=True)
-    both = {**logs, **{f"val_{name}": value for name, value in judged.items()}}
-    return {name: float(value) for name, value in both.items()}
+    logs = {name: float(value) for name, value in scorer.get_metrics_result().items()}
+    scorer.reset_metrics()
+    for batch in validation:
+        test(batch)
+    judged = scorer.get_metrics_result()
+    return logs | {f"val_{name}": float(value) for name, value in judged.items()}
 
 
 def _check_batch_size(batch_size: int, replicas: int) -> None:
@@ -187,7 +192,12 @@ def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:
     return clear
 
 
-def _compile(scorer: keras.Model, phase: Phase, epoch_steps: int, settings: FitSettings) -> None:
+def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings: FitSettings) -> None:
+    """Gives the model the loss, metrics and optimiser of a phase.
+
+    Args:
+        scorer: rows → logit.
+    """
     steps = phase.epochs * epoch_steps
     warm_up = round(_WARM_UP_SHARE * steps)
     schedule = keras.optimizers.schedules.CosineDecay(

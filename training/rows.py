@@ -1,9 +1,11 @@
 """Files → labelled rows, made by the server's own decoders and kept on disk for the next run."""
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +101,20 @@ def load_rows(
     """
     used = [sample for sample in samples if _feeds(sample, modality, settings)]
     cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
-    if not cache.is_dir():
-        _write(cache, folder, used, modality, settings, workers)
+    with _alone(cache):
+        if not cache.is_dir():
+            _write(cache, folder, used, modality, settings, workers)
     return _read(cache)
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """One process at a time: of several that train on a folder, one decodes and the others wait for it."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.with_name(cache.name + ".lock").open("w") as lock:
+        # Let go by the system however the process ends.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:

@@ -5,7 +5,6 @@ from math import isfinite
 from time import perf_counter
 from typing import Any
 
-import keras
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
@@ -49,19 +48,23 @@ class Speed(BaseModel):
         return f"{self.rows_per_second:.1f} rows/s, {self.waiting_share:.1%} of the time waiting for rows"
 
 
-def make_step(scorer: keras.Model, strategy: tf.distribute.Strategy, batches: Any) -> Step:
-    """Batch → loss: one step of a compiled model on every replica.
+def make_step(compute: Step, strategy: tf.distribute.Strategy, batches: Any) -> Step:
+    """Batch of every replica → mean loss.
 
     Traced here, for what `batches` look like, so that no step's time has the tracing in it.
+
+    Args:
+        compute: `train_step` or `test_step` of a compiled model.
     """
 
     def step(batch: Any) -> Any:
-        logs = strategy.run(scorer.train_step, args=(batch,))
+        logs = strategy.run(compute, args=(batch,))
         return strategy.reduce(tf.distribute.ReduceOp.MEAN, logs["loss"], axis=None)
 
     traced = tf.function(step, input_signature=[batches.element_spec], autograph=False)
     traced.get_concrete_function()
-    return traced
+    compiled: Step = traced
+    return compiled
 
 
 def run_steps(

@@ -28,15 +28,10 @@ def test_two_workers_train_one_model(tmp_path: Path) -> None:
     for index in range(len(addresses)):
         place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
-        workers.append(
-            subprocess.Popen(
-                command.split(),
-                env=environment,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
+        worker = subprocess.Popen(
+            command.split(), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+        workers.append(worker)
     said = [worker.communicate()[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(said)
     assert ["training steps" in text for text in said] == [True, False]
