@@ -1,6 +1,7 @@
 """A server whose engine breaks on command: python faulty_server.py COMMANDS FLAGS…
 
-While COMMANDS/raise exists, every run of the graph raises; while COMMANDS/hang exists, none ends.
+While COMMANDS/raise exists, every run of the graph raises; while COMMANDS/hang exists, none ends,
+and COMMANDS/hangs appears once there is one.
 """
 
 import runpy
@@ -18,6 +19,7 @@ def break_runs(commands: Path) -> None:
 
     def faulty(session: Session, requests: Sequence[Rows]) -> list[Scores]:
         while (commands / "hang").exists():
+            (commands / "hangs").touch()
             time.sleep(0.01)
         if (commands / "raise").exists():
             raise RuntimeError("told to fail")

@@ -56,11 +56,13 @@ def breakable(
         yield process, channel
 
 
-def accepted_call(channel: grpc.Channel) -> Any:
-    """A call that the server is working on."""
+def hanging_call(channel: grpc.Channel, commands: Path) -> Any:
+    """A call that the server has accepted, and cannot end until it is told."""
+    (commands / "hang").touch()
     call = DetectorStub(channel).Detect.future(PHOTO, timeout=60)
-    # Calls arrive in order: once this one is answered, the other has been accepted.
-    assert DetectorStub(channel).Detect.future(pb.DetectRequest(), timeout=60).code()
+    while not (commands / "hangs").exists():
+        assert not call.done()
+        time.sleep(0.01)
     return call
 
 
@@ -69,8 +71,7 @@ def test_a_draining_server_says_so_while_it_finishes_what_it_accepted(models: Pa
         health = health_pb2_grpc.HealthStub(channel)
         watches = [health.Watch(asked(service), timeout=60) for service in SERVICES]
         assert [next(watch).status for watch in watches] == [SERVING] * len(SERVICES)
-        (tmp_path / "hang").touch()
-        accepted = accepted_call(channel)
+        accepted = hanging_call(channel, tmp_path)
         process.send_signal(signal.SIGTERM)
         assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(SERVICES)
         assert health.Check(asked(""), timeout=30).status == NOT_SERVING
@@ -84,8 +85,7 @@ def test_a_draining_server_refuses_new_calls_in_a_way_that_clients_retry(
     models: Path, tmp_path: Path
 ) -> None:
     with breakable(models, tmp_path, "--cache-max-bytes", "0") as (process, channel):
-        (tmp_path / "hang").touch()
-        calls = [accepted_call(channel)]
+        calls = [hanging_call(channel, tmp_path)]
         process.send_signal(signal.SIGTERM)
         while not calls[-1].done():
             # Those that come before the signal are accepted, and wait for the engine.
