@@ -92,9 +92,10 @@ def load_rows(
 ) -> RowTable:
     """The rows that these files give the model of a modality.
 
-    They are decoded once and kept in `folder/.rows/`, under a name that changes with the files
-    (path, size, time of change), their labels and the row settings. Files that cannot be
-    decoded are in `rejected`. Pseudo-fakes, if the settings want them, are files too.
+    They are decoded once and kept in `folder/.rows/`, under a name that changes with the row
+    settings and the files: with what the list says of them, and, if it does not know the hash of
+    their content, their size and time of change. Files that cannot be decoded are in `rejected`.
+    Pseudo-fakes, if the settings want them, are files too.
 
     Raises:
         DataError: no file gives a row.
@@ -123,10 +124,13 @@ def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:
 
 
 def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, settings: FitSettings) -> str:
-    files = [(asdict(sample), _stamp(folder / sample.path)) for sample in samples]
     forged = [settings.pseudo_fakes, settings.seed] if settings.pseudo_fakes else []
-    key = json.dumps([spec_hash(), asdict(settings.row_spec(modality)), files, forged])
-    return f"{modality}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    key = hashlib.sha256(json.dumps([spec_hash(), asdict(settings.row_spec(modality)), forged]).encode())
+    for sample in samples:
+        # Prepared lists know what is in a file, so that a million of them need not be touched again.
+        content = None if sample.content_hash else _stamp(folder / sample.path)
+        key.update(json.dumps([asdict(sample), content]).encode())
+    return f"{modality}-{key.hexdigest()[:16]}"
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -123,3 +123,12 @@ def test_the_data_hash_knows_labels_and_contents_but_not_times(tmp_path: Path) -
     assert load_rows(tmp_path, samples, "image", SETTINGS, workers=1).data_hash == first.data_hash
     swapped = [replace(sample, label=1 - sample.label) for sample in samples]
     assert load_rows(tmp_path, swapped, "image", SETTINGS, workers=1).data_hash != first.data_hash
+
+
+@pytest.mark.parametrize("content_hash", ["", "0" * 64])
+def test_files_whose_content_is_known_are_not_touched_again(tmp_path: Path, content_hash: str) -> None:
+    samples = [replace(sample, content_hash=content_hash) for sample in _photos(tmp_path)]
+    before = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    (tmp_path / samples[0].path).write_bytes(photo_jpeg(192, 96, seed=99))
+    after = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert np.array_equal(before.values, after.values) == bool(content_hash)
