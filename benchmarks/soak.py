@@ -35,7 +35,8 @@ SHARES = {"image": 8.0, "video": 1.0, "audio": 2.0}
 KILL_EVERY_SECONDS = 20.0
 PROCESSES = 3
 WARM_UP_SECONDS = 10.0
-# Files of the server's own cache would be answered without any work.
+GRACE_SECONDS = 30.0
+# Files that the server has judged before would be answered without any work.
 FLAGS = ("--cache-max-entries", "0", "--model-poll-seconds", "1")
 
 
@@ -129,7 +130,7 @@ def soak(plan: SoakPlan, report: Callable[[str], None]) -> Soaked:
     """Runs the whole plan; `report` is told what is going on.
 
     Raises:
-        RuntimeError: the server does not start, or dies.
+        RuntimeError: the server does not start, or dies; callers that nobody killed die.
     """
     soaked = Soaked()
     with tempfile.TemporaryDirectory() as name:
@@ -208,7 +209,7 @@ def _capacity(plan: SoakPlan, corpus: Corpus, server: ServerProcess, folder: Pat
     file = folder / "capacity.jsonl"
     job = _job(plan, corpus, server, file, 0, WARM_UP_SECONDS)
     process = _start(CallersJob(**{**asdict(job), "rate": 0.0, "cancel_share": 0.0}), folder)
-    process.wait(WARM_UP_SECONDS + plan.deadline + 30)
+    _finish(process, WARM_UP_SECONDS + plan.deadline)
     answered = len(_read(file))
     file.unlink()
     return answered / WARM_UP_SECONDS
@@ -252,7 +253,7 @@ def _under_load(
             time.sleep(1)
         report("waiting for the last answers")
         for process in processes:
-            process.wait(plan.deadline + 30)
+            _finish(process, plan.deadline)
 
 
 def _job(
@@ -286,6 +287,16 @@ def _all_ended(processes: list["subprocess.Popen[bytes]"]) -> Iterator[list["sub
         for process in processes:
             process.kill()
             process.wait()
+
+
+def _finish(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Waits for callers; what they should have sent or noted would be missing if they failed."""
+    try:
+        status = process.wait(seconds + GRACE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError("callers wait for an answer long after their deadline") from error
+    if status:
+        raise RuntimeError(f"callers ended with status {status}; their message is above")
 
 
 def _outcomes(folder: Path) -> list[Outcome]:

@@ -37,6 +37,12 @@ def test_abuse_meets_broken_files_killed_callers_and_a_new_model() -> None:
     assert {OK, "CORRUPT_MEDIA", "UNSUPPORTED_MEDIA"} <= set(soaked.outcomes)
 
 
+def test_callers_that_fail_are_not_taken_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soaking, "SHARES", {"image": -1.0, "video": 0.0, "audio": 0.0})
+    with pytest.raises(RuntimeError, match="callers ended"):
+        soak(SoakPlan(BUNDLED, seconds=1, clients=2, load=0), lambda _: None)
+
+
 def judged(*outcomes: Outcome) -> Soaked:
     soaked = Soaked(memory=[100] * 20)
     corpus = Corpus(["photo", "broken"], [1, 1], [(OK, 0.25), ("CORRUPT_MEDIA", None)])

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from server.engine.batch import Rows, Scores
+from server.engine.cost import CostModel
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
 from tests.random_rows import assert_same, random_rows
+
+FREE_RUNS = CostModel(fixed=0.0, per_row=(1e-6, 1e-6, 1e-6), batching_pays=False)
+"""Of a graph whose runs have no fixed cost that company could hide."""
 
 
 class WatchedSession(Session):
@@ -163,3 +167,24 @@ def test_closing_finishes_what_was_accepted(engine: Engine, watched: WatchedSess
     assert all(future.done() for future in futures)
     with pytest.raises(ShuttingDown):
         engine.submit(random_rows(engine.manifest, 1, images=1), soon())
+
+
+def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
+    watched: WatchedSession, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: FREE_RUNS)
+    futures: list[Future[Scores]] = []
+    done_after_run: list[int] = []
+    engine = Engine(
+        watched, workers=1, on_batch=lambda _jobs, _: done_after_run.append(sum(f.done() for f in futures))
+    )
+    held = held_back(engine, watched)
+    requests = [random_rows(engine.manifest, seed, images=1) for seed in range(3)]
+    futures += [engine.submit(rows, soon()) for rows in requests]
+    watched.may_run.set()
+    held.result(10)
+    for future, rows in zip(futures, requests, strict=True):
+        assert_same(future.result(10), session.run([rows])[0])
+    engine.close()
+    assert watched.runs == [1, 1, 1, 1]
+    assert done_after_run == [0, 0, 0, 0]
