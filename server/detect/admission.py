@@ -54,7 +54,8 @@ class Holding:
         self._size = 0
         self._over = False
         self._lock = threading.Lock()
-        self.add(size)
+        if size:
+            self.add(size)
 
     def add(self, size: int) -> None:
         """Counts `size` bytes more.
@@ -80,4 +81,5 @@ class Holding:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._over = True
-            self._media_bytes.give_back(self._size)
+            if self._size:
+                self._media_bytes.give_back(self._size)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from server.detect import contents, plan, timeline, verdict
+from server.detect import contents, timeline, verdict
 from server.detect.admission import MediaBytes
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
 from server.detect.overload import Admission
+from server.detect.plan import Planner
 from server.detect.request import (
     Detection,
     Evidence,
@@ -62,6 +63,7 @@ class Pipeline:
         self._live = live
         self._decoders = decoders
         self._sources = sources
+        self._planner = Planner(live.current.manifest)
         self.admission = Admission(live, decoders, max_requests)
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
@@ -134,12 +136,13 @@ class Pipeline:
     async def _detect(
         self, request: Request, hashes: Hashes | None, timing: Stopwatch, engine: Engine
     ) -> Detection:
-        spec = plan.row_spec(engine.manifest, request.options)
+        planner = self._planner_of(engine)
+        spec = planner.row_spec(request.options)
         with self.media_bytes.hold() as held:
             request, sources = await contents.fetched(request, self._sources, held, timing)
             if hashes is None and self.verdicts.enabled:
                 hashes = await contents.hashes(request, sources)
-            judge = partial(self._judge, request, spec, engine, timing)
+            judge = partial(self._judge, request, spec, engine, planner, timing)
             if hashes is None:
                 detection = await judge()
             else:
@@ -147,12 +150,19 @@ class Pipeline:
                 detection = await self.verdicts.answer(question, request.priority, judge)
         return replace(detection, sources=sources) if any(sources) else detection
 
-    async def _judge(self, request: Request, spec: RowSpec, engine: Engine, timing: Stopwatch) -> Detection:
+    def _planner_of(self, engine: Engine) -> Planner:
+        if self._planner.manifest is not engine.manifest:
+            self._planner = Planner(engine.manifest)
+        return self._planner
+
+    async def _judge(
+        self, request: Request, spec: RowSpec, engine: Engine, planner: Planner, timing: Stopwatch
+    ) -> Detection:
         media = tuple(
             await contents.of_each(request.media, lambda medium: self._decoded(medium, request, spec, timing))
         )
-        weights = plan.fusion_weights(engine.manifest, request.options)
-        rows = plan.merge(media, weights, engine.manifest)
+        weights = planner.fusion_weights(request.options)
+        rows = planner.merge(media, weights)
         submitted = time.perf_counter()
         scores = await asyncio.wrap_future(engine.submit(rows, request.deadline, request.priority))
         timing.ran(submitted, scores)

@@ -27,12 +27,61 @@ def check_spec(manifest: Manifest) -> None:
         )
 
 
-def row_spec(manifest: Manifest, options: Options) -> RowSpec:
-    """The rows to decode for this graph with these options.
+class Planner:
+    """Plans requests to one graph. What depends on few options only is worked out once for each of them.
 
-    Raises:
-        InvalidRequest: a modality that the graph does not have.
+    Attributes:
+        manifest: of the graph.
     """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._empty = empty_rows(manifest)
+        # Few: there are eight sets of modalities, and a request may ask for so many frames only.
+        self._specs: dict[tuple[frozenset[str], int | None], RowSpec] = {}
+        self._weights: dict[frozenset[str], NDArray[np.float32]] = {}
+
+    def row_spec(self, options: Options) -> RowSpec:
+        """The rows to decode for this graph with these options.
+
+        Raises:
+            InvalidRequest: a modality that the graph does not have.
+        """
+        key = options.modalities, options.frames_per_video
+        if (spec := self._specs.get(key)) is None:
+            spec = self._specs[key] = _row_spec(self.manifest, options)
+        return spec
+
+    def fusion_weights(self, options: Options) -> NDArray[np.float32]:
+        """float32 [3], not to be written to: as `fusion_weights`."""
+        if options.weights:
+            return fusion_weights(self.manifest, options)
+        if (weights := self._weights.get(options.modalities)) is None:
+            weights = self._weights[options.modalities] = fusion_weights(self.manifest, options)
+            weights.flags.writeable = False
+        return weights
+
+    def merge(self, media: Sequence[MediaRows], weights: NDArray[np.float32]) -> Rows:
+        """The rows of all media of one request, as one request of the engine."""
+        offsets = accumulate((len(rows.frames) for rows in media), initial=0)
+        pairs = list(zip(media, offsets))  # noqa: B905 - the last offset is the end
+        return Rows(
+            _join([rows.frames for rows in media], self._empty.frames),
+            _join([_shifted(rows.image_index, offset) for rows, offset in pairs], self._empty.image_index),
+            _join([_shifted(rows.clip_index, offset) for rows, offset in pairs], self._empty.clip_index),
+            _join([rows.audio for rows in media], self._empty.audio),
+            weights,
+        )
+
+
+def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
+    """float32 [3]: the request's weights, else the model's, 0 where a modality is not wanted."""
+    weights = dict(options.weights or manifest.fusion_weights)
+    wanted = options.modalities or frozenset(MODALITIES)
+    return np.array([weights[name] if name in wanted else 0.0 for name in MODALITIES], np.float32)
+
+
+def _row_spec(manifest: Manifest, options: Options) -> RowSpec:
     wanted = options.modalities or frozenset(manifest.modalities)
     if missing := wanted - set(manifest.modalities):
         raise InvalidRequest(
@@ -63,25 +112,8 @@ def row_spec(manifest: Manifest, options: Options) -> RowSpec:
     )
 
 
-def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
-    """float32 [3]: the request's weights, else the model's, 0 where a modality is not wanted."""
-    weights = dict(options.weights or manifest.fusion_weights)
-    wanted = options.modalities or frozenset(MODALITIES)
-    return np.array([weights[name] if name in wanted else 0.0 for name in MODALITIES], np.float32)
-
-
-def merge(media: Sequence[MediaRows], weights: NDArray[np.float32], manifest: Manifest) -> Rows:
-    """The rows of all media of one request, as one request of the engine."""
-    empty = empty_rows(manifest)
-    offsets = accumulate((len(rows.frames) for rows in media), initial=0)
-    pairs = list(zip(media, offsets))  # noqa: B905 - the last offset is the end
-    return Rows(
-        _join([rows.frames for rows in media], empty.frames),
-        _join([rows.image_index + offset for rows, offset in pairs], empty.image_index),
-        _join([rows.clip_index + offset for rows, offset in pairs], empty.clip_index),
-        _join([rows.audio for rows in media], empty.audio),
-        weights,
-    )
+def _shifted(index: NDArray[np.int64], offset: int) -> NDArray[np.int64]:
+    return index + offset if offset else index
 
 
 def _join(parts: list[NDArray[_Number]], empty: NDArray[_Number]) -> NDArray[_Number]:

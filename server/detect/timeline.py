@@ -36,6 +36,8 @@ def suspicious_intervals(rows: Sequence[ScoredRow], threshold: float) -> tuple[S
 
     Rows without a duration (photos, single decoded frames) belong to no interval.
     """
+    if not rows:
+        return ()
     timed = [row for row in rows if row.end_seconds > row.start_seconds]
     groups = groupby(timed, key=lambda row: (row.media_index, row.modality))
     return tuple(interval for _, group in groups for interval in _runs(group, threshold))

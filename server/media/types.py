@@ -58,28 +58,13 @@ class MediaFacts:
     warnings: tuple[str, ...] = ()
 
 
-def _no_frames() -> NDArray[np.uint8]:
-    return np.zeros((0, 0, 0, 3), np.uint8)
-
-
-def _no_index() -> NDArray[np.int64]:
-    return np.zeros(0, np.int64)
-
-
-def _no_clips() -> NDArray[np.int64]:
-    return np.zeros((0, 0), np.int64)
-
-
-def _no_times() -> NDArray[np.float64]:
-    return np.zeros((0, 2), np.float64)
-
-
-def _no_regions() -> NDArray[np.float32]:
-    return np.zeros((0, 4), np.float32)
-
-
-def _no_audio() -> NDArray[np.float32]:
-    return np.zeros((0, 0), np.float32)
+# Shared by all that have none, as nobody writes into rows.
+_NO_FRAMES = np.zeros((0, 0, 0, 3), np.uint8)
+_NO_INDEX = np.zeros(0, np.int64)
+_NO_CLIPS = np.zeros((0, 0), np.int64)
+_NO_TIMES = np.zeros((0, 2), np.float64)
+_NO_REGIONS = np.zeros((0, 4), np.float32)
+_NO_AUDIO = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +83,11 @@ class MediaRows:
     """
 
     facts: MediaFacts
-    frames: NDArray[np.uint8] = field(default_factory=_no_frames)
-    image_index: NDArray[np.int64] = field(default_factory=_no_index)
-    image_times: NDArray[np.float64] = field(default_factory=_no_times)
-    image_regions: NDArray[np.float32] = field(default_factory=_no_regions)
-    clip_index: NDArray[np.int64] = field(default_factory=_no_clips)
-    clip_times: NDArray[np.float64] = field(default_factory=_no_times)
-    audio: NDArray[np.float32] = field(default_factory=_no_audio)
-    audio_times: NDArray[np.float64] = field(default_factory=_no_times)
+    frames: NDArray[np.uint8] = field(default_factory=lambda: _NO_FRAMES)
+    image_index: NDArray[np.int64] = field(default_factory=lambda: _NO_INDEX)
+    image_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
+    image_regions: NDArray[np.float32] = field(default_factory=lambda: _NO_REGIONS)
+    clip_index: NDArray[np.int64] = field(default_factory=lambda: _NO_CLIPS)
+    clip_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
+    audio: NDArray[np.float32] = field(default_factory=lambda: _NO_AUDIO)
+    audio_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
