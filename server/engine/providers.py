@@ -27,12 +27,14 @@ class Provider:
         name: ONNX Runtime's name.
         why: for the log and GetModel.
         workers: batches worth having in the engine at once.
+        parallel: whether these workers compute at the same time, and not in turn on one device.
         accepts_empty: whether inputs may have zero rows; CoreML refuses them.
     """
 
     name: str
     why: str
     workers: int
+    parallel: bool = True
     accepts_empty: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
