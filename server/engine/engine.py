@@ -44,6 +44,7 @@ class Engine:
         run_timeout: seconds that a run may take beyond ten times its estimate.
         on_death: called once, from a thread of the engine, when runs keep failing or one does not end.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
+        lone: of the same graph, for a request that comes while nothing else runs or waits; None: `session`.
 
     Attributes:
         serial: tells the engines of one process apart.
@@ -60,13 +61,15 @@ class Engine:
         run_timeout: float = 60.0,
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
+        lone: Session | None = None,
     ) -> None:
         self.serial = next(_SERIALS)
         self.statistics = Statistics()
         self._session = session
+        self._lone = lone
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
-        self._parallel = workers if session.provider.parallel else 1
+        self._parallel = workers if session.provider.on_cpu else 1
         self._queue = JobQueue(
             max_batch_size, max_batch_seconds, max_queue_delay, self._parallel, self._costs.fixed
         )
@@ -185,15 +188,17 @@ class Engine:
         yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
+        lone = self._lone if self.running == 1 and not self.waiting else None
         start = time.monotonic()
         try:
-            answers = self._session.run([job.rows for job in jobs])
+            answers = (lone or self._session).run([job.rows for job in jobs])
         except Exception as error:
             return self._failed(jobs, error)
         self._failures = 0
         end = time.monotonic()
         seconds = end - start
-        self._learn(jobs, start, end)
+        if lone is None:
+            self._learn(jobs, start, end)
         if self._on_batch:
             self._on_batch(jobs, seconds)
         self.statistics.ran(len(jobs), sum(start - job.enqueued for job in jobs), seconds)
@@ -211,7 +216,7 @@ class Engine:
 
     def _learn(self, jobs: list[Job], start: float, end: float) -> None:
         # On one device, a run waits inside for the one that began before.
-        began = start if self._session.provider.parallel else max(start, self._last_end)
+        began = start if self._session.provider.on_cpu else max(start, self._last_end)
         self._last_end = end
         images, clips, windows = zip(*(job.rows.counts for job in jobs), strict=True)
         self._costs = self._costs.corrected((sum(images), sum(clips), sum(windows)), end - began)

@@ -188,3 +188,21 @@ def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
     engine.close()
     assert watched.runs == [1, 1, 1, 1]
     assert done_after_run == [0, 0, 0, 0]
+
+
+def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, graph: Path) -> None:
+    lone = WatchedSession(graph)
+    engine = Engine(watched, workers=2, lone=lone)
+    watched.runs.clear()
+    first, second = (random_rows(engine.manifest, seed, images=1) for seed in (1, 2))
+    lone.may_run.clear()
+    alone = engine.submit(first, soon())
+    while not engine.running:
+        time.sleep(0.001)
+    # The lone one still runs, so this one is not alone.
+    engine.submit(second, soon()).result(10)
+    assert (lone.runs, watched.runs) == ([], [1])
+    lone.may_run.set()
+    alone.result(10)
+    assert (lone.runs, watched.runs) == ([1], [1])
+    engine.close()
