@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchmarks import in_process
+from benchmarks import graph, in_process
 from benchmarks import startup as starts
-from benchmarks.keras_model import exported_model
+from benchmarks.keras_model import exported_model, raw_graph
 
 TABLE_WIDTH = 110
 Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
@@ -33,6 +33,27 @@ def startup(
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
     console.print(starts.rich_table(seconds))
+
+
+@app.command("graph")
+def graph_command(
+    backbone: Annotated[Backbone, typer.Option()] = "efficientnetb0",
+    size: Annotated[int, typer.Option(help="Pixels of a side.", min=32)] = 256,
+    rounds: Annotated[int, typer.Option(min=1)] = 60,
+) -> None:
+    """Compares the exported graph with the raw tf2onnx conversion of the same weights.
+
+    Exits with 1 if they answer differently.
+    """
+    console = _console()
+    try:
+        with console.status("exporting the models (only the first time)"):
+            raw, model = raw_graph(backbone, size), exported_model(backbone, size)
+        compared = graph.compare(raw, model, rounds)
+    except RuntimeError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    console.print(graph.rich_table(compared))
 
 
 @app.command()
@@ -62,6 +83,18 @@ def engine(
     if wrong:
         console.print(f"wrong answers {wrong}", style="red")
         raise typer.Exit(1)
+
+
+@app.command("mel")
+def mel_command(rounds: Annotated[int, typer.Option(min=1)] = 200) -> None:
+    """Times the mel spectrogram that the exporter puts into the graph, and compares it with librosa."""
+    from training.quiet import start_tensorflow
+
+    start_tensorflow()
+    # Here, because it takes seconds that the other commands need not wait.
+    from benchmarks import mel
+
+    _console().print(mel.rich_table(mel.compare(rounds)))
 
 
 def _console() -> Console:
