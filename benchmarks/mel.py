@@ -50,7 +50,7 @@ def rich_table(compared: Compared) -> Table:
     table.add_row("in the graph, median ms", f"{statistics.median(compared.graph):.2f}")
     table.add_row("librosa, median ms", f"{statistics.median(compared.librosa):.2f}")
     for name, difference in compared.decibels.items():
-        table.add_row(f"largest difference, {name}, dB", f"{difference:.4f}")
+        table.add_row(f"largest difference, {name}, dB", f"{difference:.0e}")
     return table
 
 
