@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from benchmarks import engine_commands, preparing, report
 from benchmarks import listing as lists
-from benchmarks import preparing, report
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
 from benchmarks.fuzz import figures as fuzz_figures
 from benchmarks.fuzz import fuzz
@@ -21,6 +21,7 @@ RESULTS = Path("benchmarks/results")
 BUNDLED = Path("server/bundled/demo/1/model.onnx")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measures this server on this machine.")
+app.add_typer(engine_commands.app)
 
 
 @app.callback()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -34,7 +35,13 @@ def layouts(cores: int) -> list[Layout]:
 class BareSession:
     """One session in one layout, ready to be measured."""
 
-    def __init__(self, model: Path, provider: str, layout: Layout, frames: NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        model: Path,
+        provider: str | tuple[str, dict[str, Any]],
+        layout: Layout,
+        frames: NDArray[np.uint8],
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = layout.threads
         # Sessions that spin after their run would slow down what is measured next.

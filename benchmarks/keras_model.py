@@ -31,6 +31,29 @@ def exported_model(backbone: str, size: int, folder: Path = KEEP) -> Path:
     return model
 
 
+def raw_graph(backbone: str, size: int, folder: Path = KEEP) -> Path:
+    """What tf2onnx makes of the same Keras model, left as it is.
+
+    Raises:
+        RuntimeError: as `exported_model`.
+    """
+    models = exported_model(backbone, size, folder).parents[2]
+    raw = models / "raw.onnx"
+    if not raw.is_file():
+        _run("benchmarks.keras_model", str(models), "--raw", str(raw))
+    return raw
+
+
+def write_raw_graph(folder: Path, raw: Path) -> None:
+    """Converts the Keras model in `folder`."""
+    import onnx
+
+    from exporter.keras_to_onnx import convert, load_model
+
+    file = folder / "image_model_best.keras"
+    onnx.save(convert(load_model(file, "image"), "image", file), raw)
+
+
 def write_keras_model(folder: Path, backbone: str, size: int) -> None:
     """Writes the Keras model and its training record into `folder`."""
     import keras
@@ -59,4 +82,7 @@ def _run(module: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    write_keras_model(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    if sys.argv[2] == "--raw":
+        write_raw_graph(Path(sys.argv[1]), Path(sys.argv[3]))
+    else:
+        write_keras_model(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -54,7 +54,7 @@ def serving(models: Path, *flags: str) -> Iterator[ServerProcess]:
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     command = [sys.executable, "-m", "server", "--port", port, "--models", str(models), *flags]
     process = subprocess.Popen([*command, "--log-level", "warning"])  # noqa: S603
@@ -81,7 +81,8 @@ def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError(f"the server was not ready within {READY_SECONDS:g} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

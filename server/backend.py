@@ -12,6 +12,8 @@ from server.detect import plan
 from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
+from server.engine.graph_cache import GraphCache, default_folder
+from server.engine.layout import divide_cores
 from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
 from server.engine.repository import Repository
@@ -63,9 +65,15 @@ class Backend:
         )
         self.telemetry = Telemetry([observer for observer in observers if observer])
         repository = Repository(settings.models, settings.model, settings.model_version)
-        self.reloader = Reloader(repository, self._load)
-        self.live = self.reloader.live
+        self._graphs = _graph_cache(settings)
+        # The decoders' processes start while the graph is being loaded.
         self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
+        try:
+            self.reloader = Reloader(repository, self._load)
+        except BaseException:
+            self._decoders.close()
+            raise
+        self.live = self.reloader.live
         self._sources = _sources(settings)
         self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
@@ -100,19 +108,26 @@ class Backend:
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
         settings = self._settings
-        session = Session(graph, settings.provider, settings.intra_op_threads)
+        threads = settings.intra_op_threads
+        session = Session(graph, settings.provider, threads or 1, self._graphs)
         plan.check_spec(session.manifest)
         self_test(session)
+        layout = divide_cores(session, settings.engine_workers, threads)
         return Engine(
-            session,
-            settings.engine_workers,
+            layout.session,
+            layout.workers,
             settings.max_batch_size,
             settings.max_batch_seconds,
             settings.max_queue_delay_microseconds / 1e6,
             settings.engine_timeout_seconds,
             self._on_death,
             self._metrics.batch if self._metrics else None,
+            layout.lone,
         )
+
+
+def _graph_cache(settings: Settings) -> GraphCache | None:
+    return GraphCache(settings.graph_cache_dir or default_folder()) if settings.graph_cache else None
 
 
 def _metrics(settings: Settings) -> "Metrics | None":

@@ -31,7 +31,14 @@ _MIB = 2**20
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "development": {},
     "production": {"host": "0.0.0.0", "reflection": False, "log_format": "json"},  # noqa: S104
-    "test": {"port": 0, "provider": "cpu", "decode_workers": 1, "log_level": "warning"},
+    "test": {
+        "port": 0,
+        "provider": "cpu",
+        "intra_op_threads": 1,
+        "graph_cache": False,
+        "decode_workers": 1,
+        "log_level": "warning",
+    },
 }
 """What each profile puts in place of the defaults."""
 
@@ -110,10 +117,20 @@ class Settings(BaseSettings):
         "auto", description="Execution provider; auto takes the first that works: cuda, coreml, cpu."
     )
     engine_workers: int = Field(
-        0, ge=0, le=256, description="Batches in the engine at once; 0: the cores on CPU, 2 elsewhere."
+        0,
+        ge=0,
+        le=256,
+        description="Batches in the engine at once; 0: on CPU as many as measured to be best, 2 elsewhere.",
     )
     intra_op_threads: int = Field(
-        1, ge=0, le=256, description="Threads inside one run of the graph; 0: one per core."
+        0, ge=0, le=256, description="Threads inside one run of the graph on CPU; 0: as measured to be best."
+    )
+    graph_cache: bool = Field(
+        True,
+        description="Keep optimised copies of the graph, and what was measured of it, for a faster start.",
+    )
+    graph_cache_dir: Path | None = Field(
+        None, description="Where they are kept. Default: deepfake-detector in the user's cache folder."
     )
     max_batch_size: int = Field(64, ge=1, description="Requests in one batch at most.")
     max_batch_seconds: float = Field(

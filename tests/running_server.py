@@ -20,7 +20,7 @@ def running_server(models: Path, **settings: Any) -> Iterator[Server]:
     """Serves the models on a free port of the loopback interface; drains at the end."""
     started: Future[tuple[Server, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
     # No cache, so that the same medium may be used again and again.
-    defaults = {"models": models, "port": 0, "decode_workers": 1, "provider": "cpu", "cache_max_bytes": 0}
+    defaults = {"models": models, "profile": "test", "cache_max_bytes": 0}
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from server.engine.manifest import Manifest
 
 Tensors = dict[str, NDArray[np.generic]]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,18 @@ def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> 
 
 def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
     """The graph's inputs: rows concatenated per modality, each with the index of its request."""
-    frame_offsets = [0, *accumulate(len(rows.frames) for rows in requests[:-1])]
-    feeds: Tensors = {"weights": np.stack([rows.weights for rows in requests])}
+    first_frame = np.array([0, *accumulate(len(rows.frames) for rows in requests[:-1])], np.int64)
+    feeds: Tensors = {"weights": np.array([rows.weights for rows in requests], np.float32)}
     if manifest.image or manifest.video:
         feeds["frames"] = _concatenate([rows.frames for rows in requests])
     if manifest.image:
-        index = [rows.image_index + offset for rows, offset in zip(requests, frame_offsets, strict=True)]
-        feeds["image_index"] = np.concatenate(index)
-        feeds["image_request"] = _owners([len(rows.image_index) for rows in requests])
+        owners = _owners([len(rows.image_index) for rows in requests])
+        feeds["image_index"] = _concatenate([rows.image_index for rows in requests]) + first_frame[owners]
+        feeds["image_request"] = owners
     if manifest.video:
-        index = [rows.clip_index + offset for rows, offset in zip(requests, frame_offsets, strict=True)]
-        feeds["clip_index"] = np.concatenate(index)
-        feeds["clip_request"] = _owners([len(rows.clip_index) for rows in requests])
+        owners = _owners([len(rows.clip_index) for rows in requests])
+        feeds["clip_index"] = _concatenate([rows.clip_index for rows in requests]) + first_frame[owners, None]
+        feeds["clip_request"] = owners
     if manifest.audio:
         feeds["audio"] = _concatenate([rows.audio for rows in requests])
         feeds["audio_request"] = _owners([len(rows.audio) for rows in requests])
@@ -130,7 +132,7 @@ def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     return scores
 
 
-def _concatenate(parts: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+def _concatenate(parts: list[NDArray[Number]]) -> NDArray[Number]:
     filled = [part for part in parts if len(part)]
     # A single part needs no copy: the decoder's own buffer goes into the graph.
     if len(filled) == 1:

@@ -1,5 +1,6 @@
-"""What a row costs: measured when the graph is warmed up, so that batches close on time, not on count."""
+"""What a run costs: measured when the graph is warmed up, and corrected by every run after that."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -8,11 +9,17 @@ from server.engine.manifest import MODALITIES
 from server.engine.session import Session
 
 _REPEATS = 3
-_MANY = 8
-# A row that costs this share of a row alone, or less, makes batching worth the wait.
-_GAIN = 0.8
-# Where batching gains nothing, a run only has to hide its own fixed cost: this times as long.
-_HIDES_FIXED_COST = 50
+# Slow rows are not repeated for longer than this, because a server starts meanwhile.
+_REPEAT_SECONDS = 0.05
+_MOST_ROWS = 64
+# Twice the rows in a run must raise the rows a second by this share, or they are better run apart.
+_GAIN = 0.05
+# How much the latest run counts, and how far from its estimate it is believed to be.
+_NEWEST_SHARE = 0.1
+_LARGEST_ERROR = 2.0
+_SHORTEST_SECONDS = 1e-6
+
+Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +27,47 @@ class CostModel:
     """Seconds of one run: `fixed` plus those of its rows.
 
     Attributes:
-        fixed: seconds of a run whatever it holds.
-        per_row: seconds of one more image row, clip, audio window.
-        batching_pays: whether a row in company is cheaper than alone: on GPUs, hardly ever on CPUs.
+        fixed: seconds of a run whatever it holds; above 0.
+        per_row: seconds of one more image row, clip, audio window; 0 for branches that are not there.
+        full: rows of each kind after which more in the same run gain nothing; infinite where they do.
     """
 
     fixed: float
-    per_row: tuple[float, float, float]
-    batching_pays: bool
+    per_row: Triple
+    full: Triple
+
+    def __str__(self) -> str:
+        kinds = [
+            f"{name} {1000 * cost:.2f} ms" + ("" if math.isinf(full) else f", run by {full:g}")
+            for name, cost, full in zip(MODALITIES, self.per_row, self.full, strict=True)
+            if cost
+        ]
+        return f"a run costs {1000 * self.fixed:.2f} ms and for each row: {'; '.join(kinds)}"
 
     def seconds(self, rows: Rows) -> float:
-        """Estimated seconds of a run of `rows`."""
+        """Estimated seconds that `rows` add to a run."""
         images, clips, windows = rows.counts
         image, clip, window = self.per_row
-        return self.fixed + images * image + clips * clip + windows * window
+        return images * image + clips * clip + windows * window
 
-    @property
-    def run_seconds(self) -> float:
-        """Run time after which more rows in a run gain nothing; infinite where they always do."""
-        return float("inf") if self.batching_pays else _HIDES_FIXED_COST * self.fixed
+    def share(self, rows: Rows) -> float:
+        """How much of a run `rows` fill; at 1 and above, others are better run apart."""
+        return sum(count / full for count, full in zip(rows.counts, self.full, strict=True))
+
+    def corrected(self, counts: tuple[int, int, int], seconds: float) -> "CostModel":
+        """After a run of so many rows of each kind has taken so long.
+
+        Each part moves by its share in the estimate (normalised least mean squares, Widrow and Hoff,
+        1960), and one odd run moves it little.
+        """
+        parts = [count * cost for count, cost in zip(counts, self.per_row, strict=True)]
+        estimate = self.fixed + sum(parts)
+        error = min(max(seconds / estimate, 1 / _LARGEST_ERROR), _LARGEST_ERROR) - 1
+        step = _NEWEST_SHARE * error / estimate
+        image, clip, window = (
+            cost * (1 + step * part) for cost, part in zip(self.per_row, parts, strict=True)
+        )
+        return CostModel(self.fixed * (1 + step * self.fixed), (image, clip, window), self.full)
 
 
 def warm_up(session: Session) -> CostModel:
@@ -48,26 +77,55 @@ def warm_up(session: Session) -> CostModel:
         Exception: as ONNX Runtime does, if the graph cannot be run.
     """
     session.run([one_row_each(session.manifest)])
-    fixed = _fastest(session, empty_rows(session.manifest))
-    alone, together = zip(*(_row_costs(session, modality) for modality in MODALITIES), strict=True)
-    image, clip, window = together
-    return CostModel(fixed, (image, clip, window), sum(together) <= _GAIN * sum(alone))
+    empty = max(_fastest(session, empty_rows(session.manifest)), _SHORTEST_SECONDS)
+    curves = [_curve(session, modality) for modality in MODALITIES]
+    image, clip, window = (_line(curve, empty) for curve in curves)
+    fixed = max(image[0], clip[0], window[0])
+    return CostModel(fixed, (image[1], clip[1], window[1]), _full(curves))
 
 
-def _row_costs(session: Session, modality: str) -> tuple[float, float]:
-    """Seconds of a row alone in a run, and of one more row among several; 0 without that branch."""
+def _curve(session: Session, modality: str) -> list[tuple[int, float]]:
+    """(rows, seconds) of runs of one modality, doubled as long as that pays; nothing without that branch."""
     if modality not in session.manifest.modalities:
-        return 0.0, 0.0
-    one = _fastest(session, one_row_each(session.manifest, 1, modality))
-    many = _fastest(session, one_row_each(session.manifest, _MANY, modality))
+        return []
+    curve: list[tuple[int, float]] = []
+    rows = 1
+    while rows <= _MOST_ROWS:
+        curve.append((rows, _fastest(session, one_row_each(session.manifest, rows, modality))))
+        if not _pays(curve):
+            break
+        rows *= 2
+    return curve
+
+
+def _pays(curve: list[tuple[int, float]]) -> bool:
+    """Whether the last point has more rows a second than the one before."""
+    if len(curve) < 2:
+        return True
+    (few, fast), (many, slow) = curve[-2:]
+    return many / slow >= (1 + _GAIN) * few / fast
+
+
+def _line(curve: list[tuple[int, float]], empty: float) -> tuple[float, float]:
+    """Fixed seconds and those of one more row, through the last two points."""
+    if not curve:
+        return empty, 0.0
+    (few, fast), (many, slow) = curve[-2:]
     # A GPU answers many rows in the time of one; never believe that a row is free.
-    return one, max((many - one) / (_MANY - 1), one / 100)
+    per_row = max((slow - fast) / (many - few), fast / few / 100)
+    return max(slow - many * per_row, empty), per_row
+
+
+def _full(curves: list[list[tuple[int, float]]]) -> Triple:
+    image, clip, window = (curve[-2][0] if curve and not _pays(curve) else math.inf for curve in curves)
+    return image, clip, window
 
 
 def _fastest(session: Session, rows: Rows) -> float:
+    """Seconds of the fastest of several runs, after one that lets ONNX Runtime prepare for the shape."""
     session.run([rows])
-    seconds = []
-    for _ in range(_REPEATS):
+    seconds: list[float] = []
+    while len(seconds) < _REPEATS and sum(seconds) < _REPEAT_SECONDS:
         start = time.perf_counter()
         session.run([rows])
         seconds.append(time.perf_counter() - start)

@@ -44,6 +44,7 @@ class Engine:
         run_timeout: seconds that a run may take beyond ten times its estimate.
         on_death: called once, from a thread of the engine, when runs keep failing or one does not end.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
+        lone: of the same graph, for a request that comes while nothing else runs or waits; None: `session`.
 
     Attributes:
         serial: tells the engines of one process apart.
@@ -60,13 +61,19 @@ class Engine:
         run_timeout: float = 60.0,
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
+        lone: Session | None = None,
     ) -> None:
         self.serial = next(_SERIALS)
         self.statistics = Statistics()
         self._session = session
+        self._lone = lone
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
-        self._queue = JobQueue(max_batch_size, max_batch_seconds, max_queue_delay, workers)
+        self._parallel = workers if session.provider.on_cpu else 1
+        self._queue = JobQueue(
+            max_batch_size, max_batch_seconds, max_queue_delay, self._parallel, self._costs.fixed
+        )
+        self._last_end = 0.0
         self._run_timeout = run_timeout
         self._on_death = on_death
         self._on_batch = on_batch
@@ -82,16 +89,7 @@ class Engine:
             worker.start()
         self._watch = threading.Thread(target=self._look_for_hanging_runs, name="engine-watch", daemon=True)
         self._watch.start()
-        milliseconds = ", ".join(
-            f"{name} {1000 * self._costs.per_row[column]:.2f} ms"
-            for column, name in enumerate(("image", "clip", "window"))
-        )
-        log.info(
-            "engine ready: %d workers, runs of up to %.0f ms; a row costs %s",
-            workers,
-            1000 * min(max_batch_seconds, self._costs.run_seconds),
-            milliseconds,
-        )
+        log.info("engine ready: %d workers; %s", workers, self._costs)
 
     @property
     def manifest(self) -> Manifest:
@@ -104,7 +102,7 @@ class Engine:
     @property
     def backlog_seconds(self) -> float:
         """Estimated seconds until a request that comes now would be run."""
-        return self._queue.seconds / len(self._workers)
+        return self._queue.seconds / self._parallel
 
     @property
     def waiting(self) -> int:
@@ -123,7 +121,7 @@ class Engine:
 
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
-        return self._queue.seconds_before(urgency) / len(self._workers)
+        return self._queue.seconds_before(urgency) / self._parallel
 
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""
@@ -179,23 +177,28 @@ class Engine:
     def _runs(self, batch: list[Job]) -> Iterator[list[Job]]:
         """The batch, cut where more rows in one run of the graph would gain nothing."""
         jobs: list[Job] = []
-        seconds = 0.0
+        filled = 0.0
         for job in batch:
-            if jobs and seconds + job.cost > self._costs.run_seconds:
+            share = self._costs.share(job.rows)
+            if jobs and filled + share > 1:
                 yield jobs
-                jobs, seconds = [], 0.0
+                jobs, filled = [], 0.0
             jobs.append(job)
-            seconds += job.cost
+            filled += share
         yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
+        lone = self._lone if self.running == 1 and not self.waiting else None
         start = time.monotonic()
         try:
-            answers = self._session.run([job.rows for job in jobs])
+            answers = (lone or self._session).run([job.rows for job in jobs])
         except Exception as error:
             return self._failed(jobs, error)
         self._failures = 0
-        seconds = time.monotonic() - start
+        end = time.monotonic()
+        seconds = end - start
+        if lone is None:
+            self._learn(jobs, start, end)
         if self._on_batch:
             self._on_batch(jobs, seconds)
         self.statistics.ran(len(jobs), sum(start - job.enqueued for job in jobs), seconds)
@@ -210,6 +213,13 @@ class Engine:
             else EngineFailed("the model has no number for this medium")
             for job, scores in zip(jobs, answers, strict=True)
         ]
+
+    def _learn(self, jobs: list[Job], start: float, end: float) -> None:
+        # On one device, a run waits inside for the one that began before.
+        began = start if self._session.provider.on_cpu else max(start, self._last_end)
+        self._last_end = end
+        images, clips, windows = zip(*(job.rows.counts for job in jobs), strict=True)
+        self._costs = self._costs.corrected((sum(images), sum(clips), sum(windows)), end - began)
 
     def _failed(self, jobs: list[Job], error: Exception) -> list[Scores | EngineFailed]:
         if len(jobs) > 1:

@@ -1,7 +1,9 @@
 """Which execution provider runs the graph, with which options, and why."""
 
+import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import onnxruntime as ort
@@ -9,6 +11,9 @@ import onnxruntime as ort
 from server.errors import EngineFailed
 
 Wish = Literal["auto", "cuda", "coreml", "cpu"]
+
+# In a container, its own group is mounted as the root.
+_CGROUP = Path("/sys/fs/cgroup")
 
 _NAMES = {"cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -36,12 +41,32 @@ class Provider:
     accepts_empty: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether runs compute at the same time, each on cores of its own, and not in turn on a device."""
+        return self.name == _NAMES["cpu"]
+
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may run on, or have the time of."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
+
+
+def _quota() -> float:
+    """Cores' worth of time that a container may use (control groups 2 and 1); infinite outside of one."""
+    try:
+        if (limit := _CGROUP / "cpu.max").exists():
+            quota, period = limit.read_text(encoding="ascii").split()
+        else:
+            quota, period = (
+                (_CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii")
+                for name in ("quota", "period")
+            )
+        share = float(quota) / float(period)
+    except (OSError, ValueError):  # "max" is no number
+        return math.inf
+    return share if share > 0 else math.inf
 
 
 def candidates(wish: Wish) -> list[Provider]:

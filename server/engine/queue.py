@@ -1,6 +1,7 @@
 """Requests that wait for the engine: the most urgent first, nothing run for nobody."""
 
 import heapq
+import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from server.errors import DeadlineExceeded, ShuttingDown
 
 # Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
 _ROUNDING = 1 + 1e-6
+# One of so many that cannot meet their deadline, as far as is known, is run all the same.
+_CHANCES = 16
 
 
 @dataclass(order=True, slots=True)
@@ -44,16 +47,24 @@ class JobQueue:
         max_batch_size: jobs in one batch at most.
         max_batch_seconds: estimated cost of one batch at most; a single job may cost more.
         max_queue_delay: seconds that the first job of a batch may wait for company.
-        takers: workers that share the queue.
+        takers: workers that compute at the same time, and share what waits.
+        fixed_seconds: estimated cost of a batch beside that of its jobs.
     """
 
     def __init__(
-        self, max_batch_size: int, max_batch_seconds: float, max_queue_delay: float, takers: int
+        self,
+        max_batch_size: int,
+        max_batch_seconds: float,
+        max_queue_delay: float,
+        takers: int,
+        fixed_seconds: float = 0.0,
     ) -> None:
         self._max_batch_size = max_batch_size
         self._max_batch_seconds = max_batch_seconds
         self._max_queue_delay = max_queue_delay
         self._takers = takers
+        self._fixed_seconds = fixed_seconds
+        self._hopeless = 0
         self._jobs: list[Job] = []
         self._cost = 0.0
         self._closed = False
@@ -138,22 +149,39 @@ class JobQueue:
         # A fair share of what waits, so that no worker idles while another runs a long batch.
         budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
         batch: list[Job] = []
-        cost = 0.0
+        cost, earliest = 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:
             job = self._jobs[0]
-            if batch and cost + job.cost > budget:
+            if not self._wanted(job, first=not batch):
+                self._pop()
+                continue
+            # All jobs of a batch are answered at its end.
+            earliest = min(earliest, job.deadline)
+            end = time.monotonic() + self._fixed_seconds + cost + job.cost
+            if batch and (cost + job.cost > budget or end > earliest):
                 break
-            heapq.heappop(self._jobs)
-            self._cost = self._cost - job.cost if self._jobs else 0.0
-            if self._wanted(job, cost):
+            self._pop()
+            if job.future.set_running_or_notify_cancel():
                 batch.append(job)
                 cost += job.cost
         return batch
 
-    def _wanted(self, job: Job, seconds_before: float) -> bool:
-        if not job.future.set_running_or_notify_cancel():
+    def _pop(self) -> None:
+        job = heapq.heappop(self._jobs)
+        self._cost = self._cost - job.cost if self._jobs else 0.0
+
+    def _wanted(self, job: Job, first: bool) -> bool:
+        """False for one that was cancelled, or is too late, which it is told."""
+        if job.future.cancelled():
             return False
-        if time.monotonic() + seconds_before + job.cost > job.deadline:
+        left = job.deadline - time.monotonic()
+        if left >= self._fixed_seconds + job.cost:
+            return True
+        self._hopeless += 1
+        # Estimates improve by running only: one that is too high must not keep everything from it.
+        if first and left > 0 and self._hopeless >= _CHANCES:
+            self._hopeless = 0
+            return True
+        if job.future.set_running_or_notify_cancel():
             job.future.set_exception(DeadlineExceeded("no time was left to run the model"))
-            return False
-        return True
+        return False

@@ -18,7 +18,7 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]
     """PCM float32 [B, S] → decibels float32 [B, frames, n_mels, len(win_lengths)].
 
     Equals `librosa.power_to_db(librosa.feature.melspectrogram(..., pad_mode="constant"), top_db=None)`
-    with Hann windows and Slaney mel bands, to less than 0.1 dB. A short window resolves the glottal
+    with Hann windows and Slaney mel bands, to less than 0.01 dB. A short window resolves the glottal
     pulses of a voice and a long one its harmonics, so each of `win_lengths` gives a channel.
 
     TensorFlow's FFT does not convert to ONNX. Here a frame is a table of rows x columns samples, and

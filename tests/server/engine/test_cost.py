@@ -1,11 +1,19 @@
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.engine import cost
-from server.engine.batch import Rows, Scores, one_row_each
+from server.engine.batch import Rows, Scores, empty_rows, one_row_each
+from server.engine.cost import CostModel
 from server.engine.session import Session
+from tests.tiny_graph import tiny_detector
+
+SECONDS = st.floats(1e-5, 1.0)
+COUNTS = st.tuples(st.integers(0, 8), st.integers(0, 4), st.integers(0, 8)).filter(any)
 
 
 class ClockedSession(Session):
@@ -13,36 +21,85 @@ class ClockedSession(Session):
 
     def __init__(self, path: Path, seconds: Callable[[int], float], monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(path, "cpu")
+        self.rows = 0
         self._seconds = seconds
         self._now = 0.0
         monkeypatch.setattr("server.engine.cost.time.perf_counter", lambda: self._now)
 
     def run(self, requests: Sequence[Rows]) -> list[Scores]:
-        self._now += self._seconds(sum(sum(rows.counts) for rows in requests))
+        rows = sum(sum(rows.counts) for rows in requests)
+        self.rows += rows
+        self._now += self._seconds(rows)
         return super().run(requests)
 
 
-def test_rows_that_cost_the_same_in_company_are_batched_only_to_hide_the_fixed_cost(
+def test_rows_that_gain_nothing_in_company_are_run_one_by_one(
     graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = ClockedSession(graph, lambda rows: 0.001 + 0.01 * rows, monkeypatch)
+    session = ClockedSession(graph, lambda rows: 0.0001 + 0.01 * rows, monkeypatch)
     costs = cost.warm_up(session)
-    assert costs.fixed == pytest.approx(0.001)
+    assert costs.fixed == pytest.approx(0.0001)
     assert costs.per_row == pytest.approx((0.01, 0.01, 0.01))
-    assert not costs.batching_pays
-    assert costs.run_seconds == pytest.approx(0.05)
-    assert costs.seconds(one_row_each(session.manifest, 2)) == pytest.approx(0.001 + 6 * 0.01)
+    assert list(costs.full) == [1, 1, 1]
+    rows = one_row_each(session.manifest, 2)
+    assert costs.seconds(rows) == pytest.approx(0.06)
+    assert costs.share(rows) == 6
 
 
-def test_rows_that_are_cheaper_in_company_are_batched_without_such_a_limit(
-    graph: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = ClockedSession(graph, lambda rows: 0.001 + (0.01 if rows else 0) + 0.002 * rows, monkeypatch)
+def test_a_fixed_cost_is_shared_until_rows_weigh_more(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = ClockedSession(graph, lambda rows: 0.01 + 0.01 * rows, monkeypatch)
     costs = cost.warm_up(session)
-    assert costs.batching_pays
-    assert costs.run_seconds == float("inf")
+    assert costs.fixed == pytest.approx(0.01)
+    # 16 rows have 1.07 times the rows a second of 8; 32 have only 1.03 times those of 16.
+    assert list(costs.full) == [16, 16, 16]
 
 
-def test_no_row_is_believed_to_be_free(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = cost.warm_up(ClockedSession(graph, lambda rows: 0.01, monkeypatch))
+def test_rows_that_always_gain_fill_no_run(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = ClockedSession(graph, lambda _: 0.01, monkeypatch)
+    costs = cost.warm_up(session)
+    assert list(costs.full) == [math.inf] * 3
+    assert costs.share(one_row_each(session.manifest, 9)) == 0
     assert min(costs.per_row) > 0
+
+
+def test_slow_rows_are_measured_with_few_runs(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = ClockedSession(graph, lambda rows: 0.1 * rows, monkeypatch)
+    cost.warm_up(session)
+    assert session.rows <= 3 + 3 * 6
+
+
+@given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), st.floats(0.1, 10), st.data())
+def test_wrong_estimates_are_mended_by_what_runs_take(
+    fixed: float, per_row: tuple[float, float, float], wrong: float, data: st.DataObject
+) -> None:
+    image, clip, window = (wrong * value for value in per_row)
+    costs = CostModel(wrong * fixed, (image, clip, window), (1, 1, 1))
+    kinds = data.draw(st.lists(COUNTS, min_size=1, max_size=4))
+
+    def true(counts: tuple[int, int, int]) -> float:
+        return fixed + sum(count * value for count, value in zip(counts, per_row, strict=True))
+
+    def estimated(counts: tuple[int, int, int]) -> float:
+        return costs.fixed + sum(count * value for count, value in zip(counts, costs.per_row, strict=True))
+
+    for number in range(2000):
+        counts = kinds[number % len(kinds)]
+        costs = costs.corrected(counts, true(counts))
+    assert [estimated(counts) for counts in kinds] == pytest.approx(list(map(true, kinds)), rel=0.2)
+
+
+@given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), COUNTS, st.floats(0, 1e6))
+def test_one_odd_run_moves_the_estimate_little(
+    fixed: float, per_row: tuple[float, float, float], counts: tuple[int, int, int], seconds: float
+) -> None:
+    before = CostModel(fixed, per_row, (1, 1, 1))
+    after = before.corrected(counts, seconds)
+    for old, new in zip((fixed, *per_row), (after.fixed, *after.per_row), strict=True):
+        assert 0.9 * old <= new <= 1.1 * old
+
+
+def test_a_branch_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
+    session = Session(tiny_detector(tmp_path, modalities=("audio",)), "cpu")
+    costs = cost.warm_up(session)
+    assert costs.per_row[:2] == (0, 0)
+    assert costs.seconds(empty_rows(session.manifest)) == 0

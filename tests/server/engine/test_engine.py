@@ -14,8 +14,8 @@ from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
 from tests.random_rows import assert_same, random_rows
 
-FREE_RUNS = CostModel(fixed=0.0, per_row=(1e-6, 1e-6, 1e-6), batching_pays=False)
-"""Of a graph whose runs have no fixed cost that company could hide."""
+SINGLE_RUNS = CostModel(fixed=1e-6, per_row=(1e-6, 1e-6, 1e-6), full=(1, 1, 1))
+"""Of a graph whose rows gain nothing in company."""
 
 
 class WatchedSession(Session):
@@ -172,7 +172,7 @@ def test_closing_finishes_what_was_accepted(engine: Engine, watched: WatchedSess
 def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
     watched: WatchedSession, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: FREE_RUNS)
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: SINGLE_RUNS)
     futures: list[Future[Scores]] = []
     done_after_run: list[int] = []
     engine = Engine(
@@ -188,3 +188,21 @@ def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
     engine.close()
     assert watched.runs == [1, 1, 1, 1]
     assert done_after_run == [0, 0, 0, 0]
+
+
+def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, graph: Path) -> None:
+    lone = WatchedSession(graph)
+    engine = Engine(watched, workers=2, lone=lone)
+    watched.runs.clear()
+    first, second = (random_rows(engine.manifest, seed, images=1) for seed in (1, 2))
+    lone.may_run.clear()
+    alone = engine.submit(first, soon())
+    while not engine.running:
+        time.sleep(0.001)
+    # The lone one still runs, so this one is not alone.
+    engine.submit(second, soon()).result(10)
+    assert (lone.runs, watched.runs) == ([], [1])
+    lone.may_run.set()
+    alone.result(10)
+    assert (lone.runs, watched.runs) == ([1], [1])
+    engine.close()

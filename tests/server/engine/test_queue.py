@@ -122,6 +122,47 @@ def test_requests_that_cannot_meet_their_deadline_are_dropped_with_an_error() ->
         late.future.result(0)
 
 
+@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.01, 1)), min_size=1, max_size=20), st.integers(1, 3))
+def test_at_the_end_of_a_batch_every_deadline_in_it_still_holds(
+    jobs: list[tuple[float, float]], takers: int
+) -> None:
+    queue = queue_of(*(job(deadline, cost) for deadline, cost in jobs), takers=takers)
+    queue.close()
+    handed_out = 0
+    while batch := queue.take():
+        end = time.monotonic() + sum(each.cost for each in batch)
+        # A single job may be one that is tried against the odds.
+        assert len(batch) == 1 or end <= min(each.deadline for each in batch) + 0.001
+        handed_out += len(batch)
+    assert handed_out <= len(jobs)
+    assert queue.seconds == 0
+
+
+def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> None:
+    tight, long = job(deadline=1.0, cost=0.5), job(deadline=60.0, cost=0.8)
+    queue = queue_of(tight, long)
+    assert taken(queue) == [tight]
+    assert taken(queue) == [long]
+
+
+def test_the_fixed_cost_counts_against_a_deadline() -> None:
+    queue = JobQueue(100, 1e9, 0.0, 1, fixed_seconds=2.0)
+    late, wanted = job(deadline=1.0), job()
+    queue.put(late)
+    queue.put(wanted)
+    assert taken(queue) == [wanted]
+    with pytest.raises(DeadlineExceeded):
+        late.future.result(0)
+
+
+def test_an_estimate_that_is_too_high_for_every_deadline_is_put_to_the_test() -> None:
+    jobs = [job(deadline=5.0, cost=60.0) for _ in range(20)]
+    queue = queue_of(*jobs)
+    (tried,) = taken(queue)
+    assert sum(each.future.done() for each in jobs) == 19
+    assert not tried.future.done()
+
+
 def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     queue = queue_of(job(), size=2, delay=30.0)
     threading.Timer(0.05, lambda: queue.put(job())).start()

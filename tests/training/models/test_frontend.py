@@ -71,8 +71,8 @@ def test_equals_librosa_in_keras_and_onnx_runtime(settings: dict[str, Any], pcm:
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
 
     assert model.output_shape[1:] == expected.shape[1:]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(pcm)), expected, atol=0.1)
-    np.testing.assert_allclose(session.run(None, {"pcm": pcm})[0], expected, atol=0.1)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(pcm)), expected, rtol=0, atol=0.01)
+    np.testing.assert_allclose(session.run(None, {"pcm": pcm})[0], expected, rtol=0, atol=0.01)
     assert session.run(None, {"pcm": pcm[:0]})[0].shape == (0, *expected.shape[1:])
 
 
