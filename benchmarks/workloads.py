@@ -51,7 +51,8 @@ class Workload:
         if not self.encoded:
             return payload
         spec = RowSpec(height=self.size, width=self.size)
-        return decode(payload, spec, MediaLimits()).frames[0].tobytes()
+        frames = decode(payload, spec, MediaLimits()).frames
+        return frames.tobytes()
 
 
 def _efficientnet() -> Path:

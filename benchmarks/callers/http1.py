@@ -28,12 +28,12 @@ class HttpConnection(asyncio.Protocol):
     def explain(trouble: bytes) -> str:
         """The status of an answer without a body."""
         fields = trouble.split(b" ", 2)
-        return f"HTTP {fields[1].decode()}" if len(fields) > 1 else "CONNECTION LOST"
+        return f"HTTP {fields[1].decode()}" if len(fields) > 1 else "NO ANSWER"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._finish(None, b"")
 
     @property
@@ -41,8 +41,12 @@ class HttpConnection(asyncio.Protocol):
         """Whether it can be called."""
         return not self._transport.is_closing()
 
-    async def call(self, ready: bytes, seconds: float | None = None) -> tuple[bytes | None, bytes]:
-        """Sends one request; `seconds`, its deadline, is not a thing that HTTP can tell."""
+    async def call(
+        self,
+        ready: bytes,
+        seconds: float | None = None,  # noqa: ARG002 - HTTP has no word for a deadline
+    ) -> tuple[bytes | None, bytes]:
+        """Sends one request."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.writelines([self._head, ready])
         try:

@@ -18,7 +18,7 @@ _STATUS = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class GrpcConnection(asyncio.Protocol):
-    """Gives each answer as (message, trouble): a serialised message, or None and the headers that came instead."""
+    """Gives each answer as (message, trouble): bytes, or None and the headers that came instead."""
 
     def __init__(self, head: bytes) -> None:
         self._head = head
@@ -48,7 +48,7 @@ class GrpcConnection(asyncio.Protocol):
     def explain(trouble: bytes) -> str:
         """The status of an answer without a message."""
         if not trouble:
-            return "CONNECTION LOST"
+            return "NO ANSWER"
         try:
             # Each block stands alone, because we allow the server no table.
             headers = dict(Decoder().decode(trouble, raw=True))
@@ -61,9 +61,11 @@ class GrpcConnection(asyncio.Protocol):
         settings = {_HEADER_TABLE_SIZE: 0, _ENABLE_PUSH: 0, _INITIAL_WINDOW_SIZE: _LARGEST_WINDOW}
         packed = b"".join(struct.pack(">HI", *setting) for setting in settings.items())
         wider = struct.pack(">I", _LARGEST_WINDOW - _FIRST_WINDOW)
-        transport.write(_PREFACE + _frame(_SETTINGS, 0, 0, packed) + _frame(_WINDOW_UPDATE, 0, 0, wider))
+        self._transport.write(
+            _PREFACE + _frame(_SETTINGS, 0, 0, packed) + _frame(_WINDOW_UPDATE, 0, 0, wider)
+        )
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._finish(None, b"")
 
     @property

@@ -1,6 +1,6 @@
-"""The process that puts the load on: `python -m benchmarks.callers.program JOB` prints a `Result` as JSON.
+"""The process that puts the load on: `python -m benchmarks.callers.program JOB RESULT`.
 
-JOB is a `Job` as a JSON file.
+JOB is a `Job` as a JSON file, RESULT the file that gets a `Result` as JSON.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from benchmarks.peers.codecs import CODECS
 
 _MOST_CONNECTIONS = 256
 _RETRY_SECONDS = 0.05
+# A server that has said nothing for so long after the end will not.
+_PATIENCE_SECONDS = 20.0
 
 Connection = GrpcConnection | HttpConnection
 
@@ -55,8 +57,10 @@ class Callers:
     async def run(self) -> Result:
         """Until the last request has ended."""
         # Answers that are later than the deadline are not waited for, so more are never in flight for long.
-        wanted = min(_MOST_CONNECTIONS, 8 + round(2 * self._job.rate * self._job.deadline))
-        connections = [await self._connect() for _ in range(wanted if self._job.rate else self._job.clients)]
+        in_flight = min(_MOST_CONNECTIONS, 8 + round(2 * self._job.rate * self._job.deadline))
+        wanted = in_flight if self._job.rate else self._job.clients
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            connections = [await self._connect() for _ in range(wanted)]
         before, begun = time.process_time(), time.perf_counter()
         start = begun + self._job.warm_up
         end = start + self._job.seconds
@@ -79,10 +83,13 @@ class Callers:
 
     async def _client(self, connection: Connection, numbers: "count[int]", end: float) -> None:
         while (sent := time.perf_counter()) < end:
-            if not connection.open:
-                connection = await self._connect()
             number = next(numbers) % len(self._messages)
-            message, trouble = await connection.call(self._messages[number])
+            message, trouble = None, b""
+            with suppress(TimeoutError):
+                async with asyncio.timeout(end + _PATIENCE_SECONDS - sent):
+                    if not connection.open:
+                        connection = await self._connect()
+                    message, trouble = await connection.call(self._messages[number])
             self._outcomes.append(Outcome(number, sent, time.perf_counter(), message, trouble))
 
     async def _open_loop(self, connections: Sequence[Connection], begun: float) -> None:
@@ -138,13 +145,14 @@ class Callers:
         )
 
 
-def main(file: str) -> None:
-    job = Job(**json.loads(Path(file).read_text()))
+def main(job_file: str, result_file: str) -> None:
+    job = Job(**json.loads(Path(job_file).read_text()))
     callers = Callers(job)
     # Nothing here is cyclic, and a collection would stop all callers at once.
     gc.disable()
-    print(json.dumps(asdict(uvloop.run(callers.run()))))
+    result = uvloop.run(callers.run())
+    Path(result_file).write_text(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -57,7 +57,7 @@ PEERS = (
     Peer("pytriton", "infer", "pytriton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),
     Peer("litserve", "http", "litserve", "litserve", ("litserve>=0.2.19,<0.3",)),
     Peer("bentoml", "http", "bentoml", "bentoml", ("bentoml>=1.4,<1.5",)),
-    Peer("mlserver", "infer", "mlserver", "mlserver", ("mlserver>=1.7,<1.8",)),
+    Peer("mlserver", "infer", "mlserver", "mlserver", ("mlserver>=1.7,<1.8", "uvloop<0.22")),
     Peer("kserve", "infer", "kserve", "kserve", ("kserve>=0.21,<0.22",)),
     Peer("ray", "detect", "ray_serve", "ray", ("ray[serve]>=2.60,<3",)),
 )

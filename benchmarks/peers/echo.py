@@ -1,25 +1,16 @@
-"""What gRPC alone takes: reads the same payloads, runs nothing, and answers with as many bytes as a verdict has."""
+"""What gRPC alone takes: reads the same payloads, runs nothing, and answers in the size of a verdict."""
 
-import grpc
 import uvloop
 
-from benchmarks.peers.launch import Launch, read_launch
+from benchmarks.peers.grpc_aio import serve
+from benchmarks.peers.launch import read_launch
 
 _ANSWER = bytes(100)
-_OPTIONS = [("grpc.max_receive_message_length", -1)]
 
 
-async def serve(launch: Launch) -> None:
-    async def answer(_: bytes, __: object) -> bytes:
-        return _ANSWER
-
-    server = grpc.aio.server(options=_OPTIONS)
-    handlers = {"Score": grpc.unary_unary_rpc_method_handler(answer)}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("benchmarks.Peer", handlers)])
-    server.add_insecure_port(f"127.0.0.1:{launch.port}")
-    await server.start()
-    await server.wait_for_termination()
+async def answer(_: bytes, __: object) -> bytes:
+    return _ANSWER
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(read_launch()))
+    uvloop.run(serve(read_launch().port, answer))

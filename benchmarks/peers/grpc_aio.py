@@ -1,7 +1,8 @@
 """The plain way: a grpc.aio handler in front of a small batcher, as one would write it in an afternoon."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -46,19 +47,25 @@ class Batcher:
         return self._scorer.probabilities(payloads)
 
 
-async def serve(launch: Launch) -> None:
+async def serve(port: int, answer: Callable[[bytes, object], Awaitable[bytes]]) -> None:
+    """Answers calls with what `answer` gives for their bytes, without end."""
+    server = grpc.aio.server(options=_OPTIONS)
+    handlers: dict[str, Any] = {"Score": grpc.unary_unary_rpc_method_handler(answer)}
+    service = grpc.method_handlers_generic_handler("benchmarks.Peer", handlers)
+    server.add_generic_rpc_handlers([service])
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+async def main(launch: Launch) -> None:
     batcher = Batcher(launch)
 
     async def score(payload: bytes, _: object) -> bytes:
         return np.float32(await batcher.probability(payload)).tobytes()
 
-    server = grpc.aio.server(options=_OPTIONS)
-    handlers = {"Score": grpc.unary_unary_rpc_method_handler(score)}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("benchmarks.Peer", handlers)])
-    server.add_insecure_port(f"127.0.0.1:{launch.port}")
-    await server.start()
-    await server.wait_for_termination()
+    await serve(launch.port, score)
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(read_launch()))
+    uvloop.run(main(read_launch()))

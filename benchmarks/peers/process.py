@@ -35,9 +35,18 @@ class PeerProcess:
         startup: seconds from its start to its first answer.
     """
 
-    def __init__(self, peer: Peer, port: int, process: "subprocess.Popen[bytes]", startup: float) -> None:
+    def __init__(
+        self, peer: Peer, port: int, process: "subprocess.Popen[bytes]", startup: float, log: Path
+    ) -> None:
         self.peer, self.port, self.startup = peer, port, startup
+        self._log = log
+        self._popen = process
         self._process = psutil.Process(process.pid)
+
+    @property
+    def death(self) -> str:
+        """Its last words; empty while it lives."""
+        return "" if self._popen.poll() is None else f"died under load: {_last_lines(self._log)}"
 
     def cpu_seconds(self) -> float:
         """Used so far by all its processes."""
@@ -106,7 +115,7 @@ def running(peer: Peer, launch: Launch, message: bytes) -> Iterator[PeerProcess]
         )
     try:
         _await_answer(process, CODECS[peer.codec], launch.port, message, log)
-        yield PeerProcess(peer, launch.port, process, time.perf_counter() - begun)
+        yield PeerProcess(peer, launch.port, process, time.perf_counter() - begun, log)
     finally:
         _end(process)
 
@@ -168,7 +177,7 @@ def _last_lines(log: Path) -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    family = [process]
+    family: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
         leader = psutil.Process(process.pid)
         family = [leader, *leader.children(recursive=True)]

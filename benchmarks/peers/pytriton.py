@@ -36,7 +36,9 @@ def main(launch: Launch) -> None:
     else:
         given = Tensor(name=PAYLOAD, dtype=np.uint8, shape=(launch.height, launch.width, 3))
     batching = {"batcher": DynamicBatcher()} if launch.batch > 1 else {"batching": True}
-    network = TritonConfig(grpc_address="127.0.0.1", grpc_port=launch.port, allow_http=False, allow_metrics=False)
+    network = TritonConfig(
+        grpc_address="127.0.0.1", grpc_port=launch.port, allow_http=False, allow_metrics=False
+    )
     with Triton(config=network, workspace=f"{launch.folder}/workspace") as triton:
         triton.bind(
             model_name=MODEL,

@@ -1,4 +1,4 @@
-"""What a peer's handler does: decode, and run the graph. The same code in all of them, and as in our server."""
+"""What a peer's handler does: decode, with the code of our server, and run the graph."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ class Scorer:
     def frame(self, payload: bytes) -> NDArray[np.uint8]:
         """uint8 [height, width, 3] of one request."""
         if self._encoded:
-            return decode(payload, self._spec, self._limits).frames[0]
+            return decode(payload, self._spec, self._limits).frames.reshape(self._shape)
         return np.frombuffer(payload, np.uint8).reshape(self._shape)
 
     def probabilities(self, payloads: Sequence[bytes]) -> NDArray[np.float32]:
