@@ -20,6 +20,7 @@ from benchmarks.peers.launch import Launch
 READY_SECONDS = 120.0
 _ROOT = Path(__file__).parents[2]
 _LAST_LINES = 6
+_END_SECONDS = 5.0
 
 
 class NotStarted(Exception):
@@ -186,7 +187,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             member.send_signal(signal.SIGCONT)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(10)
+        process.wait(_END_SECONDS)
     for member in family:
         with suppress(psutil.NoSuchProcess):
             member.kill()
