@@ -1,5 +1,6 @@
 """What a comparison measured, and the figures that follow from it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,6 +82,7 @@ class Line:
     Attributes:
         ratio: of the rate to the ceiling's, round by round; in the open loop of the goodput to the capacity.
         failed: share of requests without an answer.
+        failures: how many of them by status.
     """
 
     server: str
@@ -95,6 +97,7 @@ class Line:
     caller_cpu: float
     memory: float
     failed: float
+    failures: dict[str, int] = field(default_factory=dict)
 
 
 def closed_lines(compared: Compared) -> list[Line]:
@@ -146,7 +149,8 @@ def _bare_line(name: str, samples: Sequence[Sample]) -> Line:
 def _line(server: str, load: Load, turns: Sequence[Turn], ratio: Figure) -> Line:
     pooled = _pooled(turns)
     p50, p99, p999 = (1000 * percentile(pooled, percent) for percent in (50, 99, 99.9))
-    failed = sum(sum(turn.failures.values()) for turn in turns)
+    failures = sum((Counter(turn.failures) for turn in turns), Counter[str]())
+    failed = failures.total()
     return Line(
         server=server,
         load=load,
@@ -160,6 +164,7 @@ def _line(server: str, load: Load, turns: Sequence[Turn], ratio: Figure) -> Line
         caller_cpu=figure([turn.caller_cpu for turn in turns]).median,
         memory=figure([turn.memory for turn in turns]).median / 2**20,
         failed=failed / max(1, failed + len(pooled)),
+        failures=dict(failures),
     )
 
 

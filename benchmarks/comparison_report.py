@@ -61,7 +61,15 @@ def _closed_row(line: Line) -> list[str]:
         if line.load
         else [f"{line.cpu:.2f}", "", ""]
     )
-    return [line.server, line.load, str(line.rate), _ratio(line.ratio), *times, *costs, _share(line.failed)]
+    return [
+        line.server,
+        line.load,
+        str(line.rate),
+        _ratio(line.ratio),
+        *times,
+        *costs,
+        f"{_share(line.failed)} {_most(line.failures)}".strip(),
+    ]
 
 
 def _open(lines: Sequence[Line]) -> Rows:
@@ -73,7 +81,7 @@ def _open(lines: Sequence[Line]) -> Rows:
             str(line.good),
             _ratio(line.ratio),
             *(_milliseconds(time) for time in (line.p50, line.p99, line.p999)),
-            _share(line.failed),
+            f"{_share(line.failed)} {_most(line.failures)}".strip(),
         ]
         for line in lines
     ]
@@ -107,6 +115,10 @@ def _milliseconds(time: float) -> str:
 
 def _ratio(ratio: Figure | None) -> str:
     return f"{ratio.median:.2f} ±{ratio.half_spread:.2f}" if ratio else ""
+
+
+def _most(failures: Mapping[str, int]) -> str:
+    return max(failures, key=failures.__getitem__, default="")
 
 
 def _share(share: float) -> str:

@@ -36,18 +36,18 @@ class PeerProcess:
         startup: seconds from its start to its first answer.
     """
 
-    def __init__(
-        self, peer: Peer, port: int, process: "subprocess.Popen[bytes]", startup: float, log: Path
-    ) -> None:
+    def __init__(self, peer: Peer, port: int, process: "subprocess.Popen[bytes]", startup: float) -> None:
         self.peer, self.port, self.startup = peer, port, startup
-        self._log = log
         self._popen = process
         self._process = psutil.Process(process.pid)
 
     @property
     def death(self) -> str:
-        """Its last words; empty while it lives."""
-        return "" if self._popen.poll() is None else f"died under load: {_last_lines(self._log)}"
+        """How it ended under load; empty while it lives."""
+        code = self._popen.poll()
+        if code is None:
+            return ""
+        return f"died under load: {f'signal {-code}' if code < 0 else f'exit status {code}'}"
 
     def cpu_seconds(self) -> float:
         """Used so far by all its processes."""
@@ -116,7 +116,7 @@ def running(peer: Peer, launch: Launch, message: bytes) -> Iterator[PeerProcess]
         )
     try:
         _await_answer(process, CODECS[peer.codec], launch.port, message, log)
-        yield PeerProcess(peer, launch.port, process, time.perf_counter() - begun, log)
+        yield PeerProcess(peer, launch.port, process, time.perf_counter() - begun)
     finally:
         _end(process)
 

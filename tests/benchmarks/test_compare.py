@@ -69,7 +69,9 @@ def test_what_is_not_measured_is_held(tmp_path: Path) -> None:
     compared = measure(replace(SMALL, clients=(1,), loads=(), rounds=1), lambda _: None)["small"]
     assert isinstance(compared, Compared)
     peer = BY_NAME["grpc.aio"]
-    launch = process.Launch(str(mean_graph(8, tmp_path)), str(tmp_path), "", process.free_port(), False, 8, 8, 1, 1)
+    launch = process.Launch(
+        str(mean_graph(8, tmp_path)), str(tmp_path), "", process.free_port(), False, 8, 8, 1, 1
+    )
     with process.running(peer, launch, bytes(192)) as server:
         server.hold()
         used = server.cpu_seconds()
