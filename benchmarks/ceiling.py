@@ -102,19 +102,19 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
         expected = next(iter(bare.values())).probabilities()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         requests = _write_requests(frames, folder)
-        decoding = stack.enter_context(_decoding(size))
+        decode = stack.enter_context(decoding(size))
         for number in range(plan.rounds):
             turn = f"round {number + 1} of {plan.rounds}: "
             for layout, session in bare.items():
                 report(f"{turn}bare session, {layout}")
-                measured.bare.setdefault(layout, []).append(_run_bare(session, plan))
+                measured.bare.setdefault(layout, []).append(run_bare(session, plan.seconds, plan.warm_up))
             for concurrency in plan.concurrency:
                 report(f"{turn}server, {concurrency} clients")
                 job = Job(server.address, requests, concurrency, plan.warm_up, plan.seconds)
                 sample = _run_served(job, server, folder, expected, measured)
                 measured.served.setdefault(concurrency, []).append(sample)
             report(f"{turn}decode stage")
-            measured.decode.append(_run_decode(decoding, plan))
+            measured.decode.append(run_decode(decode, plan.seconds, plan.warm_up))
     return measured
 
 
@@ -137,12 +137,13 @@ def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:
     return files
 
 
-def _run_bare(session: BareSession, plan: Plan) -> Sample:
+def run_bare(session: BareSession, seconds: float, warm_up: float) -> Sample:
+    """The session in its layout; latencies are of runs."""
     before = time.process_time()
-    runs = closed_loop(session.run, session.layout.callers, plan.seconds, plan.warm_up)
+    runs = closed_loop(session.run, session.layout.callers, seconds, warm_up)
     used = time.process_time() - before
-    rate = len(runs) * session.layout.rows / plan.seconds
-    return Sample(rate, runs, used / _rows(rate, plan.seconds + plan.warm_up))
+    rate = len(runs) * session.layout.rows / seconds
+    return Sample(rate, runs, used / _rows(rate, seconds + warm_up))
 
 
 def _run_served(
@@ -166,17 +167,19 @@ def _rows(rate: float, seconds: float) -> float:
     return max(rate * seconds, 1.0)
 
 
-def _run_decode(decoding: Callable[[int], object], plan: Plan) -> Sample:
+def run_decode(decode: Callable[[int], object], seconds: float, warm_up: float) -> Sample:
+    """The decoders with enough to do; see `decoding`."""
     family = psutil.Process().children(recursive=True)
     before = sum(sum(member.cpu_times()[:2]) for member in family) + time.process_time()
-    runs = closed_loop(decoding, 2 * usable_cores(), plan.seconds, plan.warm_up)
+    runs = closed_loop(decode, 2 * usable_cores(), seconds, warm_up)
     used = sum(sum(member.cpu_times()[:2]) for member in family) + time.process_time() - before
-    rate = len(runs) / plan.seconds
-    return Sample(rate, runs, used / _rows(rate, plan.seconds + plan.warm_up))
+    rate = len(runs) / seconds
+    return Sample(rate, runs, used / _rows(rate, seconds + warm_up))
 
 
 @contextmanager
-def _decoding(size: tuple[int, int]) -> Iterator[Callable[[int], object]]:
+def decoding(size: tuple[int, int]) -> Iterator[Callable[[int], object]]:
+    """A pool of decoders, as a function that decodes the photo of a number to height × width."""
     photos = generated_photos(PHOTOS)
     spec = RowSpec(height=size[0], width=size[1])
     pool = DecodePool(usable_cores(), MediaLimits())

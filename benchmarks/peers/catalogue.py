@@ -1,0 +1,83 @@
+"""Which servers there are, what each needs, and how it is started."""
+
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.peers.launch import Launch
+
+ENVIRONMENTS = Path("benchmarks/results/peers")
+OURS, ECHO = "ours", "gRPC echo"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server to measure.
+
+    Attributes:
+        codec: how it is spoken to: a name in `benchmarks.peers.codecs`.
+        module: its program in `benchmarks.peers`, whose argument names a `Launch`.
+        environment: the virtual environment that has what it needs; empty: this one.
+        requirements: what that needs besides `handler_requirements()`.
+    """
+
+    name: str
+    codec: str
+    module: str = ""
+    environment: str = ""
+    requirements: tuple[str, ...] = ()
+
+    def python(self) -> str:
+        """The interpreter that runs it."""
+        return str(self.folder() / "bin" / "python") if self.environment else sys.executable
+
+    def folder(self) -> Path:
+        """Where its virtual environment is, or should be."""
+        return ENVIRONMENTS.resolve() / self.environment
+
+    def missing(self) -> str:
+        """Why it cannot be started; empty if it can."""
+        if Path(self.python()).exists():
+            return ""
+        return f"not installed: python -m benchmarks peers-install {self.environment}"
+
+    def command(self, launch: Launch, file: Path) -> list[str]:
+        """What starts it, when `file` holds the launch."""
+        if self.name == OURS:
+            return our_command(launch)
+        return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
+
+
+PEERS = (
+    Peer(OURS, "detect"),
+    Peer(ECHO, "bytes", "echo"),
+    Peer("grpc.aio", "bytes", "grpc_aio"),
+    Peer("tritonserver", "infer", "triton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),
+    Peer("pytriton", "infer", "pytriton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),
+    Peer("litserve", "http", "litserve", "litserve", ("litserve>=0.2.19,<0.3",)),
+    Peer("bentoml", "http", "bentoml", "bentoml", ("bentoml>=1.4,<1.5",)),
+    Peer("mlserver", "infer", "mlserver", "mlserver", ("mlserver>=1.7,<1.8", "uvloop<0.22")),
+    Peer("kserve", "infer", "kserve", "kserve", ("kserve>=0.21,<0.22",)),
+    Peer("ray", "detect", "ray_serve", "ray", ("ray[serve]>=2.60,<3",)),
+)
+BY_NAME = {peer.name: peer for peer in PEERS}
+
+
+def handler_requirements() -> list[str]:
+    """What every peer's handler imports, as it is here: the same runtime and the same decoders."""
+    return [f"{package}=={version(package)}" for package in ("onnxruntime", "av")] + ["soxr", "numpy"]
+
+
+def our_command(launch: Launch) -> list[str]:
+    model = Path(launch.model)
+    flags = {
+        "port": launch.port,
+        "models": model.parents[2],
+        "model": model.parents[1].name,
+        "model-version": model.parent.name,
+        # The same few media come again and again, and are to be judged each time.
+        "cache-max-bytes": 0,
+        "log-level": "warning",
+    }
+    return [sys.executable, "-m", "server", *(f"--{name}={value}" for name, value in flags.items())]

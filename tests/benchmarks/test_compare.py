@@ -1,0 +1,86 @@
+"""A comparison of our server with a peer that needs no environment of its own: what it finds, not how fast."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("psutil", reason="needs the extra bench")
+pytest.importorskip("hpack", reason="needs the extra bench")
+pytest.importorskip("onnx", reason="needs the extra train")
+
+from benchmarks import compare, comparison_report, history
+from benchmarks.compare import Plan, measure
+from benchmarks.comparison import Compared
+from benchmarks.mean_graph import mean_graph
+from benchmarks.peers import process
+from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
+from benchmarks.workloads import WORKLOADS
+
+SMALL = Plan(("small",), (OURS, "grpc.aio"), (1, 4), (0.5,), rounds=2, seconds=0.2, warm_up=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _small_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = replace(WORKLOADS["tiny"], name="small", model=lambda: mean_graph(8, tmp_path))
+    monkeypatch.setitem(WORKLOADS, "small", workload)
+
+
+def test_every_server_is_measured_under_every_load_and_answers_right(tmp_path: Path) -> None:
+    steps: list[str] = []
+    compared = measure(SMALL, steps.append)["small"]
+    assert compared.wrong == 0
+    assert compared.missing == {}
+    assert compared.deadline > 0
+    assert set(compared.startup) == {OURS, "grpc.aio"}
+    for server in (OURS, "grpc.aio"):
+        assert set(compared.closed[server]) == {"1 client", "4 clients"}
+        for turns in compared.closed[server].values():
+            assert len(turns) == 2
+            assert all(turn.rate > 0 and turn.cpu > 0 and turn.memory > 0 for turn in turns)
+            assert [turn.failures for turn in turns] == [{}, {}]
+        assert all(turn.offered > 0 for turn in compared.open[server]["50 %"])
+    assert "small: round 2 of 2: grpc.aio, 4 clients" in steps
+    titles = [title for title, rows in comparison_report.tables(compared) if len(rows) > 1]
+    assert len(titles) == 4
+    run = history.record(SMALL, {"small": compared})
+    assert json.loads(history.write(tmp_path, run).read_text()) == run
+
+
+def test_a_peer_that_does_not_start_is_named_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BY_NAME, "absent", Peer("absent", "bytes", "grpc_aio", environment="never made"))
+    monkeypatch.setitem(BY_NAME, "broken", Peer("broken", "bytes", "no_such_program"))
+    plan = replace(SMALL, peers=("absent", "broken", "grpc.aio"), clients=(1,), loads=(), rounds=1)
+    compared = measure(plan, lambda _: None)["small"]
+    assert "peers-install never made" in compared.missing["absent"]
+    assert "No module named benchmarks.peers.no_such_program" in compared.missing["broken"]
+    assert list(compared.closed) == ["grpc.aio"]
+
+
+def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "TOLERANCE", -1.0)
+    plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
+    compared = measure(plan, lambda _: None)["small"]
+    assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
+
+
+def test_what_is_not_measured_is_held(tmp_path: Path) -> None:
+    compared = measure(replace(SMALL, clients=(1,), loads=(), rounds=1), lambda _: None)["small"]
+    assert isinstance(compared, Compared)
+    peer = BY_NAME["grpc.aio"]
+    launch = process.Launch(
+        str(mean_graph(8, tmp_path)), str(tmp_path), "", process.free_port(), False, 8, 8, 1, 1
+    )
+    with process.running(peer, launch, bytes(192)) as server:
+        server.hold()
+        used = server.cpu_seconds()
+        with server.awake():
+            assert server.death == ""
+        assert server.cpu_seconds() - used < 1
+
+
+def test_a_budget_is_shared_among_the_measurements() -> None:
+    plan = Plan().within(minutes=60)
+    assert plan.seconds > Plan().within(minutes=30).seconds
+    assert Plan().within(minutes=0).seconds > 0
