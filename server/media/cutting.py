@@ -1,6 +1,7 @@
-"""Cutting parts out of a decoded frame before its colours are converted, which can cost as much as decoding."""
+"""Cutting parts out of a decoded frame before its colours are converted, which costs as much as decoding."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import av
 from av.filter import Graph
@@ -15,7 +16,7 @@ _COARSEST = 4
 
 
 def window(box: Box, frame: av.VideoFrame) -> Box:
-    """The part of a frame that must be converted for a box of it to get the colours that it has in the whole."""
+    """What must be converted of a frame for a box of it to get the colours that it has in the whole."""
     left, top, right, bottom = box
     columns = _COARSEST // frame.format.chroma_width(_COARSEST)
     rows = _COARSEST // frame.format.chroma_height(_COARSEST)
@@ -59,4 +60,5 @@ def cut(frame: av.VideoFrame, boxes: Iterable[Box]) -> dict[Box, av.VideoFrame]:
         crop.link_to(sinks[number])
     graph.configure()
     source.push(frame)
-    return {box: sink.pull() for box, sink in zip(boxes, sinks, strict=True)}
+    # What comes out of a buffersink of pictures are pictures, which PyAV's stubs do not know.
+    return {box: cast("av.VideoFrame", sink.pull()) for box, sink in zip(boxes, sinks, strict=True)}

@@ -38,7 +38,11 @@ class Orientation:
         return (height, width) if self.transpose else (width, height)
 
     def stored_box(self, box: Box, width: int, height: int) -> Box:
-        """Where a box (left, top, right, bottom) of the upright picture is stored; width and height as stored."""
+        """Where a box (left, top, right, bottom) of the upright picture is stored.
+
+        Args:
+            width, height: of the stored picture.
+        """
         left, top, right, bottom = box
         width, height = self.stored_size(width, height)
         if self.flip_columns:

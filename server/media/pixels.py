@@ -41,14 +41,12 @@ class PixelConverter:
             frame = self._flattened(frame)
         stored = [orientation.stored_box(box, frame.width, frame.height) for box in boxes]
         windows = [window(box, frame) for box in stored]
-        parts = {
-            place: self._rgb(part, part.width, part.height)
-            for place, part in cut(frame, set(windows)).items()
-        }
+        parts = cut(frame, set(windows))
+        converted = {place: self._rgb(part, part.width, part.height) for place, part in parts.items()}
         pictures = []
         for (left, top, right, bottom), place in zip(stored, windows, strict=True):
-            x, y, *_ = place
-            pictures.append(orientation.upright(parts[place][top - y : bottom - y, left - x : right - x]))
+            x, y = place[:2]
+            pictures.append(orientation.upright(converted[place][top - y : bottom - y, left - x : right - x]))
         return pictures
 
     def _rgb(self, frame: av.VideoFrame, width: int, height: int, layout: str = "rgb24") -> RGB:
