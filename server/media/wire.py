@@ -63,8 +63,9 @@ class Link:
             _write_file(self._memory, views)
             self._channel.sendall(message)
         else:
-            for part in (message, *views):
-                self._channel.sendall(part)
+            self._channel.sendall(message)
+            for view in views:
+                self._channel.sendall(view)
 
     def receive(self) -> tuple[Header, bytearray]:
         """Raises EOFError or OSError if the other side is gone, TimeoutError if nothing comes."""
