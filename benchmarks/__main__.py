@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,16 @@ TABLE_WIDTH, WIDE_TABLE_WIDTH = 110, 150
 MINUTES = 35.0
 RESULTS = Path("benchmarks/results")
 BUNDLED = Path("server/bundled/demo/1/model.onnx")
+
+
+class Encoding(StrEnum):
+    """What `decode` decodes."""
+
+    jpeg = "jpeg"
+    png = "png"
+    webp = "webp"
+    video = "video"
+
 
 app = typer.Typer(add_completion=False)
 app.add_typer(engine_commands.app)
@@ -293,6 +304,44 @@ def listing(files: Annotated[int, typer.Option(min=1)] = 1_000_000) -> None:
     with console.status("") as status:
         steps = lists.measure(files, status.update)
     console.print(lists.rich_table(files, steps))
+
+
+@app.command("decode")
+def decode_command(
+    media: Annotated[list[Encoding] | None, typer.Option(help="Repeatable. [default: all]")] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    photos: Annotated[int, typer.Option(help="Of each encoding.", min=1)] = 8,
+    workers: Annotated[int | None, typer.Option(help="Media at once. [default: the cores]", min=1)] = None,
+) -> None:
+    """Compares our decoders with other libraries, on generated photos and videos.
+
+    Exits with 1 if a picture is not the one that was asked for.
+    """
+    # Here, because the other commands do without Pillow.
+    from benchmarks import decoding
+
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    plan = decoding.Plan(rounds, workers or usable_cores(), photos)
+    chosen = media or list(Encoding)
+    comparisons = []
+    with console.status("") as status:
+        comparisons += [
+            decoding.compare_photos(encoding, plan, status.update)
+            for encoding in chosen
+            if encoding is not Encoding.video
+        ]
+        if Encoding.video in chosen:
+            comparisons += [
+                decoding.compare_videos(video, RESULTS / "media", plan, status.update)
+                for video in decoding.VIDEOS
+            ]
+    for comparison in comparisons:
+        console.print(decoding.rich_table(comparison, plan))
+        console.print(
+            f"\n{comparison.title}\n\n{decoding.markdown(comparison)}\n", soft_wrap=True, markup=False
+        )
+    console.print(f"written to {decoding.write_json(RESULTS, plan, comparisons)}", soft_wrap=True)
+    _end(console, [problem for comparison in comparisons for problem in comparison.problems])
 
 
 if __name__ == "__main__":

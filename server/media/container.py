@@ -27,6 +27,8 @@ _READ_BYTES = 256 * 1024
 # Sound needs no look-ahead: FFmpeg's default would decode seconds of it before we ask for any.
 _SOUND_PROBE = {"probesize": "16384", "analyzeduration": "0"}
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000"}
+# These state in their header what FFmpeg would else decode the first frames for, to throw them away.
+_SPEAKING_HEADERS = frozenset((probe.MOV, probe.MATROSKA, probe.HEIF))
 _MAX_SAMPLES_PER_FRAME = 4 * 2**20
 
 
@@ -43,6 +45,7 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
         "max_streams": str(budget.limits.max_streams),
         **_decoder_caps(budget),
         **(_SOUND_PROBE if found.kind is MediaKind.AUDIO else _PROBE),
+        **({"skip_frame": "all"} if found in _SPEAKING_HEADERS else {}),
     }
     return av.open(
         io.BytesIO(data),

@@ -106,8 +106,7 @@ def _rows(frame: av.VideoFrame, orientation: Orientation, facts: MediaFacts, spe
     regions = [(0.0, 0.0, 1.0, 1.0)]
     boxes = choose_crops(width, height, spec.width, spec.height, spec.crops)
     if boxes:
-        native = converter.native(frame, orientation)
-        pictures += [native[top:bottom, left:right] for left, top, right, bottom in boxes]
+        pictures += converter.native(frame, boxes, orientation)
         regions += [
             (left / width, top / height, right / width, bottom / height) for left, top, right, bottom in boxes
         ]

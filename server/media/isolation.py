@@ -5,6 +5,7 @@ or made by multiprocessing: that works under threads and on every platform, and 
 caller's main module again.
 """
 
+import json
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, ShuttingDown
@@ -167,13 +168,12 @@ class _Worker:
 
     def decode(self, job: DecodeJob) -> MediaRows:
         limit = min(job.timeout, self._limits.decode_timeout_seconds)
-        limits = replace(self._limits, decode_timeout_seconds=limit)
-        request = {"spec": asdict(job.spec), "kind": job.kind, "limits": asdict(limits)}
+        request = {"spec": wire.fields(job.spec), "kind": job.kind, "timeout": limit}
         self._wait_until_ready()
         try:
-            self._link.settimeout(max(limit, 0) + _GRACE_SECONDS)
-            wire.send(self._link, request, [job.data])
-            header, body = wire.receive(self._link)
+            self._link.set_timeout(max(limit, 0) + _GRACE_SECONDS)
+            self._link.send(request, [job.data])
+            header, body = self._link.receive()
         except TimeoutError as error:
             self._replace()
             raise DecodeTimeout(f"decoding took longer than {limit:g} s and was stopped") from error
@@ -195,14 +195,18 @@ class _Worker:
         self._end()
 
     def _start(self) -> None:
-        self._link, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        memory = wire.new_memory()
+        self._link = wire.Link(ours, memory)
         with theirs:
-            for end in (self._link, theirs):
+            for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+            inherited = [theirs.fileno(), *([] if memory is None else [memory])]
+            arguments = [self._decoder, json.dumps(asdict(self._limits)), *map(str, inherited)]
             self._process = subprocess.Popen(  # noqa: S603 - nothing of it comes from a request
-                [sys.executable, "-m", "server.media.worker", str(theirs.fileno()), self._decoder],
+                [sys.executable, "-m", "server.media.worker", *arguments],
                 stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
                 start_new_session=True,  # Ctrl-C is for the pool's owner, who decides when to stop
                 env=_environment(),
             )
@@ -212,8 +216,8 @@ class _Worker:
         if self._ready:
             return
         try:
-            self._link.settimeout(_START_SECONDS)
-            wire.receive(self._link)
+            self._link.set_timeout(_START_SECONDS)
+            self._link.receive()
         except (EOFError, OSError) as error:
             raise DecoderCrashed(f"no decoder can be started ({self._replace()})") from error
         self._ready = True

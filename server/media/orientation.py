@@ -10,6 +10,8 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from server.media.sampling import Box
+
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
@@ -34,6 +36,20 @@ class Orientation:
     def stored_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height to store, so that the upright picture is width x height (or the reverse)."""
         return (height, width) if self.transpose else (width, height)
+
+    def stored_box(self, box: Box, width: int, height: int) -> Box:
+        """Where a box (left, top, right, bottom) of the upright picture is stored.
+
+        Args:
+            width, height: of the stored picture.
+        """
+        left, top, right, bottom = box
+        width, height = self.stored_size(width, height)
+        if self.flip_columns:
+            left, right = width - right, width - left
+        if self.flip_rows:
+            top, bottom = height - bottom, height - top
+        return (top, left, bottom, right) if self.transpose else (left, top, right, bottom)
 
     def upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A view of [H, W, ...] as it should be seen."""

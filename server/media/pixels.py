@@ -5,7 +5,9 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from server.media.cutting import cut, window
 from server.media.orientation import UPRIGHT, Orientation
+from server.media.sampling import Box
 
 RGB = NDArray[np.uint8]
 
@@ -33,11 +35,19 @@ class PixelConverter:
             frame = self._flattened(frame)
         return orientation.upright(self._rgb(frame, *orientation.stored_size(width, height)))
 
-    def native(self, frame: av.VideoFrame, orientation: Orientation = UPRIGHT) -> RGB:
-        """The upright picture at its own size, uint8 [H, W, 3]; alpha lies on white."""
+    def native(self, frame: av.VideoFrame, boxes: list[Box], orientation: Orientation = UPRIGHT) -> list[RGB]:
+        """Boxes of the upright picture at its own resolution, uint8 [H, W, 3]; alpha lies on white."""
         if _has_alpha(frame):
             frame = self._flattened(frame)
-        return orientation.upright(self._rgb(frame, frame.width, frame.height))
+        stored = [orientation.stored_box(box, frame.width, frame.height) for box in boxes]
+        windows = [window(box, frame) for box in stored]
+        parts = cut(frame, set(windows))
+        converted = {place: self._rgb(part, part.width, part.height) for place, part in parts.items()}
+        pictures = []
+        for (left, top, right, bottom), place in zip(stored, windows, strict=True):
+            x, y = place[:2]
+            pictures.append(orientation.upright(converted[place][top - y : bottom - y, left - x : right - x]))
+        return pictures
 
     def _rgb(self, frame: av.VideoFrame, width: int, height: int, layout: str = "rgb24") -> RGB:
         converted = self._scaler.reformat(

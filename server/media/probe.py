@@ -35,7 +35,8 @@ TIFF = Format("tiff", MediaKind.IMAGE, still=True)
 HEIF = Format(_MOV_NAMES, MediaKind.IMAGE)
 GIF = Format("gif")
 AVI = Format("avi")
-_MOV = Format(_MOV_NAMES)
+MOV = Format(_MOV_NAMES)
+MATROSKA = Format("matroska,webm")
 
 VIDEO_CODECS = (
     frozenset(("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "gif"))
@@ -59,7 +60,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", TIFF),
     (b"GIF87a", GIF),
     (b"GIF89a", GIF),
-    (b"\x1a\x45\xdf\xa3", Format("matroska,webm")),
+    (b"\x1a\x45\xdf\xa3", MATROSKA),
     (b"\0\0\x01\xba", Format("mpeg")),
     (b"\0\0\x01\xb3", Format("mpegvideo")),
     (b"FLV\x01", Format("flv")),
@@ -128,12 +129,12 @@ def _by_brand(data: bytes) -> Format:
     brand = data[8:12]
     if brand in _SEQUENCE_BRANDS:
         raise UnsupportedMedia("this is an image sequence (animated AVIF or HEIC), which is not read here")
-    return HEIF if brand in _STILL_BRANDS else _MOV
+    return HEIF if brand in _STILL_BRANDS else MOV
 
 
 def _by_structure(data: bytes) -> Format | None:
     if data[4:8] in _ISO_BOXES:
-        return _MOV
+        return MOV
     if _repeats_sync(data, 0, 188) or _repeats_sync(data, 4, 192):
         return Format("mpegts")
     return _by_frame_header(data[_id3_size(data) :][:4])

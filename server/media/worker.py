@@ -1,17 +1,19 @@
 """A process that decodes one medium after another, so that a codec can only take itself down.
 
-Started by the pool as `python -m server.media.worker SOCKET MODULE:FUNCTION`, with the number of
-an inherited socket.
+Started by the pool as `python -m server.media.worker MODULE:FUNCTION LIMITS SOCKET [MEMORY]`: its
+limits as JSON, and the numbers of an inherited socket and file in memory.
 """
 
 import contextlib
 import importlib
+import json
 import os
 import resource
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from server.errors import DecoderCrashed, MediaError, MediaLimitExceeded
@@ -24,25 +26,26 @@ Decoder = Callable[[bytes, RowSpec, MediaLimits, MediaKind | None], MediaRows]
 
 def main() -> None:
     """Serves until the pool closes the socket or dies."""
-    link = socket.socket(fileno=int(sys.argv[1]))
-    module, function = sys.argv[2].split(":")
+    name, caps, channel, *memory = sys.argv[1:]
+    link = wire.Link(socket.socket(fileno=int(channel)), int(memory[0]) if memory else None)
+    limits = MediaLimits(**json.loads(caps))
+    module, function = name.split(":")
     decoder: Decoder = getattr(importlib.import_module(module), function)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_die_with_parent, daemon=True).start()
     idle_bytes = _address_space()
-    wire.send(link, {})
+    _cap(idle_bytes, limits)
+    link.send({})
     with contextlib.suppress(EOFError, OSError):
         while True:
-            header, body = wire.receive(link)
+            header, body = link.receive()
             data = bytes(body)
             del body
-            limits = MediaLimits(**header["limits"])
-            _cap_address_space(idle_bytes, limits)
             kind = MediaKind(header["kind"]) if header["kind"] else None
-            answer, arrays = _answer(decoder, data, RowSpec(**header["spec"]), limits, kind)
+            own_limits = replace(limits, decode_timeout_seconds=header["timeout"])
+            answer, arrays = _answer(decoder, data, RowSpec(**header["spec"]), own_limits, kind)
             # What codecs leak or leave in pieces would be missing for the next file.
             retires = _address_space() > idle_bytes + limits.max_memory_bytes // 2
-            wire.send(link, answer | {"retires": retires}, arrays)
+            link.send(answer | {"retires": retires}, arrays)
             if retires:
                 return
 
@@ -76,7 +79,10 @@ def _address_space() -> int:
     return pages * resource.getpagesize()
 
 
-def _cap_address_space(idle_bytes: int, limits: MediaLimits) -> None:
+def _cap(idle_bytes: int, limits: MediaLimits) -> None:
+    """Bounds what a codec may take, and what may be written into the memory that the pool reads."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.max_memory_bytes, limits.max_memory_bytes))
     if idle_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (idle_bytes + limits.max_memory_bytes, hard))

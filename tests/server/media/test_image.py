@@ -175,6 +175,44 @@ def test_crops_are_cut_from_the_upright_picture() -> None:
     np.testing.assert_array_equal(found.frames[2], upright[top:bottom, left:right])
 
 
+CROPPED: dict[str, Callable[[Image.Image], bytes]] = {
+    "jpeg 4:4:4": lambda whole: encode_picture(whole, "JPEG", subsampling="4:4:4"),
+    "jpeg 4:2:2": lambda whole: encode_picture(whole, "JPEG", subsampling="4:2:2"),
+    "jpeg 4:2:0": lambda whole: encode_picture(whole, "JPEG", subsampling="4:2:0"),
+    "jpeg grey": lambda whole: encode_picture(whole.convert("L"), "JPEG"),
+    "jpeg cmyk": lambda whole: encode_picture(whole.convert("CMYK"), "JPEG"),
+    "webp": lambda whole: encode_picture(whole, "WEBP"),
+    "avif": lambda whole: encode_picture(whole, "AVIF", subsampling="4:2:0", speed=10),
+    "png black and white": lambda whole: encode_picture(whole.convert("1"), "PNG"),
+    "png palette": lambda whole: encode_picture(whole.quantize(20), "PNG"),
+    "png grey and alpha": lambda whole: encode_picture(whole.convert("LA"), "PNG"),
+}
+
+
+@pytest.mark.parametrize("name", CROPPED)
+@pytest.mark.parametrize("size", [(320, 240), (321, 240), (318, 239), (317, 241), (64, 48), (999, 50)])
+def test_crops_have_the_colours_of_the_whole_picture(name: str, size: tuple[int, int]) -> None:
+    width, height = size
+    data = CROPPED[name](Image.fromarray(photo(width, height)))
+    whole, found = native(data, width, height), rows(data, (64, 48), crops=7)
+    assert len(found.frames) == 8
+    for frame, region in zip(found.frames[1:], found.image_regions[1:], strict=True):
+        left, top, right, bottom = np.rint(region * [width, height, width, height]).astype(int)
+        np.testing.assert_array_equal(frame, whole[top:bottom, left:right])
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_crops_of_a_turned_photo_are_cut_from_the_upright_picture(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = encode_picture(photo(303, 205), "JPEG", exif=exif.tobytes(), subsampling="4:2:0")
+    width, height = (205, 303) if orientation >= 5 else (303, 205)
+    whole, found = native(data, width, height), rows(data, (64, 48), crops=5)
+    for frame, region in zip(found.frames[1:], found.image_regions[1:], strict=True):
+        left, top, right, bottom = np.rint(region * [width, height, width, height]).astype(int)
+        np.testing.assert_array_equal(frame, whole[top:bottom, left:right])
+
+
 def test_a_picture_smaller_than_a_crop_has_none() -> None:
     assert len(rows(encode_picture(PHOTO, "PNG"), (321, 64), crops=4).frames) == 1
 

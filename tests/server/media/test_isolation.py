@@ -21,6 +21,7 @@ from server.errors import (
     MediaLimitExceeded,
     ShuttingDown,
 )
+from server.media import wire
 from server.media.decode import decode
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
@@ -64,6 +65,15 @@ def test_rows_are_those_of_decoding_in_process(pool: DecodePool, medium: type[by
         else:
             np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
             assert getattr(ours, field.name).dtype == getattr(theirs, field.name).dtype
+
+
+def test_rows_are_the_same_where_memory_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "new_memory", lambda: None)
+    data = video_mp4()
+    with closing(DecodePool(1, LIMITS)) as pool:
+        ours, theirs = ask(pool, data), decode(data, SPEC, LIMITS)
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+    np.testing.assert_array_equal(ours.audio, theirs.audio)
 
 
 def test_errors_keep_their_type_and_words(pool: DecodePool) -> None:

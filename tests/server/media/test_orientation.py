@@ -29,6 +29,17 @@ def test_exif(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", EXIF)
+def test_a_box_of_the_upright_picture_is_found_where_it_is_stored(value: int) -> None:
+    orientation, shown = from_exif(value), EXIF[value]
+    height, width, _ = shown.shape
+    for left, top in np.ndindex(width - 1, height - 1):
+        box = (left, top, left + 2, top + 2) if width > height else (left, top, left + 1, top + 2)
+        x, y, right, bottom = orientation.stored_box(box, 4, 2)
+        cut = orientation.upright(PICTURE[y:bottom, x:right])
+        np.testing.assert_array_equal(cut, shown[box[1] : box[3], box[0] : box[2]])
+
+
+@pytest.mark.parametrize("value", EXIF)
 def test_the_facts_tell_the_same_turn(value: int) -> None:
     orientation = from_exif(value)
     mirrored = PICTURE[:, ::-1] if orientation.mirrored else PICTURE
