@@ -12,11 +12,11 @@ from server.detect import plan
 from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
+from server.engine.precision import open_session
 from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
-from server.engine.session import Session
 from server.errors import MissingExtra
 from server.media.isolation import DecodePool
 from server.settings import Settings
@@ -100,7 +100,7 @@ class Backend:
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
         settings = self._settings
-        session = Session(graph, settings.provider, settings.intra_op_threads)
+        session = open_session(graph, settings.precision, settings.provider, settings.intra_op_threads)
         plan.check_spec(session.manifest)
         self_test(session)
         return Engine(
