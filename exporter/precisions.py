@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import onnx
 
@@ -77,11 +78,11 @@ def _convert(
 ) -> _Converted:
     parts, float_layers = {}, {}
     for modality, branch in branches.items():
-        rows, calibration = evidence.calibration[modality], getattr(manifest, modality)
+        rows = evidence.calibration[modality]
         if precision == "fp16":
             parts[modality] = halve(branch, rows)
             continue
-        quantized = quantize(branch, rows, lambda logits, of=calibration: probability(of, logits))
+        quantized = quantize(branch, rows, partial(probability, getattr(manifest, modality)))
         parts[modality] = quantized.branch
         float_layers[modality] = quantized.float_layers
     return _Converted(build_detector(manifest, parts), float_layers)

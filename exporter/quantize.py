@@ -83,7 +83,7 @@ def _worst(names: Sequence[str], change: Callable[[Sequence[str]], float]) -> li
         if change(worst_first[count:]) <= LIMIT:
             return worst_first[:count]
     raise InvalidModel(
-        f"in int8 the answers change by more than {LIMIT:g} on average, though half of the layers stay in float32",
+        f"in int8 the answers change by more than {LIMIT:g} on average, with half of the layers left out too",
         "Export without int8, or calibrate on more and other media.",
     )
 
