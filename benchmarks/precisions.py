@@ -1,7 +1,7 @@
 """How fast one detector is in each of its precisions, and what that costs in accuracy.
 
 Sessions as the server has them on a CPU, one thread each and as many callers as cores, by turns on the same
-photo-like rows. What a precision costs on labelled media is read from its manifest, where the exporter put it.
+photo-like rows. What a precision costs on labelled media is in its manifest, where the exporter put it.
 """
 
 import json
