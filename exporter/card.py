@@ -148,10 +148,10 @@ def _precisions(others: Sequence[Written]) -> list[str]:
 
 
 def _remark(trade: Trade) -> str:
-    automatic = "is chosen" if trade.pays_on_cpu else "is not chosen by itself"
+    worth = "pays" if trade.pays_on_cpu else "does not pay, or nobody knows,"
     return (
-        f"Measured on {trade.measured_on}; calibrated on {trade.calibrated_on}. It {automatic} on processors "
-        f"with {_listed(trade.cpu)}. Below, the largest differences to Keras."
+        f"Measured on {trade.measured_on}; calibrated on {trade.calibrated_on}. On the CPU it {worth} on "
+        f"processors with {_listed(trade.cpu)}. Below, the largest differences to Keras."
     )
 
 

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from exporter.layers import Branch
+from exporter.layers import Parts
 from exporter.quantize import Rows, activation_ranges
 from exporter.rewrite import Rewriter, attributes
 
@@ -33,7 +33,7 @@ def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
     In float32 stay the preprocessing, the mel front end, the first and the last layers, operators that are
     delicate in themselves, and those that made large numbers of `rows` ([N, ...], a few are enough).
     """
-    parts = Branch(branch)
+    parts = Parts(branch)
     ranges = activation_ranges(branch, rows)
     large = {
         name

@@ -10,7 +10,7 @@ LAYERS = {"Conv", "Gemm", "MatMul"}
 """Operators that have weights, and do nearly all the work."""
 
 
-class Branch:
+class Parts:
     """Names of a branch's nodes by where they stand; every node must have a name of its own."""
 
     def __init__(self, branch: onnx.ModelProto) -> None:

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from exporter.layers import Branch
+from exporter.layers import Parts
 from exporter.parity import open_graph, probability
 from exporter.quantize import LIMIT, Probability, Quantized, quantize
 from server.engine.manifest import Branch as Calibration
@@ -46,7 +46,7 @@ def in_bytes(branch: onnx.ModelProto) -> set[str]:
 
 
 def test_the_inner_layers_are_in_bytes_and_the_ends_are_not(quantized: Quantized, modality: str) -> None:
-    inner = set(Branch(BRANCHES[modality]()).layers)
+    inner = set(Parts(BRANCHES[modality]()).layers)
     assert inner <= in_bytes(quantized.branch)
     assert not in_bytes(quantized.branch) & {"first", "spectrum", "last"}
     assert quantized.float_layers == ()
