@@ -17,6 +17,7 @@ from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
+from server.engine.session import Session
 from server.errors import MissingExtra
 from server.media.isolation import DecodePool
 from server.settings import Settings
@@ -100,7 +101,12 @@ class Backend:
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
         settings = self._settings
-        session = open_session(graph, settings.precision, settings.provider, settings.intra_op_threads)
+        session = open_session(
+            graph,
+            settings.precision,
+            settings.provider,
+            lambda file: Session(file, settings.provider, settings.intra_op_threads),
+        )
         plan.check_spec(session.manifest)
         self_test(session)
         return Engine(

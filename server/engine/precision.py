@@ -1,5 +1,6 @@
 """Which of a version's files runs: fp32, fp16 or int8, by provider and by what the exporter measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,27 +18,30 @@ PrecisionWish = Literal["auto", "fp32", "fp16", "int8"]
 _CPU = "CPUExecutionProvider"
 
 
-def open_session(graph: Path, wish: PrecisionWish, provider: Wish, intra_op_threads: int) -> Session:
+def open_session(
+    graph: Path, wish: PrecisionWish, provider: Wish, load: Callable[[Path], Session]
+) -> Session:
     """A session of the version whose model.onnx is `graph`, in the precision that suits its provider.
 
     Args:
         wish: auto takes fp16 on an accelerator; on the CPU int8, if the exporter found that it pays,
             and this processor has what the exporter's had; fp32 where there is no such file.
-        provider, intra_op_threads: as of `Session`.
+        provider: that `load` will try.
+        load: makes the session of a file.
 
     Raises:
         ModelNotFound: the precision was asked for, and its file is not there.
-        InvalidModel, EngineFailed: as `Session` does.
+        InvalidModel, EngineFailed: a file cannot be loaded.
     """
     if wish != "auto":
-        return Session(_asked_for(graph, wish), provider, intra_op_threads)
+        return load(_asked_for(graph, wish))
     expected = candidates(provider)[0].name
     file = _suitable(graph, expected)
-    session = Session(file, provider, intra_op_threads)
+    session = load(file)
     if session.provider.name == expected or file == graph:
         return session
     # The accelerator's libraries are missing, and its precision is of no use to what took over.
-    return Session(_suitable(graph, session.provider.name), provider, intra_op_threads)
+    return load(_suitable(graph, session.provider.name))
 
 
 def _asked_for(graph: Path, precision: Precision) -> Path:

@@ -1,6 +1,7 @@
 """The whole way with other precisions: calibrated on labelled media, measured on others, served."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,7 @@ from server.engine.precision import open_session
 from server.engine.processor import features
 from server.engine.repository import graph_file
 from server.engine.selftest import self_test
+from server.engine.session import Session
 from tests import media
 from tests.exporter.conftest import add_record
 from tests.random_rows import assert_same, random_rows
@@ -108,7 +110,7 @@ def test_the_card_says_so_too(exported: Exported, data: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", *OTHERS])
 def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
-    session = open_session(exported.path, precision, "cpu", 1)
+    session = open_session(exported.path, precision, "cpu", partial(Session, wish="cpu"))
     assert session.manifest.precision == precision
     # Each modality alone, all together, and nothing at all.
     self_test(session)

@@ -1,6 +1,6 @@
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,14 @@ from server.engine import precision
 from server.engine.manifest import Change, Precision, Trade
 from server.engine.precision import open_session
 from server.engine.processor import features
-from server.engine.providers import Provider, Wish
+from server.engine.providers import Provider
+from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_precision, tiny_detector
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+ON_CPU = partial(Session, wish="cpu")
 
 
 def trade(pays: bool = True, cpu: tuple[str, ...] | None = None) -> Trade:
@@ -38,7 +40,7 @@ def graph(tmp_path: Path) -> Path:
 
 
 def chosen(graph: Path, wish: precision.PrecisionWish = "auto") -> Precision:
-    return open_session(graph, wish, "cpu", 1).manifest.precision
+    return open_session(graph, wish, "cpu", ON_CPU).manifest.precision
 
 
 def test_alone_it_is_fp32(graph: Path) -> None:
@@ -70,7 +72,7 @@ def test_what_is_asked_for_is_taken(graph: Path, wish: Precision) -> None:
 @pytest.mark.parametrize("wish", ["fp16", "int8"])
 def test_what_is_asked_for_and_missing_is_named(graph: Path, wish: Precision) -> None:
     with pytest.raises(ModelNotFound, match=rf"--precision {wish}.*model\.{wish}\.onnx") as caught:
-        open_session(graph, wish, "cpu", 1)
+        open_session(graph, wish, "cpu", ON_CPU)
     assert caught.value.code == "MODEL_NOT_FOUND"
     assert f"--precisions fp32,{wish}" in caught.value.hint
 
@@ -78,15 +80,7 @@ def test_what_is_asked_for_and_missing_is_named(graph: Path, wish: Precision) ->
 def test_a_broken_file_is_named(graph: Path) -> None:
     put_precision(graph, "int8", trade()).write_bytes(b"no graph")
     with pytest.raises(InvalidModel, match=r"model\.int8\.onnx"):
-        open_session(graph, "auto", "cpu", 1)
-
-
-@dataclass
-class Opened:
-    """In place of a session: there is no accelerator here."""
-
-    path: Path
-    provider: Provider
+        open_session(graph, "auto", "cpu", ON_CPU)
 
 
 @pytest.mark.parametrize(
@@ -101,18 +95,18 @@ class Opened:
 def test_an_accelerator_takes_fp16_if_it_works(
     graph: Path, monkeypatch: pytest.MonkeyPatch, files: list[Precision], works: str, expected: Precision
 ) -> None:
-    providers = [Provider(name, "for the test", 1) for name in (CUDA, CPU)]
-    working = next(provider for provider in providers if provider.name == works)
+    providers = {name: Provider(name, "for the test", 1) for name in (CUDA, CPU)}
 
-    def opened(path: Path, provider: Wish, threads: int) -> Opened:
-        return Opened(path, working)
+    def load(file: Path) -> Session:
+        """There is no accelerator here, but the choice need not know."""
+        session = Session(file, "cpu")
+        session.provider = providers[works]
+        return session
 
     for name in files:
         put_precision(graph, name, trade())
-    monkeypatch.setattr(precision, "candidates", lambda wish: providers)
-    monkeypatch.setattr(precision, "Session", opened)
-    session = open_session(graph, "auto", "auto", 1)
-    assert session.path == (graph if expected == "fp32" else graph.with_name(f"model.{expected}.onnx"))  # type: ignore[attr-defined]
+    monkeypatch.setattr(precision, "candidates", lambda wish: list(providers.values()))
+    assert open_session(graph, "auto", "auto", load).manifest.precision == expected
 
 
 def test_a_server_tells_what_it_runs_and_follows_the_file(graph: Path) -> None:
