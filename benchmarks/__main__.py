@@ -13,6 +13,7 @@ from rich.console import Console
 from benchmarks import compare as comparing
 from benchmarks import comparison_report, engine_commands, history, preparing, report
 from benchmarks import listing as lists
+from benchmarks import precisions as in_precisions
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
 from benchmarks.comparison import Compared
 from benchmarks.fuzz import figures as fuzz_figures
@@ -295,6 +296,33 @@ def fit(
         measured = fitting.measure(plan, status.update)
     console.print(fitting.rich_table(plan, measured))
     console.print(f"written to {fitting.write_json(RESULTS, plan, measured)}", soft_wrap=True)
+
+
+@app.command()
+def precisions(
+    model: Annotated[
+        Path | None, typer.Option(help="An exported <name>/<version>/model.onnx with others beside it.")
+    ] = None,
+    backbone: Annotated[
+        Literal["tiny", "efficientnetb0", "resnet50v2"], typer.Option(help="Without --model: export this.")
+    ] = "efficientnetb0",
+    size: Annotated[int, typer.Option(help="Without --model: pixels of a side.", min=32)] = 256,
+    rounds: Annotated[int, typer.Option(min=1)] = 7,
+    seconds: Annotated[float, typer.Option(help="Of each measurement.", min=0.5)] = 2.0,
+) -> None:
+    """Compares fp32, fp16 and int8 of one detector: speed, and what the exporter found that they cost."""
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    try:
+        with console.status("exporting the model (only the first time)"):
+            path = model or exported_model(backbone, size, precisions="fp32,fp16,int8")
+        plan = in_precisions.Plan(path, rounds, seconds)
+        with console.status("") as status:
+            measured = in_precisions.measure(plan, status.update)
+    except RuntimeError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    console.print(in_precisions.rich_table(plan, measured))
+    console.print(f"written to {in_precisions.write_json(RESULTS, plan, measured)}", soft_wrap=True)
 
 
 @app.command()

@@ -13,13 +13,16 @@ NAME = "benchmark"
 KEEP = Path("benchmarks/results/models")
 
 
-def exported_model(backbone: str, size: int, folder: Path = KEEP) -> Path:
+def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: str = "fp32") -> Path:
     """`.../model.onnx` of an image detector for size × size pixels, from `folder` or exported into it.
+
+    Args:
+        precisions: as of the exporter.
 
     Raises:
         RuntimeError: it has to be made, and the extra `train` is missing or a step failed.
     """
-    models = folder / f"{backbone}-{size}"
+    models = folder / f"{backbone}-{size}{precisions.removeprefix('fp32').replace(',', '-')}"
     model = models / NAME / "1" / "model.onnx"
     if not model.is_file():
         if importlib.util.find_spec("tensorflow") is None:
@@ -27,7 +30,7 @@ def exported_model(backbone: str, size: int, folder: Path = KEEP) -> Path:
                 f"{model} has to be exported first: install the extra 'train', or give a --model"
             )
         _run("benchmarks.keras_model", str(models), backbone, str(size))
-        _run("exporter", str(models), "--name", NAME, "--version", "1")
+        _run("exporter", str(models), "--name", NAME, "--version", "1", "--precisions", precisions)
     return model
 
 

@@ -1,7 +1,8 @@
 """python -m exporter models/: trained Keras models → one ONNX detector."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, get_args
 
 import typer
 from pydantic import ValidationError
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from server.engine.manifest import FusionWeights, Thresholds
+from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
+from server.engine.repository import graph_file
 from server.errors import DetectorError
 from training.quiet import start_tensorflow
 
@@ -33,15 +35,26 @@ def main(
     media_dir: Annotated[
         Path | None, typer.Option(help="Photos, videos, sound to compare with Keras on; default: generated.")
     ] = None,
+    precisions: Annotated[
+        str, typer.Option(help="Any of fp32 (always written), fp16 and int8, with commas between.")
+    ] = "fp32",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled media, prepared as for training, that the other precisions are calibrated on "
+            "(validation split) and measured by (test split); default: --media-dir."
+        ),
+    ] = None,
 ) -> None:
     """Convert trained Keras models and fuse them into one ONNX detector.
 
     Writes OUTPUT/NAME/VERSION/model.onnx with MODEL_CARD.md beside it, after comparing the graph with
-    the Keras models.
+    the Keras models; model.fp16.onnx and model.int8.onnx as well if asked to.
     """
     weights = FusionWeights(image=image_weight, video=video_weight, audio=audio_weight)
     thresholds = _thresholds(real_threshold, fake_threshold)
-    _check(name, models, media_dir)
+    wanted = _precisions(precisions)
+    _check(name, models, media_dir, data_dir)
     try:
         with console.status("starting TensorFlow") as status:
             start_tensorflow()
@@ -55,6 +68,8 @@ def main(
                 weights,
                 thresholds,
                 media_dir,
+                wanted,
+                data_dir,
                 lambda step: status.update(escape(step)),
             )
     except DetectorError as error:
@@ -66,10 +81,39 @@ def main(
         for sample, difference in differences.items():
             table.add_row(modality, sample, f"{difference:.1e}")
     console.print(table)
-    megabytes = exported.path.stat().st_size / 1e6
-    console.print(
-        f"wrote {escape(str(exported.path))} ({megabytes:.1f} MB) and its MODEL_CARD.md", soft_wrap=True
+    if exported.others:
+        console.print(_changes(exported.others))
+    for manifest in (exported.manifest, *exported.others):
+        file = graph_file(exported.path, manifest.precision)
+        console.print(f"wrote {escape(str(file))} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+    console.print("and MODEL_CARD.md beside it")
+
+
+def _changes(manifests: Sequence[Manifest]) -> Table:
+    table = Table(
+        "precision",
+        "modality",
+        "mean change",
+        "largest",
+        "AUC",
+        "speed-up",
+        title="Other precisions against fp32",
     )
+    for manifest in manifests:
+        trade = manifest.trade
+        for modality, change in trade.change.items() if trade else ():
+            areas = "unknown" if change.auc is None else f"{change.auc_before:.4f} → {change.auc:.4f}"
+            speed = f"{trade.speed_up[modality]:.2f}" if trade else ""
+            numbers = (f"{change.mean:.1e}", f"{change.largest:.1e}", areas, speed)
+            table.add_row(manifest.precision, modality, *numbers)
+    return table
+
+
+def _precisions(names: str) -> list[Precision]:
+    wanted = names.replace(",", " ").split()
+    if unknown := set(wanted) - set(get_args(Precision)):
+        raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="--precisions")
+    return [precision for precision in get_args(Precision) if precision in wanted]
 
 
 def _fail(code: str, *lines: str) -> NoReturn:
@@ -86,10 +130,10 @@ def _thresholds(real: float, fake: float) -> Thresholds:
         ) from None
 
 
-def _check(name: str, models: Path, media_dir: Path | None) -> None:
+def _check(name: str, models: Path, media_dir: Path | None, data_dir: Path | None) -> None:
     if not name.replace("-", "").replace("_", "").isalnum():
         raise typer.BadParameter("letters, digits, - and _ only", param_hint="--name")
-    for folder, hint in ((models, "MODELS"), (media_dir, "--media-dir")):
+    for folder, hint in ((models, "MODELS"), (media_dir, "--media-dir"), (data_dir, "--data-dir")):
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"{folder} is not a folder", param_hint=hint)
 

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.parity import HEATMAP_TOLERANCE, TOLERANCE
-from server.engine.manifest import Branch, Manifest
+from exporter.parity import HEATMAP_FACTOR, TOLERANCE
+from server.engine.manifest import Branch, Manifest, Trade
+
+Written = tuple[Manifest, int]
+"""What a graph says of itself, and the bytes of its file."""
 
 _WARNING = """\
 This detector gives a probability, not proof. It was measured on the data below and on nothing else:
@@ -20,17 +23,18 @@ _LIMITS = """\
 - The verdict is INCONCLUSIVE between the thresholds. Set them for your own costs of both errors."""
 
 
-def model_card(manifest: Manifest, size_bytes: int) -> str:
+def model_card(fp32: Written, *others: Written) -> str:
     """The card as Markdown.
 
     Args:
-        manifest: with parity and training records.
-        size_bytes: of the graph.
+        fp32: manifest, with parity and training records, and bytes of the graph in float32.
+        others: the same of the graphs in other precisions.
     """
+    manifest = fp32[0]
     sections = [
         f"# {manifest.name}, version {manifest.version}",
         f"Deepfake detector for {_listed(manifest.modalities)}: one ONNX graph, written "
-        f"{manifest.created:%Y-%m-%d} ({manifest.precision}, {size_bytes / 1e6:.1f} MB).",
+        f"{manifest.created:%Y-%m-%d} ({_size(fp32)}).",
         _WARNING,
         "## Input\n\n" + _table(("", ""), _input_rows(manifest)),
         "## Decision\n\n" + _decision(manifest),
@@ -39,7 +43,8 @@ def model_card(manifest: Manifest, size_bytes: int) -> str:
         *(_training(modality, record) for modality, record in manifest.training.items()),
         f"## Agreement with Keras\n\nLargest absolute difference in probability between this graph in "
         f"ONNX Runtime (default settings, CPU) and the Keras models; at most {TOLERANCE:.0e} is allowed, and "
-        f"{HEATMAP_TOLERANCE:.0e} in cells of the heatmap.\n\n" + _parity(manifest),
+        f"{HEATMAP_FACTOR * TOLERANCE:.0e} in cells of the heatmap.\n\n" + _parity(manifest),
+        *_precisions(others),
         f"## Limits\n\n{_LIMITS}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -115,6 +120,52 @@ def _parity(manifest: Manifest) -> str:
         for sample, difference in differences.items()
     ]
     return _table(("modality", "rows", "difference"), rows)
+
+
+def _precisions(others: Sequence[Written]) -> list[str]:
+    """One section about all of them; none if there are none."""
+    if not others:
+        return []
+    header = ("precision", "model", "files", "mean change", "largest change", "AUC, fp32", "AUC", "speed-up")
+    rows, remarks = [], []
+    for written in others:
+        manifest, trade = written[0], written[0].trade
+        if trade is None:
+            continue
+        for modality, change in trade.change.items():
+            areas = [
+                f"{area:.4f}" if area is not None else "unknown" for area in (change.auc_before, change.auc)
+            ]
+            numbers = (str(change.files), f"{change.mean:.1e}", f"{change.largest:.1e}", *areas)
+            rows.append((manifest.precision, modality, *numbers, f"{trade.speed_up[modality]:.2f}"))
+        remarks += [f"### {_size(written)}", _remark(trade), _float_layers(trade), _parity(manifest)]
+    return [
+        "## Other precisions\n\nWhat changes against fp32: absolute differences in probability, file by "
+        "file, the area under the ROC curve, and how many times as fast one row is on one thread of the "
+        "processor that exported it.\n\n" + _table(header, rows),
+        *filter(None, remarks),
+    ]
+
+
+def _remark(trade: Trade) -> str:
+    worth = "pays" if trade.pays_on_cpu else "does not pay, or nobody knows,"
+    return (
+        f"Measured on {trade.measured_on}; calibrated on {trade.calibrated_on}. On the CPU it {worth} on "
+        f"processors with {_listed(trade.cpu)}. Below, the largest differences to Keras."
+    )
+
+
+def _float_layers(trade: Trade) -> str:
+    left_out = [f"{modality}: `{name}`" for modality, names in trade.float_layers.items() for name in names]
+    if not left_out:
+        return ""
+    return "These stayed in float32, because they changed the answers most:\n\n" + "\n".join(
+        f"- {line}" for line in left_out
+    )
+
+
+def _size(written: Written) -> str:
+    return f"{written[0].precision}, {written[1] / 1e6:.1f} MB"
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:

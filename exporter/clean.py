@@ -24,6 +24,9 @@ def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
         rewriter = Rewriter(simplified)
         rewrite(rewriter)
         rewriter.drop_unused()
+    for node in simplified.graph.node:
+        # What works on the result tells nodes apart by their names.
+        node.name = node.name or node.output[0]
     # Shapes that the converter assumed for a batch make ORT (up to 1.31) refuse zero rows.
     del simplified.graph.value_info[:]
     return simplified

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +11,31 @@ import onnx
 from exporter.card import model_card
 from exporter.clean import clean
 from exporter.describe import describe
+from exporter.evidence import collect_evidence
 from exporter.folder import find_trained
 from exporter.graph import build_detector, write_manifest
 from exporter.keras_to_onnx import convert, load_model
 from exporter.parity import measure_parity
+from exporter.precisions import Detector, in_precisions
 from exporter.samples import collect_samples
-from server.engine.manifest import FusionWeights, Manifest, Thresholds
+from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
+from server.engine.repository import graph_file
 from server.errors import InvalidModel
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
+    """What was written.
+
+    Attributes:
+        path: of model.onnx, the graph in float32.
+        manifest: of it.
+        others: the manifests of the same graph in other precisions.
+    """
+
     path: Path
     manifest: Manifest
+    others: tuple[Manifest, ...]
 
 
 def export(
@@ -34,9 +46,11 @@ def export(
     fusion_weights: FusionWeights,
     thresholds: Thresholds,
     media_folder: Path | None = None,
+    precisions: Sequence[Precision] = (),
+    data_folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
-    """Writes `output/<name>/<version>/model.onnx` and MODEL_CARD.md beside it; all or nothing.
+    """Writes `output/<name>/<version>/model.onnx`, other precisions and MODEL_CARD.md; all or nothing.
 
     Args:
         folder: where the trainer left its models.
@@ -46,12 +60,14 @@ def export(
         fusion_weights: defaults of requests that state none.
         thresholds: of the verdicts.
         media_folder: real media to check parity on; generated rows without it.
+        precisions: fp16 and int8 are written as well where they are named.
+        data_folder: labelled media to make and judge these by; the others without it.
         progress: told each step.
 
     Raises:
-        ModelNotFound: no trained model is in the folder.
+        ModelNotFound: no trained model is in the folder, or no media are where they were named.
         InvalidModel: a file is not what it should be, the graph differs from Keras by
-            more than allowed, or the version exists.
+            more than allowed, another precision does so from this one, or the version exists.
     """
     version = _free_version(output / name, version)
     trained = find_trained(folder)
@@ -70,7 +86,12 @@ def export(
     parity = measure_parity(detector.SerializeToString(), manifest, models, samples)
     manifest = manifest.model_copy(update={"parity": parity})
     write_manifest(detector, manifest)
-    return Exported(_publish(output / name / str(version), detector, manifest), manifest)
+    detectors = [Detector(detector, manifest)]
+    if others := [precision for precision in precisions if precision != "fp32"]:
+        evidence = collect_evidence(manifest, data_folder, samples)
+        detectors += in_precisions(others, detectors[0], branches, models, samples, evidence, progress)
+    path = _publish(output / name / str(version), detectors)
+    return Exported(path, manifest, tuple(one.manifest for one in detectors[1:]))
 
 
 def _free_version(folder: Path, version: int | None) -> int:
@@ -80,14 +101,21 @@ def _free_version(folder: Path, version: int | None) -> int:
     return max(taken, default=0) + 1 if version is None else version
 
 
-def _publish(target: Path, detector: onnx.ModelProto, manifest: Manifest) -> Path:
-    """Moves the finished folder into place in one step: a server that watches sees all of it or nothing."""
+def _publish(target: Path, detectors: Sequence[Detector]) -> Path:
+    """Moves the finished folder into place in one step: a server that watches sees all of it or nothing.
+
+    Args:
+        detectors: the one in float32 first.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
     try:
-        onnx.save(detector, unfinished / "model.onnx")
-        size = (unfinished / "model.onnx").stat().st_size
-        (unfinished / "MODEL_CARD.md").write_text(model_card(manifest, size), encoding="utf-8")
+        sizes = []
+        for detector in detectors:
+            file = graph_file(unfinished / "model.onnx", detector.manifest.precision)
+            onnx.save(detector.graph, file)
+            sizes.append((detector.manifest, file.stat().st_size))
+        (unfinished / "MODEL_CARD.md").write_text(model_card(*sizes), encoding="utf-8")
         unfinished.chmod(0o755)
         unfinished.rename(target)
     except BaseException:

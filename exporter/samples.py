@@ -38,7 +38,7 @@ def collect_samples(manifest: Manifest, media_folder: Path | None) -> list[Sampl
         ModelNotFound: the folder has no medium that this detector can judge.
     """
     if media_folder is None:
-        return [_random(manifest), _generated(manifest)]
+        return [_random(manifest), generated(manifest, ROWS)]
     return [_random(manifest), _decoded(manifest, media_folder)]
 
 
@@ -55,11 +55,15 @@ def _random(manifest: Manifest) -> Samples:
     return Samples("random", rows)
 
 
-def _generated(manifest: Manifest) -> Samples:
-    """Photo-like and speech-like rows, and extremes that media do have: black frames and silence."""
+def generated(manifest: Manifest, count: int) -> Samples:
+    """Photo-like and speech-like rows, and extremes that media do have: black frames and silence.
+
+    Args:
+        count: of rows per modality.
+    """
     random = np.random.default_rng(1)
     rows: dict[str, NDArray[np.generic]] = {}
-    scenes = [_scene(random, manifest.height, 2 * manifest.width) for _ in range(ROWS - 1)]
+    scenes = [_scene(random, manifest.height, 2 * manifest.width) for _ in range(count - 1)]
     scenes.append(np.zeros_like(scenes[0]))
     if manifest.image:
         rows["image"] = np.stack([scene[:, : manifest.width] for scene in scenes])
@@ -70,7 +74,7 @@ def _generated(manifest: Manifest) -> Samples:
         )
     if manifest.audio:
         rate, length = manifest.audio.sample_rate, manifest.audio.window_samples
-        voices = [_voice(random, rate, length) for _ in range(ROWS - 1)]
+        voices = [_voice(random, rate, length) for _ in range(count - 1)]
         rows["audio"] = np.stack([*voices, np.zeros(length, np.float32)])
     return Samples("generated", rows)
 
@@ -97,14 +101,10 @@ def _voice(random: np.random.Generator, sample_rate: int, length: int) -> NDArra
 
 
 def _decoded(manifest: Manifest, folder: Path) -> Samples:
-    spec = _row_spec(manifest)
+    spec = row_spec(manifest)
     collected: dict[str, list[NDArray[np.generic]]] = {modality: [] for modality in manifest.modalities}
     for media in _media(folder, spec):
-        found: dict[str, NDArray[np.generic]] = {
-            "image": media.frames[media.image_index] if len(media.image_index) else media.frames[:0],
-            "video": media.frames[media.clip_index] if len(media.clip_index) else media.frames[:0],
-            "audio": media.audio,
-        }
+        found = rows_of(media)
         for modality, rows in collected.items():
             rows.extend(found[modality][: _MAX_MEDIA_ROWS - len(rows)])
     stacked = {modality: np.stack(rows) for modality, rows in collected.items() if rows}
@@ -114,6 +114,15 @@ def _decoded(manifest: Manifest, folder: Path) -> Samples:
             "Name a folder of photos, videos and sound, or leave --media-dir out.",
         )
     return Samples("media", stacked)
+
+
+def rows_of(media: MediaRows) -> dict[str, NDArray[np.generic]]:
+    """By modality, as in `Samples`; modalities that the medium lacks have no rows."""
+    return {
+        "image": media.frames[media.image_index] if len(media.image_index) else media.frames[:0],
+        "video": media.frames[media.clip_index] if len(media.clip_index) else media.frames[:0],
+        "audio": media.audio,
+    }
 
 
 def _media(folder: Path, spec: RowSpec) -> Iterator[MediaRows]:
@@ -126,7 +135,8 @@ def _media(folder: Path, spec: RowSpec) -> Iterator[MediaRows]:
             continue
 
 
-def _row_spec(manifest: Manifest) -> RowSpec:
+def row_spec(manifest: Manifest) -> RowSpec:
+    """What the detector asks the decoders for."""
     spec = RowSpec(
         height=manifest.height,
         width=manifest.width,

@@ -14,6 +14,7 @@ from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
 from server.engine.graph_cache import GraphCache, default_folder
 from server.engine.layout import divide_cores
+from server.engine.precision import open_session
 from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
 from server.engine.repository import Repository
@@ -109,7 +110,12 @@ class Backend:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
         settings = self._settings
         threads = settings.intra_op_threads
-        session = Session(graph, settings.provider, threads or 1, self._graphs)
+        session = open_session(
+            graph,
+            settings.precision,
+            settings.provider,
+            lambda file: Session(file, settings.provider, threads or 1, self._graphs),
+        )
         plan.check_spec(session.manifest)
         self_test(session)
         layout = divide_cores(session, settings.engine_workers, threads)

@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     provider: Literal["auto", "cuda", "coreml", "cpu"] = Field(
         "auto", description="Execution provider; auto takes the first that works: cuda, coreml, cpu."
     )
+    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+        "auto",
+        description="Which of the version's files runs, model.onnx (fp32), model.fp16.onnx or "
+        "model.int8.onnx; auto: on cuda and coreml fp16, on cpu int8 if it was exported as worth it on such "
+        "a processor; else fp32.",
+    )
     engine_workers: int = Field(
         0,
         ge=0,

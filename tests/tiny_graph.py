@@ -12,9 +12,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from exporter.graph import IR_VERSION, OPSET, build_detector
+from exporter.graph import IR_VERSION, OPSET, build_detector, write_manifest
 from exporter.nodes import Nodes
-from server.engine.manifest import AudioBranch, ImageBranch, Manifest, VideoBranch
+from server.engine.manifest import (
+    AudioBranch,
+    ImageBranch,
+    Manifest,
+    Precision,
+    Trade,
+    VideoBranch,
+    parse_manifest,
+)
+from server.engine.repository import graph_file
 from server.media.spec import spec_hash
 
 LOGIT_RANGE = 4.0
@@ -80,6 +89,16 @@ def put_version(folder: Path, version: str, bias: float = 0.0) -> Path:
     target = folder / NAME / version / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     return written.rename(target)
+
+
+def put_precision(graph: Path, precision: Precision, trade: Trade | None = None, bias: float = 0.0) -> Path:
+    """The tiny detector that says it is `graph`'s in another precision, beside it; gives its file."""
+    written = tiny_detector(graph.parents[3] / "other", version=graph.parent.name, bias=bias)
+    detector = onnx.load(written)
+    manifest = parse_manifest(detector.metadata_props[0].value, str(written))
+    write_manifest(detector, manifest.model_copy(update={"precision": precision, "trade": trade}))
+    onnx.save(detector, written)
+    return written.rename(graph_file(graph, precision))
 
 
 def image_branch(height: int, width: int) -> onnx.ModelProto:

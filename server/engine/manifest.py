@@ -11,6 +11,7 @@ METADATA_KEY = "deepfake.manifest"
 MODALITIES = ("image", "video", "audio")
 """The order of the columns of `weights`, `modality_probability` and `modality_present`."""
 
+Precision = Literal["fp32", "fp16", "int8"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -77,6 +78,44 @@ class Thresholds(_Frozen):
         return self
 
 
+class Change(_Frozen):
+    """What one modality's answers lose against the fp32 graph of the same version, file by file.
+
+    Attributes:
+        files: that were judged by both.
+        mean, largest: absolute differences in probability.
+        auc, auc_before: area under the ROC curve of this graph and of the fp32 one, in [0, 1]; None
+            without labelled files of both kinds.
+    """
+
+    files: int = Field(ge=1)
+    mean: Probability
+    largest: Probability
+    auc: Probability | None = None
+    auc_before: Probability | None = None
+
+
+class Trade(_Frozen):
+    """What another precision gains and costs against fp32, as the exporter measured it.
+
+    Attributes:
+        measured_on, calibrated_on: which media, in words.
+        float_layers: by modality what stayed in float32 though others of its kind did not.
+        change: by modality.
+        speed_up: by modality, fp32's time over this one's: one row on one thread of the exporter's CPU.
+        cpu: that one's `server.engine.processor.features()`.
+        pays_on_cpu: whether it was faster there, over all modalities, and cost no more than allowed.
+    """
+
+    measured_on: str
+    calibrated_on: str
+    float_layers: dict[str, tuple[str, ...]]
+    change: dict[str, Change]
+    speed_up: dict[str, float]
+    cpu: tuple[str, ...]
+    pays_on_cpu: bool
+
+
 class Manifest(_Frozen):
     """Everything the server must know of a graph; see Branch and its heirs for the modalities.
 
@@ -85,6 +124,7 @@ class Manifest(_Frozen):
         spec_hash: `server.media.spec.spec_hash()` of the rows that the models were trained on.
         training: one training record per modality, as the trainer wrote it.
         parity: largest absolute difference to Keras in probability, per modality and input.
+        trade: what a precision other than fp32 gains and costs.
     """
 
     schema_version: Literal[1] = 1
@@ -92,7 +132,7 @@ class Manifest(_Frozen):
     version: str
     created: datetime
     spec_hash: str
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Precision = "fp32"
     labels: tuple[str, str] = ("real", "fake")
     height: int = Field(ge=1)
     width: int = Field(ge=1)
@@ -103,6 +143,7 @@ class Manifest(_Frozen):
     thresholds: Thresholds = Thresholds()
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     parity: dict[str, dict[str, float]] = Field(default_factory=dict)
+    trade: Trade | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:

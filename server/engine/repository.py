@@ -1,14 +1,19 @@
-"""The model to serve, and its versions: <folder>/<name>/<version>/model.onnx (Triton's layout)."""
+"""The model to serve, and its versions: <folder>/<name>/<version>/model.onnx (Triton's layout).
+
+The same version in other precisions lies beside it, as `graph_file` names them.
+"""
 
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.engine.manifest import Precision
 from server.errors import ModelNotFound
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 _GRAPH = "model.onnx"
 _ANY_VERSION = f"*/{_GRAPH}"
+_FILES: dict[Precision, str] = {"fp32": _GRAPH, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +22,14 @@ class Version:
 
     Attributes:
         number: its folder's name.
-        graph: the file.
-        stamp: inode, bytes and nanoseconds of the last change of that file.
+        graph: its model.onnx.
+        stamps: inode, bytes and nanoseconds of the last change of that file, then of those of the
+            other precisions; None where there is none.
     """
 
     number: str
     graph: Path
-    stamp: tuple[int, int, int]
+    stamps: tuple[tuple[int, int, int] | None, ...]
 
 
 class Repository:
@@ -63,13 +69,24 @@ class Repository:
         """Those that are there now and may be served, the highest number first."""
         found = []
         for graph in _graphs(self._folder, _ANY_VERSION):
-            # A file may be removed after it was listed.
-            with contextlib.suppress(FileNotFoundError):
-                stat = graph.stat()
-                stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-                found.append(Version(graph.parent.name, graph, stamp))
+            stamps = tuple(_stamp(graph_file(graph, precision)) for precision in _FILES)
+            # The file may have been removed after it was listed.
+            if stamps[0]:
+                found.append(Version(graph.parent.name, graph, stamps))
         allowed = [version for version in found if self._pinned in (None, version.number)]
         return sorted(allowed, key=lambda version: int(version.number), reverse=True)
+
+
+def graph_file(graph: Path, precision: Precision) -> Path:
+    """Where the version of this model.onnx is in another precision, if it is there."""
+    return graph.with_name(_FILES[precision])
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(FileNotFoundError):
+        stat = file.stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return None
 
 
 def _names(folder: Path) -> list[str]:

@@ -111,6 +111,13 @@ def test_applications_are_lean(application: Case) -> None:
     assert operators["BatchNormalization"] == operators["Pad"] == 0
 
 
+def test_every_node_has_a_name_of_its_own(small: Case, application: Case) -> None:
+    for case in (small, application):
+        names = [node.name for node in case.branch.graph.node]
+        assert all(names)
+        assert len(set(names)) == len(names)
+
+
 def test_no_padding_feeds_a_maximum(small: Case) -> None:
     # ONNX Runtime up to 1.31 fuses such a pair wrongly; later ones answer right either way.
     makers = {node.output[0]: node.op_type for node in small.branch.graph.node}

@@ -16,10 +16,13 @@ AddModel = Callable[..., Path]
 def test_one_command_exports(add_model: AddModel, tmp_path: Path) -> None:
     add_model("audio")
     command = [sys.executable, "-m", "exporter", str(tmp_path), "--name", "mine", "--fake-threshold", "0.8"]
+    command += ["--precisions", "fp32,int8"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "generated" in result.stdout
-    assert (tmp_path / "mine" / "1" / "model.onnx").is_file()
+    written = {path.name for path in (tmp_path / "mine" / "1").iterdir()}
+    assert written == {"model.onnx", "model.int8.onnx", "MODEL_CARD.md"}
+    assert "unknown" in result.stdout
     assert "at or above 0.8 FAKE" in (tmp_path / "mine" / "1" / "MODEL_CARD.md").read_text()
 
 
@@ -49,6 +52,8 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
         ["--name", "../elsewhere"],
         ["--version", "0"],
         ["--media-dir", "nowhere"],
+        ["--data-dir", "nowhere"],
+        ["--precisions", "fp32,int4"],
     ],
 )
 def test_impossible_options_are_named(tmp_path: Path, arguments: list[str]) -> None:

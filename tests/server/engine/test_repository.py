@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from server.engine.repository import BUNDLED, Repository
+from server.engine.repository import BUNDLED, Repository, graph_file
 from server.errors import ModelNotFound
 
 
@@ -44,6 +44,21 @@ def test_versions_come_and_go_and_change(tmp_path: Path) -> None:
     assert numbers(repository) == ["2", "1"]
     graph.unlink()
     assert numbers(repository) == ["2"]
+
+
+def test_other_precisions_are_part_of_the_version(tmp_path: Path) -> None:
+    graph = put(tmp_path, "detector", "1")
+    repository = Repository(tmp_path)
+    (alone,) = repository.versions()
+    int8 = graph_file(graph, "int8")
+    int8.touch()
+    (both,) = repository.versions()
+    int8.write_bytes(b"another")
+    (changed,) = repository.versions()
+    assert len({alone, both, changed}) == 3
+    assert {version.graph for version in (alone, both, changed)} == {graph}
+    graph.unlink()
+    assert not repository.versions()
 
 
 def test_several_models_need_a_choice(tmp_path: Path) -> None:

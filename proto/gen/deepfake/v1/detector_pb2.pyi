@@ -938,7 +938,7 @@ class GetModelResponse(_message.Message):
     sample_rate: _builtins.int
     @_builtins.property
     def manifest(self) -> _struct_pb2.Struct:
-        """The graph's manifest: sizes, thresholds, calibration, training record."""
+        """The manifest of the graph that runs: precision, sizes, thresholds, calibration, training record."""
 
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[Global___Modality.ValueType]:

@@ -1,0 +1,71 @@
+"""fp16: a backbone's weights and activations in half the bytes, for GPUs and CoreML."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from exporter.layers import Parts
+from exporter.quantize import Rows, activation_ranges
+from exporter.rewrite import Rewriter, attributes
+
+# Sums over many values, and what turns small numbers into large ones.
+_DELICATE = [
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceL2",
+    "Pow",
+    "Sqrt",
+    "Reciprocal",
+    "Div",
+    "Exp",
+    "Log",
+    "Softmax",
+]
+# A quarter of float16's largest number: other rows may reach further than those that were tried.
+_LARGEST = float(np.finfo(np.float16).max) / 4
+
+
+def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
+    """A copy of a branch that computes in float16, with inputs and outputs as before.
+
+    In float32 stay the preprocessing, the mel front end, the first and the last layers, operators that are
+    delicate in themselves, and those that made large numbers of `rows` ([N, ...], a few are enough).
+    """
+    parts = Parts(branch)
+    ranges = activation_ranges(branch, rows)
+    large = {
+        name
+        for name, node in parts.nodes.items()
+        for tensor in (*node.input, *node.output)
+        if tensor in ranges and np.abs(ranges[tensor].range_value).max() > _LARGEST
+    }
+    half: onnx.ModelProto = convert_float_to_float16(
+        branch,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_DELICATE],
+        node_block_list=[*parts.front, *parts.head, *large],
+    )
+    OnnxModel(half).topological_sort()
+    _join_float32_nodes(Rewriter(half))
+    # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
+    del half.graph.value_info[:]
+    return half
+
+
+def _join_float32_nodes(rewriter: Rewriter) -> None:
+    """Removes the way through float16 that the converter leaves between two nodes in float32."""
+    for widen in rewriter.nodes("Cast"):
+        narrow = rewriter.producer(widen.input[0])
+        if narrow is None or (_target(narrow), _target(widen)) != (TensorProto.FLOAT16, TensorProto.FLOAT):
+            continue
+        identity = helper.make_node("Identity", narrow.input, widen.output, name=widen.name)
+        rewriter.replace([widen], identity)
+    rewriter.drop_identities()
+    rewriter.drop_unused()
+
+
+def _target(node: onnx.NodeProto) -> int:
+    """What a Cast casts to; 0 for other nodes."""
+    return int(attributes(node)["to"]) if node.op_type == "Cast" else 0

@@ -1,0 +1,23 @@
+from exporter.layers import Parts
+from tests.exporter.branches import audio_branch, image_branch
+
+
+def test_the_ends_of_a_picture_branch_keep_their_digits() -> None:
+    branch = Parts(image_branch())
+    assert branch.layers == ["inner_0", "inner_1", "inner_2", "inner_3"]
+    assert {branch.nodes[name].op_type for name in branch.front} == {"Transpose", "Cast", "Mul", "Conv"}
+    assert {"last", "heatmap", "logit"} <= branch.head
+    assert "sum_1" not in branch.front | branch.head
+
+
+def test_the_mel_front_end_keeps_its_digits() -> None:
+    branch = Parts(audio_branch())
+    assert branch.layers == ["mixed", "inner"]
+    assert {"spectrum", "rows"} & {node.output[0] for node in branch.nodes.values()} <= branch.front
+    assert {branch.nodes[name].op_type for name in branch.front} == {"Reshape", "MatMul", "Mul", "Add", "Log"}
+
+
+def test_what_stands_between_layers() -> None:
+    branch = Parts(image_branch())
+    assert branch.between(["Relu", "Add"]) == ["relu_0", "sum_0", "relu_1"]
+    assert not branch.between(["Mul"])

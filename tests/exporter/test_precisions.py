@@ -1,0 +1,137 @@
+"""The whole way with other precisions: calibrated on labelled media, measured on others, served."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+
+from exporter.export import Exported, export
+from server.engine.manifest import METADATA_KEY, FusionWeights, Precision, Thresholds, parse_manifest
+from server.engine.precision import open_session
+from server.engine.processor import features
+from server.engine.repository import graph_file
+from server.engine.selftest import self_test
+from server.engine.session import Session
+from tests import media
+from tests.exporter.conftest import add_record
+from tests.random_rows import assert_same, random_rows
+from training.sample import Sample, Split, write_samples
+
+MODALITIES = ("image", "audio")
+OTHERS: tuple[Precision, ...] = ("fp16", "int8")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photos and two sounds to calibrate on, four of each to measure."""
+    folder = tmp_path_factory.mktemp("data")
+    samples = []
+    splits: tuple[Split, ...] = ("val", "val", "test", "test", "test", "test")
+    for number, split in enumerate(splits):
+        photo, sound = f"{number}.jpg", f"{number}.wav"
+        (folder / photo).write_bytes(media.photo_jpeg(64, 48, seed=number))
+        (folder / sound).write_bytes(media.speech_wav(1.0, seed=number))
+        for name, modality in ((photo, "image"), (sound, "audio")):
+            samples.append(Sample(name, modality, number % 2, split, name))
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    samples.append(Sample("broken.jpg", "image", 1, "test", "broken"))
+    write_samples(folder / "corpus.csv", samples)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(keras_files: dict[str, Path], data: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("trained")
+    for modality in MODALITIES:
+        shutil.copy(keras_files[modality], folder)
+        add_record(folder, modality)
+    weights, thresholds = FusionWeights(), Thresholds()
+    return export(
+        folder, folder / "out", "detector", None, weights, thresholds, precisions=OTHERS, data_folder=data
+    )
+
+
+def test_each_file_is_a_whole_detector(exported: Exported) -> None:
+    for manifest in (exported.manifest, *exported.others):
+        file = graph_file(exported.path, manifest.precision)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        assert parse_manifest(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "") == manifest
+    assert [manifest.precision for manifest in exported.others] == list(OTHERS)
+    assert exported.manifest.precision == "fp32"
+    assert exported.manifest.trade is None
+
+
+def test_their_weights_are_what_their_names_say(exported: Exported) -> None:
+    kinds = {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}
+    for precision in OTHERS:
+        graph = onnx.load(graph_file(exported.path, precision)).graph
+        for modality in MODALITIES:
+            narrow = [
+                tensor.name
+                for tensor in graph.initializer
+                if tensor.data_type == kinds[precision] and tensor.name.startswith(f"{modality}/")
+            ]
+            assert narrow, (precision, modality)
+        assert not [
+            t.name
+            for t in graph.initializer
+            if t.name.startswith("fusion/") and t.data_type in kinds.values()
+        ]
+
+
+def test_the_manifest_says_what_they_cost(exported: Exported) -> None:
+    for manifest in exported.others:
+        trade = manifest.trade
+        assert trade is not None
+        assert trade.cpu == features()
+        assert set(trade.change) == set(trade.speed_up) == set(MODALITIES)
+        for change in trade.change.values():
+            # The broken photo tells nothing.
+            assert change.files == 4
+            assert 0 < change.mean <= change.largest < 0.1
+            assert change.auc is not None
+            assert change.auc_before is not None
+        assert set(manifest.parity) == set(MODALITIES)
+
+
+def test_the_card_says_so_too(exported: Exported, data: Path) -> None:
+    card = (exported.path.parent / "MODEL_CARD.md").read_text()
+    assert "## Other precisions" in card
+    assert f"test files of {data}" in card
+    for manifest in exported.others:
+        assert f"### {manifest.precision}" in card
+        assert manifest.trade is not None
+        for modality, change in manifest.trade.change.items():
+            assert f"| {manifest.precision} | {modality} | 4 | {change.mean:.1e} |" in card
+
+
+@pytest.mark.parametrize("precision", ["fp32", *OTHERS])
+def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
+    session = open_session(exported.path, precision, "cpu", partial(Session, wish="cpu"))
+    assert session.manifest.precision == precision
+    # Each modality alone, all together, and nothing at all.
+    self_test(session)
+    requests = [random_rows(session.manifest, 1, images=2), random_rows(session.manifest, 2, windows=1)]
+    tolerance = 1e-5 if precision == "fp32" else 1e-3
+    for answer, rows in zip(session.run(requests), requests, strict=True):
+        assert_same(answer, session.run([rows])[0], tolerance)
+
+
+def test_nothing_is_read_where_nothing_is_asked_for(keras_files: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copy(keras_files["audio"], tmp_path)
+    add_record(tmp_path, "audio")
+    exported = export(
+        tmp_path,
+        tmp_path / "out",
+        "detector",
+        None,
+        FusionWeights(),
+        Thresholds(),
+        precisions=("fp32",),
+        data_folder=tmp_path / "missing",
+    )
+    assert exported.others == ()
+    assert sorted(path.name for path in exported.path.parent.iterdir()) == ["MODEL_CARD.md", "model.onnx"]
