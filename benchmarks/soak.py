@@ -32,6 +32,8 @@ TOLERANCE = 1e-5
 REFUSED = {"OVERLOADED"}
 LATE = {"DEADLINE_EXCEEDED"}
 SHARES = {"image": 8.0, "video": 1.0, "audio": 2.0}
+# Of the load, the share before the model is replaced.
+REPLACE_AFTER = 0.5
 KILL_EVERY_SECONDS = 20.0
 PROCESSES = 3
 WARM_UP_SECONDS = 10.0
@@ -247,7 +249,7 @@ def _under_load(
                 processes[victim] = callers()
                 soaked.killed += 1
                 next_kill += KILL_EVERY_SECONDS
-            if not replaced and now > start + plan.seconds / 2:
+            if not replaced and now > start + REPLACE_AFTER * plan.seconds:
                 _publish(plan.model, folder / "models", "2")
                 replaced = True
             time.sleep(1)

@@ -19,6 +19,8 @@ BUNDLED = Path(soaking.__file__).parents[1] / "server/bundled/demo/1/model.onnx"
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soaking, "WARM_UP_SECONDS", 2.0)
     monkeypatch.setattr(soaking, "KILL_EVERY_SECONDS", 3.0)
+    # The rest is for a slow machine to load the new one.
+    monkeypatch.setattr(soaking, "REPLACE_AFTER", 0.2)
 
 
 def test_a_closed_loop_gets_right_answers_only() -> None:
