@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS = 0.1
 _REPEATS = 3
-# What more threads must gain: they cost memory, and runs of few threads disturb one another less.
-_GAIN = 1.1
+# What more threads must gain: they cost memory, and what was measured in a noisy moment is remembered.
+_GAIN = 1.25
 _NOTE = "layout"
 
 
