@@ -9,6 +9,8 @@ from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
 
 SIZE, SAMPLES, CHANNELS = 16, 256, 8
+Outputs = list[tuple[str, list[int | str]]]
+"""Names and shapes."""
 
 
 def image_branch(outlier: float = 1.0) -> onnx.ModelProto:
@@ -33,7 +35,7 @@ def image_branch(outlier: float = 1.0) -> onnx.ModelProto:
     nodes.add("Reshape", cells, nodes.constant([-1, SIZE, SIZE], np.int64), output="heatmap")
     pooled = nodes.add("GlobalAveragePool", cells)
     nodes.add("Reshape", pooled, nodes.constant([-1], np.int64), output="logit")
-    outputs = [("logit", ["N"]), ("heatmap", ["N", SIZE, SIZE])]
+    outputs: Outputs = [("logit", ["N"]), ("heatmap", ["N", SIZE, SIZE])]
     return _branch(nodes, TensorProto.UINT8, [SIZE, SIZE, 3], outputs)
 
 
@@ -77,9 +79,7 @@ def _conv(nodes: Nodes, x: str, weights: NDArray[np.float64], name: str, pad: in
     return nodes.add("Conv", x, nodes.constant(weights), output=name, pads=[pad] * 4)
 
 
-def _branch(
-    nodes: Nodes, dtype: int, shape: list[int], outputs: list[tuple[str, list[int | str]]]
-) -> onnx.ModelProto:
+def _branch(nodes: Nodes, dtype: int, shape: list[int], outputs: Outputs) -> onnx.ModelProto:
     rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
     made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in outputs]
     graph = helper.make_graph(nodes.nodes, "branch", [rows], made, nodes.constants)

@@ -1,6 +1,7 @@
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from exporter.half import halve
@@ -8,7 +9,7 @@ from exporter.parity import open_graph
 from tests.exporter.branches import audio_branch, audio_rows, image_branch, image_rows
 
 BRANCHES = {"image": image_branch, "audio": audio_branch}
-ROWS = {"image": image_rows(8), "audio": audio_rows(8)}
+ROWS: dict[str, NDArray[np.generic]] = {"image": image_rows(8), "audio": audio_rows(8)}
 
 
 @pytest.fixture(scope="module", params=["image", "audio"])

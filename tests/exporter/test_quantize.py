@@ -12,7 +12,7 @@ from server.engine.manifest import Branch as Calibration
 from server.errors import InvalidModel
 from tests.exporter.branches import audio_branch, audio_rows, image_branch, image_rows
 
-ROWS = {"image": image_rows(24), "audio": audio_rows(24)}
+ROWS: dict[str, NDArray[np.generic]] = {"image": image_rows(24), "audio": audio_rows(24)}
 BRANCHES = {"image": image_branch, "audio": audio_branch}
 
 

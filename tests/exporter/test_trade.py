@@ -94,7 +94,7 @@ def write_data(folder: Path, *kinds: tuple[str, Split]) -> Path:
 
 
 def test_a_label_is_about_what_a_file_was_made_for(manifest: Manifest, tmp_path: Path) -> None:
-    data = write_data(tmp_path, *[(kind, split) for split in ("val", "test") for kind in ("mp4", "wav")])  # type: ignore[misc]
+    data = write_data(tmp_path, *[(kind, split) for split in ("val", "test") for kind in ("mp4", "wav")])
     evidence = collect_evidence(manifest, data, [])
     assert set(evidence.calibration) == {"image", "video", "audio"}
     found = {tuple(sorted(file.rows)): file.label for file in evidence.files}
