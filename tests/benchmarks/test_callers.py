@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -24,7 +25,7 @@ def test_arrivals_come_at_the_rate_and_depend_on_the_seed_alone() -> None:
     assert len(times) == pytest.approx(20_000, rel=0.05)
     assert times[0] > 0
     assert times[-1] < 20
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     # Of an exponential distribution, whose deviation is its mean.
     assert sum(gap > 0.001 for gap in gaps) / len(gaps) == pytest.approx(0.368, abs=0.02)
 
@@ -39,7 +40,7 @@ async def grpc_connection(
     answer: Callable[[bytes, Any], Awaitable[bytes]],
 ) -> AsyncIterator[GrpcConnection]:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
-    handlers = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
+    handlers: dict[str, Any] = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Peer", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
