@@ -17,11 +17,11 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.bare import BareSession, closed_loop, layouts
-from benchmarks.closed_loop import Job, run_apart
+from benchmarks.callers.job import Job, run_apart
 from benchmarks.media import generated_photos, photo
+from benchmarks.peers.codecs import CODECS, Pixels
 from benchmarks.serving import ServerProcess, serving
 from clients import Detector
-from deepfake.v1 import detector_pb2 as pb
 from server.engine.providers import usable_cores
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
@@ -30,6 +30,7 @@ from server.media.types import RowSpec
 CONCURRENCY = (1, 8, 32)
 DIFFERENT_ROWS = 32
 PHOTOS = 8
+CODEC = "detect"
 TOLERANCE = 1e-4
 DECODE_SECONDS = 30.0
 
@@ -102,6 +103,7 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
         expected = next(iter(bare.values())).probabilities()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         requests = _write_requests(frames, folder)
+        port = int(server.address.rpartition(":")[2])
         decode = stack.enter_context(decoding(size))
         for number in range(plan.rounds):
             turn = f"round {number + 1} of {plan.rounds}: "
@@ -110,7 +112,7 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
                 measured.bare.setdefault(layout, []).append(run_bare(session, plan.seconds, plan.warm_up))
             for concurrency in plan.concurrency:
                 report(f"{turn}server, {concurrency} clients")
-                job = Job(server.address, requests, concurrency, plan.warm_up, plan.seconds)
+                job = Job(port, CODEC, requests, concurrency, plan.warm_up, plan.seconds)
                 sample = _run_served(job, server, folder, expected, measured)
                 measured.served.setdefault(concurrency, []).append(sample)
             report(f"{turn}decode stage")
@@ -126,13 +128,11 @@ def _server(model: Path) -> AbstractContextManager[ServerProcess]:
 
 
 def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:
+    pixels = Pixels(frames.shape[1], frames.shape[2], encoded=False)
     files = []
     for number, frame in enumerate(frames):
-        raw = pb.RawFrames(rgb=frame.tobytes(), count=1, height=frame.shape[0], width=frame.shape[1])
-        options = pb.DetectOptions(modalities=[pb.MODALITY_IMAGE])
         file = folder / f"{number}.bin"
-        request = pb.DetectRequest(media=[pb.Medium(frames=raw)], options=options)
-        file.write_bytes(request.SerializeToString())
+        file.write_bytes(CODECS[CODEC].encode(frame.tobytes(), pixels))
         files.append(str(file))
     return files
 
