@@ -20,4 +20,4 @@ docs:
 	$(PYTHON) -m server.reference README.md
 
 bench:
-	$(PYTHON) -m benchmarks ceiling
+	$(PYTHON) -m benchmarks

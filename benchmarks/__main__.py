@@ -1,8 +1,5 @@
 """python -m benchmarks: see --help."""
 
-import importlib.util
-import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,24 +7,18 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchmarks import compare as comparing
-from benchmarks import comparison_report, engine_commands, history, preparing, report
+from benchmarks import compare_commands, engine_commands, preparing, report
 from benchmarks import listing as lists
 from benchmarks import precisions as in_precisions
 from benchmarks.ceiling import CONCURRENCY, Plan, measure
-from benchmarks.comparison import Compared
 from benchmarks.fuzz import figures as fuzz_figures
 from benchmarks.fuzz import fuzz
 from benchmarks.keras_model import exported_model
-from benchmarks.peers.catalogue import BY_NAME
-from benchmarks.peers.install import environments, install
 from benchmarks.soak import SoakPlan, soak
 from benchmarks.soak import figures as soak_figures
-from benchmarks.workloads import WORKLOADS
 from server.engine.providers import usable_cores
 
-TABLE_WIDTH, WIDE_TABLE_WIDTH = 110, 150
-MINUTES = 35.0
+TABLE_WIDTH = 110
 RESULTS = Path("benchmarks/results")
 BUNDLED = Path("server/bundled/demo/1/model.onnx")
 
@@ -43,104 +34,14 @@ class Encoding(StrEnum):
 
 app = typer.Typer(add_completion=False)
 app.add_typer(engine_commands.app)
+app.add_typer(compare_commands.app)
 
 
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
     """Measures this server on this machine; without a command, beside everything else: see compare."""
     if context.invoked_subcommand is None:
-        compare()
-
-
-@app.command()
-def compare(
-    workloads: Annotated[str, typer.Option(help=f"Of {', '.join(WORKLOADS)}.")] = ",".join(WORKLOADS),
-    peers: Annotated[str, typer.Option(help=f"Of {', '.join(BY_NAME)}.")] = ",".join(BY_NAME),
-    clients: Annotated[str, typer.Option(help="In the closed loops.")] = "1,8,32,128",
-    open_loop: Annotated[
-        str, typer.Option(help="Arrivals at random, in % of each server's capacity; '': none.")
-    ] = "50,80,95,120",
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
-    seconds: Annotated[
-        float, typer.Option(help="Of each measurement. 0: what --minutes leaves for it.", min=0)
-    ] = 0.0,
-    minutes: Annotated[float, typer.Option(help="For all, about.", min=0)] = MINUTES,
-) -> None:
-    """Compares the server with the ceilings and with each peer that is installed (peers-install).
-
-    Options with several values take them with commas. Exits with 1 if an answer was wrong.
-    """
-    console = Console(width=max(Console().width, WIDE_TABLE_WIDTH))
-    plan = comparing.Plan(
-        workloads=_names(workloads, WORKLOADS),
-        peers=_names(peers, BY_NAME),
-        clients=tuple(int(number) for number in clients.split(",")),
-        loads=tuple(float(percent) / 100 for percent in open_loop.split(",") if percent),
-        rounds=rounds,
-        seconds=seconds,
-    )
-    if not seconds:
-        plan = plan.within(minutes)
-    try:
-        with console.status("") as status:
-            compared = comparing.measure(plan, status.update)
-    except RuntimeError as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from error
-    for one in compared.values():
-        for title, rows in comparison_report.tables(one):
-            console.print(comparison_report.rich_table(title, rows))
-            console.print(
-                f"\n{comparison_report.markdown(rows)}\n", soft_wrap=True, markup=False, highlight=False
-            )
-    _remember(console, plan, compared)
-    wrong = sum(one.wrong for one in compared.values())
-    _end(console, [f"{wrong} wrong answers"] if wrong else [])
-
-
-def _names(given: str, known: Mapping[str, object]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in given.split(","))
-    if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(f"{', '.join(unknown)}: there are only {', '.join(known)}")
-    return names
-
-
-def _remember(console: Console, plan: comparing.Plan, compared: Mapping[str, Compared]) -> None:
-    run = history.record(plan, compared)
-    before = history.last(RESULTS, run)
-    file = history.write(RESULTS, run)
-    console.print(f"written to {file}", soft_wrap=True)
-    if importlib.util.find_spec("matplotlib"):
-        from benchmarks.plots import plot
-
-        for name, one in compared.items():
-            plot(one, file.with_name(f"{file.stem}-{name}.png"))
-    if before is None:
-        console.print("no earlier run of this plan on this machine")
-        return
-    changes = history.changes(before, run)
-    console.print(f"{len(changes)} notable changes since {before['created']}", soft_wrap=True)
-    for change in changes:
-        console.print(str(change), style="red" if change.ratio < 1 else "green", soft_wrap=True, markup=False)
-
-
-@app.command("peers-install")
-def peers_install(
-    names: Annotated[list[str] | None, typer.Argument(help="Which. [default: all]")] = None,
-    python: Annotated[
-        str, typer.Option(help="For tritonserver one with a shared libpython, such as Debian's own.")
-    ] = sys.executable,
-) -> None:
-    """Makes a virtual environment for each peer, so that their pins meddle with nothing."""
-    console = Console()
-    problems = []
-    for name in names or list(environments()):
-        with console.status(f"installing {name}"):
-            problem = install(name, python)
-        console.print(f"{name}: {problem or 'installed'}", style="red" if problem else "", markup=False)
-        problems += [name] if problem else []
-    if problems:
-        raise typer.Exit(1)
+        compare_commands.compare()
 
 
 @app.command()

@@ -30,9 +30,8 @@ from server.media.types import RowSpec
 CONCURRENCY = (1, 8, 32)
 DIFFERENT_ROWS = 32
 PHOTOS = 8
-TOLERANCE = 1e-4
 CODEC = "detect"
-DEADLINE_SECONDS = 60.0
+TOLERANCE = 1e-4
 DECODE_SECONDS = 30.0
 
 
@@ -104,6 +103,7 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
         expected = next(iter(bare.values())).probabilities()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         requests = _write_requests(frames, folder)
+        port = int(server.address.rpartition(":")[2])
         decode = stack.enter_context(decoding(size))
         for number in range(plan.rounds):
             turn = f"round {number + 1} of {plan.rounds}: "
@@ -112,7 +112,7 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
                 measured.bare.setdefault(layout, []).append(run_bare(session, plan.seconds, plan.warm_up))
             for concurrency in plan.concurrency:
                 report(f"{turn}server, {concurrency} clients")
-                job = _job(server, requests, concurrency, plan)
+                job = Job(port, CODEC, requests, concurrency, plan.warm_up, plan.seconds)
                 sample = _run_served(job, server, folder, expected, measured)
                 measured.served.setdefault(concurrency, []).append(sample)
             report(f"{turn}decode stage")
@@ -128,18 +128,13 @@ def _server(model: Path) -> AbstractContextManager[ServerProcess]:
 
 
 def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:
-    pixels = Pixels(height=frames.shape[1], width=frames.shape[2], encoded=False)
+    pixels = Pixels(frames.shape[1], frames.shape[2], encoded=False)
     files = []
     for number, frame in enumerate(frames):
         file = folder / f"{number}.bin"
         file.write_bytes(CODECS[CODEC].encode(frame.tobytes(), pixels))
         files.append(str(file))
     return files
-
-
-def _job(server: ServerProcess, requests: list[str], clients: int, plan: Plan) -> Job:
-    port = int(server.address.rpartition(":")[2])
-    return Job(port, CODEC, requests, clients, plan.warm_up, plan.seconds, DEADLINE_SECONDS)
 
 
 def run_bare(session: BareSession, seconds: float, warm_up: float) -> Sample:

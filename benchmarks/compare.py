@@ -28,7 +28,7 @@ from server.engine.providers import usable_cores
 PROVIDER = "CPUExecutionProvider"
 # What one measurement takes beside its clock, and one start, for the budget.
 _EXTRA_SECONDS, _START_SECONDS = 0.7, 10.0
-_LEAST_SECONDS = 0.5
+_LEAST_SECONDS, _MOST_SECONDS = 0.5, 2.0
 # Callers and system tell time in milliseconds; with less to spare they would be what is measured.
 _SHORTEST_DEADLINE = 0.02
 
@@ -51,16 +51,17 @@ class Plan:
     loads: tuple[float, ...] = (0.5, 0.8, 0.95, 1.2)
     rounds: int = 3
     seconds: float = 2.0
-    warm_up: float = 0.5
+    warm_up: float = 0.3
     deadline: float = 4.0
 
     def within(self, minutes: float) -> "Plan":
-        """With as many seconds for each measurement as that leaves."""
-        each = len(self.peers) * (len(self.clients) + len(self.loads)) + len(layouts(usable_cores())) + 1
+        """With as many seconds for each measurement as that leaves, if that is not more than it takes."""
+        installed = [name for name in self.peers if not BY_NAME[name].missing()]
+        each = len(installed) * (len(self.clients) + len(self.loads)) + len(layouts(usable_cores())) + 1
         measurements = self.rounds * len(self.workloads) * each
-        starts = _START_SECONDS * len(self.peers) * len(self.workloads)
+        starts = _START_SECONDS * len(installed) * len(self.workloads)
         left = (60 * minutes - starts) / measurements - self.warm_up - _EXTRA_SECONDS
-        return replace(self, seconds=max(_LEAST_SECONDS, left))
+        return replace(self, seconds=min(_MOST_SECONDS, max(_LEAST_SECONDS, left)))
 
 
 def measure(plan: Plan, report: Callable[[str], None]) -> dict[str, Compared]:

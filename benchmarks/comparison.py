@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.ceiling import Sample
 from benchmarks.figures import Figure, figure, percentile
+from benchmarks.peers.catalogue import ECHO
 
 Load = str
 """What a server was given: "8 clients", or "95 %" of its capacity at random."""
@@ -70,6 +71,17 @@ class Compared:
         loads = [*self.closed.values(), *self.open.values()]
         return sum(turn.wrong for by_load in loads for turns in by_load.values() for turn in turns)
 
+    def ceiling(self, load: Load) -> list[float]:
+        """What no server can exceed under that load, in answers a second of each round.
+
+        The cores that decode cannot run the graph meanwhile, and nobody answers faster than an echo.
+        """
+        tops = [sample.rate for sample in self.bare[self.best_bare]]
+        if self.decode:
+            tops = [1 / (1 / top + 1 / sample.rate) for top, sample in zip(tops, self.decode, strict=True)]
+        echoes = self.closed.get(ECHO, {}).get(load, [])
+        return [min(top, echo.rate) for top, echo in zip(tops, echoes, strict=True)] if echoes else tops
+
     def capacity(self, server: str) -> float:
         """Answers a second at the number of clients that gives most."""
         return max(figure([turn.rate for turn in turns]).median for turns in self.closed[server].values())
@@ -80,7 +92,7 @@ class Line:
     """One server under one load; times in milliseconds, memory in MiB, processor seconds for 1 000 requests.
 
     Attributes:
-        ratio: of the rate to the ceiling's, round by round; in the open loop of the goodput to the capacity.
+        ratio: of the rate to the ceiling, round by round; in the open loop of the goodput to the capacity.
         failed: share of requests without an answer.
         failures: how many of them by status.
     """
@@ -103,13 +115,13 @@ class Line:
 def closed_lines(compared: Compared) -> list[Line]:
     """The ceilings, then each server by number of clients."""
     best = compared.best_bare
-    ceiling = [sample.rate for sample in compared.bare[best]]
     lines = [_bare_line(f"bare session, {best}", compared.bare[best])]
     if compared.decode:
         lines.append(_bare_line("bare decoders", compared.decode))
     for server, loads in compared.closed.items():
         for load, turns in loads.items():
-            ratio = figure([turn.rate / top for turn, top in zip(turns, ceiling, strict=False)])
+            tops = compared.ceiling(load)
+            ratio = figure([turn.rate / top for turn, top in zip(turns, tops, strict=False)])
             lines.append(_line(server, load, turns, ratio))
     return lines
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from benchmarks.comparison import Compared, Line, Load, closed_lines, open_lines, p99_ratio, ratios
+from benchmarks.comparison import Compared, Line, Load, Turn, closed_lines, open_lines, p99_ratio, ratios
 from benchmarks.figures import Figure
 from benchmarks.peers.catalogue import OURS
 
@@ -44,7 +44,7 @@ def _closed(lines: Sequence[Line]) -> Rows:
         "server",
         "load",
         "answers/s",
-        "÷ bare",
+        "÷ ceiling",
         "p50 ms",
         "p99 ms",
         "p99.9 ms",
@@ -56,20 +56,10 @@ def _closed(lines: Sequence[Line]) -> Rows:
 
 def _closed_row(line: Line) -> list[str]:
     times = [_milliseconds(time) for time in (line.p50, line.p99, line.p999)]
-    costs = (
-        [f"{line.cpu:.2f}", f"{line.caller_cpu:.2f}", f"{line.memory:.0f}"]
-        if line.load
-        else [f"{line.cpu:.2f}", "", ""]
-    )
-    return [
-        line.server,
-        line.load,
-        str(line.rate),
-        _ratio(line.ratio),
-        *times,
-        *costs,
-        f"{_share(line.failed)} {_most(line.failures)}".strip(),
-    ]
+    costs = [f"{line.cpu:.2f}", f"{line.caller_cpu:.2f}", f"{line.memory:.0f}"]
+    if not line.load:  # a ceiling has neither callers nor memory of its own
+        costs[1:] = ["", ""]
+    return [line.server, line.load, str(line.rate), _ratio(line.ratio), *times, *costs, _failed(line)]
 
 
 def _open(lines: Sequence[Line]) -> Rows:
@@ -81,14 +71,14 @@ def _open(lines: Sequence[Line]) -> Rows:
             str(line.good),
             _ratio(line.ratio),
             *(_milliseconds(time) for time in (line.p50, line.p99, line.p999)),
-            f"{_share(line.failed)} {_most(line.failures)}".strip(),
+            _failed(line),
         ]
         for line in lines
     ]
     return [headings, *rows]
 
 
-def _against(closed: Mapping[str, Mapping[Load, Sequence]]) -> Rows:  # type: ignore[type-arg]
+def _against(closed: Mapping[str, Mapping[Load, Sequence[Turn]]]) -> Rows:
     ours = closed[OURS]
     rows = []
     for server, loads in closed.items():
@@ -117,9 +107,9 @@ def _ratio(ratio: Figure | None) -> str:
     return f"{ratio.median:.2f} ±{ratio.half_spread:.2f}" if ratio else ""
 
 
-def _most(failures: Mapping[str, int]) -> str:
-    return max(failures, key=failures.__getitem__, default="")
-
-
-def _share(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %") if share else ""
+def _failed(line: Line) -> str:
+    """The share, and the most frequent status."""
+    if not line.failed:
+        return ""
+    status = max(line.failures, key=line.failures.__getitem__)
+    return f"{100 * line.failed:.1f} % {status}"

@@ -1,6 +1,7 @@
 """What callers are told to do, and what comes of it."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ class Job:
     clients: int
     warm_up: float
     seconds: float
-    deadline: float
+    deadline: float = math.inf
     rate: float = 0.0
     seed: int = 0
 

@@ -56,11 +56,10 @@ class Callers:
 
     async def run(self) -> Result:
         """Until the last request has ended."""
-        # Answers that are later than the deadline are not waited for, so more are never in flight for long.
-        in_flight = min(_MOST_CONNECTIONS, 8 + round(2 * self._job.rate * self._job.deadline))
-        wanted = in_flight if self._job.rate else self._job.clients
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            connections = [await self._connect() for _ in range(wanted)]
+        connections: list[Connection] = []
+        with suppress(TimeoutError):  # a server that is gone gets no answers, which tells enough
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                connections = [await self._connect() for _ in range(self._connections())]
         before, begun = time.process_time(), time.perf_counter()
         start = begun + self._job.warm_up
         end = start + self._job.seconds
@@ -71,6 +70,12 @@ class Callers:
             await asyncio.gather(*(self._client(connection, numbers, end) for connection in connections))
         used, worked = time.process_time() - before, time.perf_counter() - begun
         return self._result(start, end, used, worked)
+
+    def _connections(self) -> int:
+        if not self._job.rate:
+            return self._job.clients
+        # Answers that are later than the deadline are not waited for, so more are never in flight for long.
+        return min(_MOST_CONNECTIONS, 8 + round(2 * self._job.rate * self._job.deadline))
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -4,16 +4,23 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 pytest.importorskip("hpack", reason="needs the extra bench")
+pytest.importorskip("psutil", reason="needs the extra bench")
 
+from benchmarks.callers import program
 from benchmarks.callers.arrivals import poisson
 from benchmarks.callers.http1 import HttpConnection
 from benchmarks.callers.http2 import GrpcConnection
+from benchmarks.callers.job import Job
+from benchmarks.peers.process import free_port
 
 LARGE = random.Random(0).randbytes(3_000_000)
 
@@ -24,7 +31,7 @@ def test_arrivals_come_at_the_rate_and_depend_on_the_seed_alone() -> None:
     assert len(times) == pytest.approx(20_000, rel=0.05)
     assert times[0] > 0
     assert times[-1] < 20
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     # Of an exponential distribution, whose deviation is its mean.
     assert sum(gap > 0.001 for gap in gaps) / len(gaps) == pytest.approx(0.368, abs=0.02)
 
@@ -39,7 +46,7 @@ async def grpc_connection(
     answer: Callable[[bytes, Any], Awaitable[bytes]],
 ) -> AsyncIterator[GrpcConnection]:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
-    handlers = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
+    handlers: dict[str, Any] = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Peer", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -126,3 +133,15 @@ async def test_http_answers_are_read_however_they_come(
     assert received.startswith(b"POST /predict HTTP/1.1\r\n")
     assert b"Content-Length: 7\r\n\r\npayload" in received
     server.close()
+
+
+async def test_a_server_that_is_gone_gets_no_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_PATIENCE_SECONDS", 0.1)
+    message = tmp_path / "message"
+    message.write_bytes(b"x")
+    job = Job(free_port(), "bytes", [str(message)], clients=2, warm_up=0.1, seconds=0.1, deadline=0.05)
+    closed = await program.Callers(job).run()
+    opened = await program.Callers(replace(job, rate=100)).run()
+    assert closed.latencies == opened.latencies == []
+    assert opened.requests > 0
+    assert opened.failures["DEADLINE_EXCEEDED"] >= opened.requests

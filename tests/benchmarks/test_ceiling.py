@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("psutil", reason="needs the extra bench")
+pytest.importorskip("hpack", reason="needs the extra bench")
 
 from benchmarks import ceiling, report
 from benchmarks.bare import BareSession, Layout

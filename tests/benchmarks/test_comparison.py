@@ -50,6 +50,16 @@ def test_rates_are_set_beside_the_best_bare_layout_of_the_same_round() -> None:
     assert eight.memory == 1
 
 
+def test_the_ceiling_is_what_all_parts_allow_together() -> None:
+    one = compared(90, 40)
+    assert one.ceiling("8 clients") == [100, 80]
+    one.decode = [Sample(100, [0.01], 0.1), Sample(80, [0.01], 0.1)]
+    assert one.ceiling("8 clients") == [50, 40]
+    one.closed[ECHO] = {"8 clients": [turn(45), turn(45)]}
+    assert one.ceiling("8 clients") == [45, 40]
+    assert one.ceiling("1 client") == [50, 40]
+
+
 def test_goodput_is_set_beside_the_own_capacity() -> None:
     (line,) = open_lines(compared(90, 70))
     assert (line.good.median, line.failed) == (65, 100 / 300)
