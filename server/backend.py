@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class Backend:
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
         CannotListen: the port for metrics is taken.
-        MissingExtra: traces are asked for, and OpenTelemetry is not installed.
+        MissingExtra: traces or reduced decoding are asked for, and what they need is not installed.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
@@ -56,6 +57,7 @@ class Backend:
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
         self._tracing = _tracing(settings)
+        decoder = _decoder(settings)
         observers = (
             self._metrics and self._metrics.request,
             self._tracing and self._tracing.request,
@@ -65,7 +67,8 @@ class Backend:
         repository = Repository(settings.models, settings.model, settings.model_version)
         self.reloader = Reloader(repository, self._load)
         self.live = self.reloader.live
-        self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
+        workers = settings.decode_workers or usable_cores()
+        self._decoders = DecodePool(workers, settings.media_limits, decoder)
         self._sources = _sources(settings)
         self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
@@ -113,6 +116,18 @@ class Backend:
             self._on_death,
             self._metrics.batch if self._metrics else None,
         )
+
+
+def _decoder(settings: Settings) -> str:
+    """The function that decodes media, as the pool wants it told."""
+    if not settings.jpeg_reduced_decoding:
+        return "server.media.decode:decode"
+    if find_spec("simplejpeg") is None:
+        raise MissingExtra(
+            "jpeg_reduced_decoding is set, but there is no simplejpeg",
+            "Install the extra: pip install '.[reduced-jpeg]'.",
+        )
+    return "server.media.decode:decode_reduced"
 
 
 def _metrics(settings: Settings) -> "Metrics | None":
