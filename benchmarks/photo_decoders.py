@@ -88,7 +88,8 @@ def encoded(pixels: RGB, file_format: str, **options: int) -> bytes:
 
 
 def _ours_reduced(data: bytes) -> RGB:
-    return decode_reduced(data, _SPEC, LIMITS).frames[0]
+    picture: RGB = decode_reduced(data, _SPEC, LIMITS).frames[0]
+    return picture
 
 
 def _pillow(data: bytes) -> RGB:
