@@ -5,13 +5,14 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from server.media.decode import decode
+from server.media.decode import decode, decode_reduced
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
@@ -61,6 +62,8 @@ def photo_decoders(jpeg: bool) -> tuple[list[Decoder], list[str]]:
     ]
     if jpeg:
         found.append(in_process("Pillow, draft", _pillow_draft, reduced=True))
+        if find_spec("simplejpeg") is not None:
+            found.append(in_process("ours, reduced", _ours_reduced, reduced=True))
     missing = []
     libraries = [_opencv, _simplejpeg, _turbojpeg] if jpeg else [_opencv]
     for library in libraries:
@@ -82,6 +85,11 @@ def encoded(pixels: RGB, file_format: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def _ours_reduced(data: bytes) -> RGB:
+    picture: RGB = decode_reduced(data, _SPEC, LIMITS).frames[0]
+    return picture
 
 
 def _pillow(data: bytes) -> RGB:

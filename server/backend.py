@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ class Backend:
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
         CannotListen: the port for metrics is taken.
-        MissingExtra: traces are asked for, and OpenTelemetry is not installed.
+        MissingExtra: traces or reduced decoding are asked for, and what they need is not installed.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
@@ -59,6 +60,7 @@ class Backend:
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
         self._tracing = _tracing(settings)
+        decoder = _decoder(settings)
         observers = (
             self._metrics and self._metrics.request,
             self._tracing and self._tracing.request,
@@ -68,7 +70,8 @@ class Backend:
         repository = Repository(settings.models, settings.model, settings.model_version)
         self._graphs = _graph_cache(settings)
         # The decoders' processes start while the graph is being loaded.
-        self._decoders = DecodePool(settings.decode_workers or usable_cores(), settings.media_limits)
+        workers = settings.decode_workers or usable_cores()
+        self._decoders = DecodePool(workers, settings.media_limits, decoder)
         try:
             self.reloader = Reloader(repository, self._load)
         except BaseException:
@@ -134,6 +137,18 @@ class Backend:
 
 def _graph_cache(settings: Settings) -> GraphCache | None:
     return GraphCache(settings.graph_cache_dir or default_folder()) if settings.graph_cache else None
+
+
+def _decoder(settings: Settings) -> str:
+    """The function that decodes media, as the pool wants it told."""
+    if not settings.jpeg_reduced_decoding:
+        return "server.media.decode:decode"
+    if find_spec("simplejpeg") is None:
+        raise MissingExtra(
+            "jpeg_reduced_decoding is set, but there is no simplejpeg",
+            "Install the extra: pip install '.[reduced-jpeg]'.",
+        )
+    return "server.media.decode:decode_reduced"
 
 
 def _metrics(settings: Settings) -> "Metrics | None":

@@ -181,6 +181,11 @@ class Settings(BaseSettings):
     )
 
     decode_workers: int = Field(0, ge=0, le=256, description="Decoder processes; 0: the cores.")
+    jpeg_reduced_decoding: bool = Field(
+        False,
+        description="Decode a JPEG at a fraction of its size if the graph takes no crops of it: faster, but "
+        "traces of a forgery may be lost. Needs the extra reduced-jpeg.",
+    )
     decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
     max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")
     max_message_bytes: int = Field(64 * _MIB, ge=1024, description="One gRPC message.")

@@ -16,13 +16,19 @@ from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
 from server.media.pixels import PixelConverter
 from server.media.probe import STILL_CODECS, Format
+from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
-from server.media.stills import read_still
+from server.media.stills import Still, read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
-def decode_still(data: bytes, found: Format, spec: RowSpec, budget: Budget) -> MediaRows:
+def decode_still(
+    data: bytes, found: Format, spec: RowSpec, budget: Budget, reduced_jpeg: bool = False
+) -> MediaRows:
     """Rows of a JPEG, PNG, WebP, BMP or TIFF, decoded once, without a demuxer.
+
+    Args:
+        reduced_jpeg: decode a JPEG at a fraction of its size, unless crops show it as it is.
 
     Raises:
         MediaError: see `server.media.decode.decode`.
@@ -30,16 +36,25 @@ def decode_still(data: bytes, found: Format, spec: RowSpec, budget: Budget) -> M
     still = read_still(data, found)
     budget.check_pixels(still.width, still.height)
     with typed_errors("the picture"):
-        decoder = cast("av.VideoCodecContext", av.CodecContext.create(found.name, "r"))
-        tune_decoder(decoder, budget)
-        if found is probe.JPEG:
-            # One that breaks off would otherwise be judged by its grey remainder.
-            decoder.options = {**decoder.options, "err_detect": "explode"}
-        frame = _first_frame(decoder, av.Packet(still.payload))
         facts = MediaFacts(
             MediaKind.IMAGE, video_codec=found.name, size_bytes=len(data), warnings=still.warnings
         )
-        return _rows(frame, still.orientation, facts, spec)
+        if reduced_jpeg and found is probe.JPEG and not spec.crops:
+            squeezed = still.orientation.stored_size(spec.width, spec.height)
+            frame = decode_reduced_jpeg(still.payload, *squeezed)
+            if frame is not None:
+                return _rows(frame, (still.width, still.height), still.orientation, facts, spec)
+        frame = _still_frame(still, found, budget)
+        return _rows(frame, (frame.width, frame.height), still.orientation, facts, spec)
+
+
+def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
+    decoder = cast("av.VideoCodecContext", av.CodecContext.create(found.name, "r"))
+    tune_decoder(decoder, budget)
+    if found is probe.JPEG:
+        # One that breaks off would otherwise be judged by its grey remainder.
+        decoder.options = {**decoder.options, "err_detect": "explode"}
+    return _first_frame(decoder, av.Packet(still.payload))
 
 
 def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -80,7 +95,7 @@ def _only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: B
     tune_decoder(stream.codec_context, budget)
     frame = _first_frame(stream.codec_context, packet)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
-    return _rows(frame, frame_orientation(frame), facts, spec)
+    return _rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
 
 
 def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
@@ -90,8 +105,10 @@ def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame
     return frames[0]
 
 
-def _rows(frame: av.VideoFrame, orientation: Orientation, facts: MediaFacts, spec: RowSpec) -> MediaRows:
-    width, height = orientation.stored_size(frame.width, frame.height)
+def _rows(
+    frame: av.VideoFrame, stored: tuple[int, int], orientation: Orientation, facts: MediaFacts, spec: RowSpec
+) -> MediaRows:
+    width, height = orientation.stored_size(*stored)
     facts = replace(
         facts,
         width=width,

@@ -28,7 +28,8 @@ from server.media.types import MediaKind, MediaRows, RowSpec
 _GRACE_SECONDS = 0.5
 _START_SECONDS = 60.0
 _SOCKET_BYTES = 2**20
-
+# Freed memory that a worker keeps for the next medium.
+_KEPT_BYTES = 64 * 2**20
 
 # How much the last medium counts in the mean time that decoding takes.
 _NEWEST_SHARE = 0.1
@@ -208,7 +209,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 pass_fds=inherited,
                 start_new_session=True,  # Ctrl-C is for the pool's owner, who decides when to stop
-                env=_environment(),
+                env=_environment(self._limits),
             )
         self._ready = False
 
@@ -239,7 +240,15 @@ class _Worker:
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
-def _environment() -> dict[str, str]:
+def _environment(limits: MediaLimits) -> dict[str, str]:
     # The same imports as here, and no threads of numerical libraries, which nothing in a decoder uses.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    # glibc would give the pages of a picture back after each one, and get them anew for the next.
+    kept = min(_KEPT_BYTES, limits.max_memory_bytes // 4)
+    return os.environ | {
+        "PYTHONPATH": path,
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_TRIM_THRESHOLD_": str(kept),
+        "MALLOC_MMAP_THRESHOLD_": str(kept // 2),
+    }

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
-from server.media.decode import decode
+from server.media.decode import decode, decode_reduced
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 from tests.media import Picture, encode_picture, photo, photo_jpeg
@@ -236,6 +236,51 @@ def test_nothing_is_decoded_when_images_are_not_wanted() -> None:
     found = decode(photo_jpeg(), RowSpec(want_images=False), LIMITS)
     assert len(found.frames) == len(found.image_index) == 0
     assert found.facts.width == 640
+
+
+# JPEGs at a fraction of their size.
+
+
+def reduced(data: bytes, size: tuple[int, int] = (64, 64), crops: int = 0) -> MediaRows:
+    pytest.importorskip("simplejpeg")
+    return decode_reduced(data, RowSpec(width=size[0], height=size[1], crops=crops), LIMITS)
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_the_same(name: str) -> None:
+    data = JPEGS[name]()
+    ours, whole = reduced(data, (60, 50)), rows(data, (60, 50))
+    assert ours.facts == whole.facts
+    assert 0 < difference(ours.frames[0], whole.frames[0])[1] < 4
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_it_is_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = encode_picture(PHOTO, "JPEG", exif=exif.tobytes())
+    ours, whole = reduced(data, (48, 70)), rows(data, (48, 70))
+    assert ours.facts == whole.facts
+    assert difference(ours.frames[0], whole.frames[0])[1] < 4
+
+
+def test_what_cannot_or_must_not_be_reduced_is_decoded_as_ever() -> None:
+    jpeg = JPEGS["4:2:0"]()
+    for data, crops in (
+        (jpeg, 2),
+        (encode_picture(picture().convert("CMYK"), "JPEG"), 0),
+        (encode_picture(picture(), "PNG"), 0),
+    ):
+        np.testing.assert_array_equal(reduced(data, crops=crops).frames, rows(data, crops=crops).frames)
+
+
+def test_a_reduced_jpeg_that_breaks_off_is_refused_unless_only_its_end_marker_is_missing() -> None:
+    data = JPEGS["4:4:4"]()
+    whole, open_ended = reduced(data), reduced(data[:-2])
+    np.testing.assert_array_equal(open_ended.frames, whole.frames)
+    assert "end marker" in open_ended.facts.warnings[0]
+    with pytest.raises(CorruptMedia):
+        reduced(data[: len(data) // 2])
 
 
 # What comes out wrong, or not at all, without an error of its own.

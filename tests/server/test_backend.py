@@ -1,0 +1,29 @@
+"""What the settings make of the decoders."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from server import backend
+from server.errors import MissingExtra
+from server.settings import Settings
+from tests.media import photo_jpeg
+from tests.running_server import running_server, stub_of
+
+
+def test_photos_are_judged_with_reduced_decoding(models: Path) -> None:
+    pytest.importorskip("simplejpeg")
+    request = pb.DetectRequest(media=[pb.Medium(content=photo_jpeg(640, 480))])
+    with running_server(models, jpeg_reduced_decoding=True) as server, stub_of(server) as stub:
+        answer = stub.Detect(request, timeout=30)
+    assert answer.verdict
+    assert (answer.media[0].width, answer.media[0].height) == (640, 480)
+
+
+def test_the_extra_that_reduced_decoding_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra) as caught:
+        backend.Backend(Settings(jpeg_reduced_decoding=True), threading.Event().set)
+    assert "reduced-jpeg" in caught.value.hint
