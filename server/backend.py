@@ -14,7 +14,7 @@ from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
 from server.engine.engine import Engine
 from server.engine.graph_cache import GraphCache, default_folder
-from server.engine.layout import divide_cores
+from server.engine.layout import Layout, divide_cores
 from server.engine.precision import open_session
 from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
@@ -69,6 +69,7 @@ class Backend:
         self.telemetry = Telemetry([observer for observer in observers if observer])
         repository = Repository(settings.models, settings.model, settings.model_version)
         self._graphs = _graph_cache(settings)
+        self._layout: Layout | None = None
         # The decoders' processes start while the graph is being loaded.
         workers = settings.decode_workers or usable_cores()
         self._decoders = DecodePool(workers, settings.media_limits, decoder)
@@ -121,7 +122,7 @@ class Backend:
         )
         plan.check_spec(session.manifest)
         self_test(session)
-        layout = divide_cores(session, settings.engine_workers, threads)
+        self._layout = layout = divide_cores(session, settings.engine_workers, threads, self._layout)
         return Engine(
             layout.session,
             layout.workers,
@@ -136,7 +137,8 @@ class Backend:
 
 
 def _graph_cache(settings: Settings) -> GraphCache | None:
-    return GraphCache(settings.graph_cache_dir or default_folder()) if settings.graph_cache else None
+    folder = settings.graph_cache_dir or default_folder()
+    return GraphCache(folder) if settings.graph_cache and folder else None
 
 
 def _decoder(settings: Settings) -> str:

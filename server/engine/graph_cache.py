@@ -27,15 +27,15 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def default_folder() -> Path:
-    """Where caches of a user belong (XDG base directories), or on a system without home folders /tmp."""
+def default_folder() -> Path | None:
+    """Where caches of a user belong (XDG base directories); None for a user without a home."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     if Path(given).is_absolute():
         return Path(given) / "deepfake-detector"
     try:
         return Path.home() / ".cache" / "deepfake-detector"
-    except RuntimeError:  # a user without a home
-        return Path(tempfile.gettempdir()) / f"deepfake-detector-{os.getuid()}"
+    except RuntimeError:
+        return None
 
 
 class GraphCache:

@@ -37,18 +37,21 @@ class Layout:
     lone: Session | None = None
 
 
-def divide_cores(session: Session, workers: int = 0, threads: int = 0) -> Layout:
+def divide_cores(session: Session, workers: int = 0, threads: int = 0, like: Layout | None = None) -> Layout:
     """Measured on the CPU, or remembered from an earlier start, unless a number is given.
 
     Args:
         session: of `threads` or one thread.
         workers: runs at once; 0 for what is best.
         threads: inside each run; 0 for what is best.
+        like: what is in use now, which would spoil a measurement; to be divided as it is.
     """
     cores = usable_cores()
     if workers or threads or not session.provider.on_cpu or cores == 1:
         suits = session.provider.workers
         return Layout(session, workers or (max(1, suits // threads) if threads else suits))
+    if like:
+        return _layout(session, like.workers, like.session.threads, _threads(like.lone))
     found = _remembered(session, cores)
     if found is None:
         found = _measured(session, cores)
@@ -82,7 +85,7 @@ def _measured(session: Session, cores: int) -> Layout:
         if not (faster or sooner):
             break
         threads *= 2
-    return _layout(best.session, best.workers, lone)
+    return Layout(best.session, best.workers, None if lone is best.session else lone)
 
 
 def _remembered(session: Session, cores: int) -> Layout | None:
@@ -90,14 +93,15 @@ def _remembered(session: Session, cores: int) -> Layout | None:
         case [int(then), int(workers), int(threads), int(lone)] if (
             then == cores and min(workers, threads) > 0
         ):
-            sessions = {number: session.with_threads(number) for number in {threads, lone} - {0, 1}}
-            sessions[1] = session
-            return _layout(sessions[threads], workers, sessions.get(lone))
+            return _layout(session, workers, threads, lone)
     return None
 
 
-def _layout(session: Session, workers: int, lone: Session | None) -> Layout:
-    return Layout(session, workers, None if lone is session else lone)
+def _layout(session: Session, workers: int, threads: int, lone: int) -> Layout:
+    """Of these numbers; no threads for a lone run mean that it gets no session of its own."""
+    sessions = {number: session.with_threads(number) for number in {threads, lone} - {0, session.threads}}
+    sessions[session.threads] = session
+    return Layout(sessions[threads], workers, sessions.get(lone))
 
 
 def _threads(session: Session | None) -> int:

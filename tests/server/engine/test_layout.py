@@ -75,6 +75,20 @@ def test_the_next_start_remembers(
     ]
 
 
+def test_another_version_is_divided_like_the_one_that_serves(
+    graph: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Measured(monkeypatch, {1: 100, 2: 90}, {1: 0.04, 2: 0.02, 4: 0.03})
+    monkeypatch.setattr(layout, "usable_cores", lambda: 2)
+    serving = divide_cores(session)
+    before = measured.measurements
+    other = divide_cores(Session(graph, "cpu"), like=serving)
+    assert measured.measurements == before
+    assert (other.workers, other.session.threads) == (2, 1)
+    assert other.lone is not None
+    assert other.lone.threads == 2
+
+
 @pytest.mark.parametrize(("workers", "threads", "expected"), [(3, 0, 3), (3, 2, 3), (0, 2, 2), (0, 9, 1)])
 def test_nothing_is_measured_where_it_is_told(
     graph: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: int, expected: int

@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
@@ -122,6 +122,7 @@ def test_requests_that_cannot_meet_their_deadline_are_dropped_with_an_error() ->
         late.future.result(0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.01, 1)), min_size=1, max_size=20), st.integers(1, 3))
 def test_at_the_end_of_a_batch_every_deadline_in_it_still_holds(
     jobs: list[tuple[float, float]], takers: int
