@@ -3,7 +3,7 @@
 import json
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -85,6 +85,18 @@ class Comparison:
         ]
 
 
+def comparisons(
+    chosen: Sequence[str], folder: Path, plan: Plan, report: Callable[[str], None]
+) -> Iterator[Comparison]:
+    """Of each encoding, and of all videos for "video"; those are kept in `folder`."""
+    for encoding in chosen:
+        if encoding == "video":
+            for video in VIDEOS:
+                yield compare_videos(video, folder, plan, report)
+        else:
+            yield compare_photos(encoding, plan, report)
+
+
 def compare_photos(encoding: str, plan: Plan, report: Callable[[str], None]) -> Comparison:
     """Photos of 1.2 to 1.6 megapixels to 256 × 256; encoding is "jpeg", "png" or "webp"."""
     report(f"making photos as {encoding}")
@@ -135,9 +147,7 @@ def _measure(
                 one.wall.append(wall)
                 one.cpu.append(cpu)
                 # Enough for every worker to be busy until the end, but for little at it.
-                wall, cpu = _timed(
-                    several, [*media] * (2 if len(media) > 1 else 2 * plan.workers), plan.workers
-                )
+                wall, cpu = _timed(several, [*media] * (2 if len(media) > 1 else plan.workers), plan.workers)
                 one.rate.append(1 / wall)
                 one.cpu_together.append(cpu)
     return measured
