@@ -21,7 +21,7 @@ def silent(_: str) -> None:
 def test_photos(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "PHOTO_SIZES", [(640, 520)])
     comparison = decoding.compare_photos(encoding, PLAN, silent)
-    assert [one.decoder for one in comparison.measured][:2] == ["ours, in process", "ours, pool"]
+    assert {"ours, in process", "ours, pool", "Pillow"} <= {one.decoder for one in comparison.measured}
     assert not comparison.problems
     assert all(one.wall[0] > 0 and one.rate[0] > 0 for one in comparison.measured)
     assert len(decoding.markdown(comparison).splitlines()) == 2 + len(comparison.measured)
