@@ -18,11 +18,10 @@ from rich.table import Table
 
 from benchmarks import photo_decoders, video_decoders
 from benchmarks.figures import Figure, figure
-from benchmarks.media import photo, photo_jpeg
+from benchmarks.media import PHOTO_SIZES, photo, photo_jpeg
 from benchmarks.photo_decoders import RGB, Decode, Decoder
 from benchmarks.videos import Video
 
-PHOTO_SIZES = [(1280, 960), (960, 1280), (1536, 1024), (1440, 1080)]
 ENCODINGS = {"jpeg": ("JPEG", {}), "png": ("PNG", {"compress_level": 6}), "webp": ("WEBP", {"quality": 85})}
 VIDEOS = [
     Video(1280, 720, 10, 30),
