@@ -254,21 +254,11 @@ def decode_command(
     chosen = media or list(Encoding)
     comparisons = []
     with console.status("") as status:
-        comparisons += [
-            decoding.compare_photos(encoding, plan, status.update)
-            for encoding in chosen
-            if encoding is not Encoding.video
-        ]
-        if Encoding.video in chosen:
-            comparisons += [
-                decoding.compare_videos(video, RESULTS / "media", plan, status.update)
-                for video in decoding.VIDEOS
-            ]
-    for comparison in comparisons:
-        console.print(decoding.rich_table(comparison, plan))
-        console.print(
-            f"\n{comparison.title}\n\n{decoding.markdown(comparison)}\n", soft_wrap=True, markup=False
-        )
+        for comparison in decoding.comparisons(list(chosen), RESULTS / "media", plan, status.update):
+            comparisons.append(comparison)
+            console.print(decoding.rich_table(comparison, plan))
+            text = f"\n{comparison.title}\n\n{decoding.markdown(comparison)}\n"
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
     console.print(f"written to {decoding.write_json(RESULTS, plan, comparisons)}", soft_wrap=True)
     _end(console, [problem for comparison in comparisons for problem in comparison.problems])
 

@@ -3,7 +3,7 @@
 import json
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -18,17 +18,15 @@ from rich.table import Table
 
 from benchmarks import photo_decoders, video_decoders
 from benchmarks.figures import Figure, figure
-from benchmarks.media import photo, photo_jpeg
+from benchmarks.media import PHOTO_SIZES, photo, photo_jpeg
 from benchmarks.photo_decoders import RGB, Decode, Decoder
 from benchmarks.videos import Video
 
-PHOTO_SIZES = [(1280, 960), (960, 1280), (1536, 1024), (1440, 1080)]
 ENCODINGS = {"jpeg": ("JPEG", {}), "png": ("PNG", {"compress_level": 6}), "webp": ("WEBP", {"quality": 85})}
 VIDEOS = [
     Video(1280, 720, 10, 30),
     Video(1280, 720, 10, 250),
     Video(1920, 1080, 20, 30),
-    Video(1920, 1080, 20, 250),
 ]
 HEADINGS = ("", "ms", "CPU ms", "÷ ours", "media/s", "CPU ms", "difference")
 # Of 255, the mean over all pixels: other filters and chroma, but no other picture.
@@ -85,6 +83,18 @@ class Comparison:
         ]
 
 
+def comparisons(
+    chosen: Sequence[str], folder: Path, plan: Plan, report: Callable[[str], None]
+) -> Iterator[Comparison]:
+    """Of each encoding, and of all videos for "video"; those are kept in `folder`."""
+    for encoding in chosen:
+        if encoding == "video":
+            for video in VIDEOS:
+                yield compare_videos(video, folder, plan, report)
+        else:
+            yield compare_photos(encoding, plan, report)
+
+
 def compare_photos(encoding: str, plan: Plan, report: Callable[[str], None]) -> Comparison:
     """Photos of 1.2 to 1.6 megapixels to 256 × 256; encoding is "jpeg", "png" or "webp"."""
     report(f"making photos as {encoding}")
@@ -135,9 +145,7 @@ def _measure(
                 one.wall.append(wall)
                 one.cpu.append(cpu)
                 # Enough for every worker to be busy until the end, but for little at it.
-                wall, cpu = _timed(
-                    several, [*media] * (2 if len(media) > 1 else 2 * plan.workers), plan.workers
-                )
+                wall, cpu = _timed(several, [*media] * (2 if len(media) > 1 else plan.workers), plan.workers)
                 one.rate.append(1 / wall)
                 one.cpu_together.append(cpu)
     return measured

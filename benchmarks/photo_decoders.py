@@ -23,6 +23,7 @@ Decode = Callable[[Any], RGB]
 SIDE = 256
 LIMITS = MediaLimits()
 _SPEC = RowSpec(height=SIDE, width=SIDE)
+_WITH_CROPS = RowSpec(height=SIDE, width=SIDE, crops=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def photo_decoders(jpeg: bool) -> tuple[list[Decoder], list[str]]:
     """Those for JPEG or for other photos, the first being ours, and the names of those not installed."""
     found = [
         in_process("ours, in process", lambda data: decode(data, _SPEC, LIMITS).frames[0]),
+        in_process("ours, and four crops", lambda data: decode(data, _WITH_CROPS, LIMITS).frames[0]),
         pooled("ours, pool", _SPEC, bytes, 0),
         in_process("Pillow", _pillow),
     ]

@@ -21,7 +21,7 @@ def silent(_: str) -> None:
 def test_photos(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "PHOTO_SIZES", [(640, 520)])
     comparison = decoding.compare_photos(encoding, PLAN, silent)
-    assert [one.decoder for one in comparison.measured][:2] == ["ours, in process", "ours, pool"]
+    assert {"ours, in process", "ours, pool", "Pillow"} <= {one.decoder for one in comparison.measured}
     assert not comparison.problems
     assert all(one.wall[0] > 0 and one.rate[0] > 0 for one in comparison.measured)
     assert len(decoding.markdown(comparison).splitlines()) == 2 + len(comparison.measured)
@@ -56,7 +56,8 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(importlib, "import_module", missing)
     decoders, names = photo_decoders.photo_decoders(jpeg=True)
-    assert [decoder.name for decoder in decoders][-1] == "Pillow, draft"
+    assert "Pillow" in [decoder.name for decoder in decoders]
+    assert not any("OpenCV" in decoder.name for decoder in decoders)
     assert len(names) == 3
     assert names[0].startswith("opencv (No module")
     monkeypatch.setattr(shutil, "which", lambda _: None)
