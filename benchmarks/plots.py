@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmarks import figures
 from benchmarks.comparison import Compared, closed_lines, open_lines
 
 
@@ -22,8 +23,9 @@ def plot(compared: Compared, file: Path) -> None:
         lines = [line for line in opened if line.server == server]
         offered = [int(line.load.split()[0]) for line in lines]
         goodput.plot(offered, [line.good.median for line in lines], marker="o", label=server)
-    best = max(line.rate.median for line in closed if line.server.startswith("bare session"))
-    rates.axhline(best, color="black", linestyle="--", label="bare session")
+    loads = next(iter(compared.closed.values()), {})
+    tops = [(int(load.split()[0]), figures.figure(compared.ceiling(load)).median) for load in loads]
+    rates.plot(*zip(*tops, strict=True), color="black", linestyle="--", label="ceiling")
     rates.set(xlabel="clients", ylabel="answers/s", xscale="log", ylim=(0, None))
     latencies.set(xlabel="clients", ylabel="p99 ms", xscale="log", yscale="log")
     goodput.set(

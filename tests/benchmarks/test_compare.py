@@ -12,6 +12,7 @@ pytest.importorskip("hpack", reason="needs the extra bench")
 pytest.importorskip("onnx", reason="needs the extra train")
 
 from benchmarks import compare, comparison_report, history
+from benchmarks.bare import BareSession
 from benchmarks.compare import Plan, measure
 from benchmarks.mean_graph import mean_graph
 from benchmarks.peers import process
@@ -65,6 +66,12 @@ def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
     compared = measure(plan, lambda _: None)["small"]
     assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
+
+
+def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BareSession, "probabilities", lambda self: [0.5] * 32)
+    with pytest.raises(RuntimeError, match="alike"):
+        measure(SMALL, lambda _: None)
 
 
 def test_a_server_that_is_held_does_nothing(tmp_path: Path) -> None:

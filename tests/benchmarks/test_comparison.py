@@ -83,6 +83,14 @@ def test_tables_hold_every_server_and_why_one_is_missing() -> None:
     assert all(len(row) == len(rows[0]) for _, rows in tables for row in rows)
 
 
+def test_plots_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra train")
+    from benchmarks.plots import plot
+
+    plot(compared(100, 40), tmp_path / "plots" / "work.png")
+    assert (tmp_path / "plots" / "work.png").read_bytes().startswith(b"\x89PNG")
+
+
 def run(*rates: float, **plan: Any) -> dict[str, Any]:
     return history.record(Plan(**plan), {"work": compared(*rates)})
 
