@@ -1,6 +1,7 @@
 """The commands that set this server beside others."""
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,8 @@ def compare(
     )
     if not seconds:
         plan = plan.within(minutes)
+    # An end by signal would leave the servers behind, most of them held.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         with console.status("") as status:
             compared = comparing.measure(plan, status.update)
