@@ -11,7 +11,6 @@ import json
 import logging
 import mmap
 import os
-import platform
 import tempfile
 import time
 import zlib
@@ -21,10 +20,11 @@ from typing import Any
 
 import onnxruntime as ort
 
+from server.engine.processor import instructions
+
 log = logging.getLogger(__name__)
 
 _UNUSED_SECONDS = 30 * 24 * 3600
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def default_folder() -> Path | None:
@@ -107,18 +107,8 @@ def _key(graph: Path, about: list[Any]) -> str:
     # longer than optimising it.
     stat = graph.stat()
     file = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    facts = (str(graph.resolve()), file, ort.__version__, ort.get_build_info(), _processor(), about)
+    facts = (str(graph.resolve()), file, ort.__version__, ort.get_build_info(), instructions(), about)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
-
-
-def _processor() -> str:
-    """What tells processors apart that want other copies."""
-    try:
-        with _CPUINFO.open(encoding="utf-8", errors="replace") as lines:
-            # "flags" on x86, "Features" on Arm; all cores say the same.
-            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
 
 
 def _open_copy(copy: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:

@@ -1,4 +1,4 @@
-"""What this machine's processor can do that decides how fast, and how rightly, int8 is computed."""
+"""What this machine's processor can do: it decides how graphs are laid out, and how int8 is computed."""
 
 import platform
 from pathlib import Path
@@ -8,15 +8,19 @@ _CPUINFO = Path("/proc/cpuinfo")
 _DOT_PRODUCTS = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 
 
+def instructions() -> str:
+    """Linux's line of all that the processor can do; elsewhere its name."""
+    try:
+        with _CPUINFO.open(encoding="utf-8", errors="replace") as lines:
+            # "flags" on x86, "Features" on Arm; all cores say the same.
+            return next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+
+
 def features() -> tuple[str, ...]:
     """The architecture, then the instructions for dot products of bytes, as Linux names them.
 
     Where the kernel does not tell (other systems), the architecture alone.
     """
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    # "flags" on x86, "Features" on Arm; all cores say the same.
-    told = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return platform.machine(), *sorted(_DOT_PRODUCTS.intersection(told.split()))
+    return platform.machine(), *sorted(_DOT_PRODUCTS.intersection(instructions().split()))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.engine import graph_cache
+from server.engine import processor
 from server.engine.graph_cache import GraphCache, default_folder
 from server.engine.session import Session
 from server.errors import InvalidModel
@@ -77,7 +77,7 @@ def test_another_processor_gets_a_copy_of_its_own(
     expected = answer(graph, cache)
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("model name: other\nflags: sse2\n")
-    monkeypatch.setattr(graph_cache, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(processor, "_CPUINFO", cpuinfo)
     assert answer(graph, cache) == expected
     assert len(copies(cache)) == 2
 
