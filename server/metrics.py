@@ -135,7 +135,16 @@ class _Values(Collector):
             ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.in_flight),
             ("media_bytes", "Bytes of media held for requests in flight.", pipeline.media_bytes.held),
             ("queue_depth", "Requests that wait for the engine.", engine.waiting),
-            ("queue_cost_seconds", "Estimated run time of all that waits.", engine.backlog_seconds),
+            (
+                "queue_cost_seconds",
+                "Estimated seconds until a newcomer would be run.",
+                engine.backlog_seconds,
+            ),
+            (
+                "wait_stretch",
+                "How many times longer than estimated nearly all requests take.",
+                pipeline.admission.forecast.stretch,
+            ),
             ("engine_workers", "Batches that the engine runs at once.", engine.workers),
             ("engine_workers_busy", "Batches that are running.", engine.running),
             ("cache_bytes", "Estimated size of the known verdicts.", verdicts.size),

@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from server.detect.forecast import Forecast
 from server.engine.live import LiveEngine
 from server.engine.priority import Urgency
-from server.errors import Overloaded, ShuttingDown
+from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
 
 _SHORTEST_RETRY_SECONDS = 0.1
@@ -16,7 +17,7 @@ _SHORTEST_RETRY_SECONDS = 0.1
 class Admission:
     """Counts the requests that are accepted and not yet answered, and bounds them.
 
-    A request that more urgent work would delay beyond its deadline is refused at once. When there is
+    A request that more urgent work would likely delay beyond its deadline is refused at once. When there is
     no room, the least urgent request that waits for a decoder or the engine gives way to a more
     urgent one; if none is less urgent, the newcomer is refused. For use on one event loop.
 
@@ -30,6 +31,7 @@ class Admission:
         refused: how many were not let in for want of room or time.
         shed: how many had to give way.
         draining: whether all are refused.
+        forecast: how long newcomers will wait.
     """
 
     def __init__(self, live: LiveEngine, decoders: DecodePool, max_requests: int) -> None:
@@ -38,6 +40,7 @@ class Admission:
         self._live = live
         self._decoders = decoders
         self._max_requests = max_requests
+        self.forecast = Forecast()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -49,33 +52,40 @@ class Admission:
     @contextmanager
     def accepted(self, urgency: Urgency) -> Iterator[None]:
         """Counts a request until the context ends. Raises ShuttingDown, Overloaded."""
-        self._check(urgency)
+        began = time.monotonic()
+        wait = self._check(urgency, began)
         self.in_flight += 1
         self._idle.clear()
+        allowed = urgency[1] - began
         try:
             yield
+            self.forecast.learn(wait, time.monotonic() - began, allowed)
+        except DeadlineExceeded:
+            self.forecast.learn(wait, allowed, allowed)
+            raise
         finally:
             self.in_flight -= 1
             if self.in_flight == 0:
                 self._idle.set()
 
-    def _check(self, urgency: Urgency) -> None:
+    def _check(self, urgency: Urgency, now: float) -> float:
+        """Estimated seconds until its turn. Raises ShuttingDown, Overloaded."""
         if self.draining:
             raise ShuttingDown("the server is stopping")
-        now = time.monotonic()
         # All that waits, which is known; counting what goes first takes the longer the more that is.
         wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
         full = self.in_flight >= self._max_requests
-        if full or now + wait > urgency[1]:
+        if full or now + self.forecast.seconds(wait) > urgency[1]:
             wait = self._seconds_before(urgency)
-        if now < urgency[1] < now + wait:
+        if now < urgency[1] < now + self.forecast.seconds(wait):
             self.refused += 1
-            raise Overloaded(f"{wait:.1f} s of work go first, and the deadline is before that", "", wait)
+            raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", "", wait)
         if full and not self._made_room(urgency):
             self.refused += 1
             raise Overloaded(
                 f"{self.in_flight} requests are waiting already", "", max(_SHORTEST_RETRY_SECONDS, wait)
             )
+        return wait
 
     def _seconds_before(self, urgency: Urgency) -> float:
         # Whichever stage is short holds the backlog of both.

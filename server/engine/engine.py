@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
@@ -27,6 +27,15 @@ _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Busy:
+    """What a worker runs: since when, and until when as far as is known, as time.monotonic()."""
+
+    batch: list[Job]
+    began: float
+    end: float
 
 
 class Engine:
@@ -79,8 +88,8 @@ class Engine:
         self._on_batch = on_batch
         self._failures = 0
         self._dead, self._closed = threading.Event(), threading.Event()
-        # What each worker runs now, and since when, as time.monotonic(); None while it is idle.
-        self._running: list[tuple[float, list[Job]] | None] = [None] * workers
+        # By worker; None while it is idle.
+        self._running: list[_Busy | None] = [None] * workers
         self._workers = [
             threading.Thread(target=self._work, args=(number,), name=f"engine-{number}", daemon=True)
             for number in range(workers)
@@ -102,7 +111,7 @@ class Engine:
     @property
     def backlog_seconds(self) -> float:
         """Estimated seconds until a request that comes now would be run."""
-        return self._queue.seconds / self._parallel
+        return (self._running_seconds() + self._queue.seconds) / self._parallel
 
     @property
     def waiting(self) -> int:
@@ -121,7 +130,7 @@ class Engine:
 
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
-        return self._queue.seconds_before(urgency) / self._parallel
+        return (self._running_seconds() + self._queue.seconds_before(urgency)) / self._parallel
 
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""
@@ -159,10 +168,20 @@ class Engine:
 
     def _work(self, number: int) -> None:
         while (batch := self._queue.take()) is not None:
-            self._running[number] = time.monotonic(), batch
+            self._running[number] = self._busy(batch)
             with suppress(InvalidStateError):  # it was given up as hanging
                 self._run(batch)
             self._running[number] = None
+
+    def _busy(self, batch: list[Job]) -> _Busy:
+        now = time.monotonic()
+        return _Busy(batch, now, now + self._costs.fixed + sum(job.cost for job in batch))
+
+    def _running_seconds(self) -> float:
+        """Estimated seconds that all workers need to finish what they run; 0 while one is idle."""
+        now = time.monotonic()
+        busy = [run for run in self._running if run]
+        return sum(max(0.0, run.end - now) for run in busy) if len(busy) == self.workers else 0.0
 
     def _run(self, batch: list[Job]) -> None:
         # Answered together, even if run apart: the front handles many answers at once for much less than
@@ -234,16 +253,15 @@ class Engine:
 
     def _look_for_hanging_runs(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS) and not self._dead.is_set():
-            for running in self._running:
-                if running and self._hangs(*running):
+            for busy in self._running:
+                if busy and self._hangs(busy):
                     self._die("a run does not end")
-                    for job in running[1]:
+                    for job in busy.batch:
                         with suppress(InvalidStateError):
                             job.future.set_exception(EngineFailed("the graph did not finish on this batch"))
 
-    def _hangs(self, began: float, batch: list[Job]) -> bool:
-        allowed = self._run_timeout + _SLACK * sum(job.cost for job in batch)
-        return time.monotonic() - began > allowed
+    def _hangs(self, busy: _Busy) -> bool:
+        return time.monotonic() - busy.began > self._run_timeout + _SLACK * (busy.end - busy.began)
 
     def _die(self, why: str) -> None:
         log.critical("the engine is dead: %s", why)

@@ -15,6 +15,8 @@ from server.errors import DeadlineExceeded, ShuttingDown
 _ROUNDING = 1 + 1e-6
 # One of so many that cannot meet their deadline, as far as is known, is run all the same.
 _CHANCES = 16
+# Of the time until the earliest deadline of a batch, what its run may take for the sake of company.
+_COMPANY_SHARE = 0.25
 
 
 @dataclass(order=True, slots=True)
@@ -157,8 +159,10 @@ class JobQueue:
                 continue
             # All jobs of a batch are answered at its end.
             earliest = min(earliest, job.deadline)
-            end = time.monotonic() + self._fixed_seconds + cost + job.cost
-            if batch and (cost + job.cost > budget or end > earliest):
+            seconds = self._fixed_seconds + cost + job.cost
+            if batch and (
+                cost + job.cost > budget or seconds > _COMPANY_SHARE * (earliest - time.monotonic())
+            ):
                 break
             self._pop()
             if job.future.set_running_or_notify_cancel():

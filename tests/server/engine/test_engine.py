@@ -58,7 +58,7 @@ def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":
     """Keeps the worker busy with a request of its own, so that what is submitted next forms one batch."""
     watched.may_run.clear()
     held = engine.submit(random_rows(engine.manifest, 99, images=1), soon())
-    while engine.backlog_seconds > 0:
+    while engine.waiting:
         time.sleep(0.001)
     return held
 
