@@ -6,7 +6,7 @@ from server.detect.forecast import Forecast
 ALLOWED = 10.0
 
 
-@pytest.mark.parametrize("bias", [0.5, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0, 3.0])
 def test_nearly_all_requests_are_answered_as_forecast_and_not_by_waste(bias: float) -> None:
     generator = np.random.default_rng(0)
     forecast = Forecast()
@@ -18,7 +18,7 @@ def test_nearly_all_requests_are_answered_as_forecast_and_not_by_waste(bias: flo
         stretches.append(forecast.stretch)
         forecast.learn(estimate, took, ALLOWED)
     assert np.mean(late[5_000:]) < 0.01
-    needed = max(1.0, bias * np.exp(0.1 * 2.576))
+    needed = max(1.5, bias * np.exp(0.1 * 2.576))
     assert np.mean(stretches[5_000:]) < 1.15 * needed
 
 
@@ -37,11 +37,11 @@ def test_a_wait_that_decides_nothing_teaches_nothing() -> None:
     assert forecast.stretch == before
 
 
-def test_whatever_happens_some_are_let_in_and_nobody_for_less_than_the_estimate() -> None:
+def test_whatever_happens_some_are_let_in_and_a_margin_stays() -> None:
     forecast = Forecast()
     for _ in range(1_000):
         forecast.learn(5.0, took=100.0, allowed=ALLOWED)
     assert forecast.seconds(1.0) == 4.0
     for _ in range(100_000):
         forecast.learn(5.0, took=0.1, allowed=ALLOWED)
-    assert forecast.seconds(1.0) == 1.0
+    assert forecast.seconds(1.0) == 1.5
