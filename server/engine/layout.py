@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS = 0.1
 _REPEATS = 3
-# What more threads must gain: they cost memory, and what was measured in a noisy moment is remembered.
-_GAIN = 1.25
+# What more threads must gain: runs at once are rarely few, and a session for a lone one costs memory.
+_GAIN, _LONE_GAIN = 1.25, 1.1
 _NOTE = "layout"
 
 
@@ -55,7 +55,9 @@ def divide_cores(session: Session, workers: int = 0, threads: int = 0, like: Lay
     found = _remembered(session, cores)
     if found is None:
         found = _measured(session, cores)
-        session.note(_NOTE, [cores, found.workers, found.session.threads, _threads(found.lone)])
+        # That more threads gain nothing may be due to other work on the machine: not believed for ever.
+        if found.workers < cores or found.lone:
+            session.note(_NOTE, [cores, found.workers, found.session.threads, _threads(found.lone)])
     log.info(
         "%d runs at once on %d threads each, a lone run on %d",
         found.workers,
@@ -77,7 +79,7 @@ def _measured(session: Session, cores: int) -> Layout:
             "%d threads a run: %.1f runs/s and %.1f ms alone; before %.1f runs/s and %.1f ms",
             *(threads, wider_rate, 1000 * wider_seconds, rate, 1000 * seconds),
         )
-        faster, sooner = wider_rate > _GAIN * rate, seconds > _GAIN * wider_seconds
+        faster, sooner = wider_rate > _GAIN * rate, seconds > _LONE_GAIN * wider_seconds
         if faster:
             best, rate = Layout(wider, cores // threads), wider_rate
         if sooner:

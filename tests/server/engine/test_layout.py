@@ -56,9 +56,7 @@ def test_more_threads_that_gain_next_to_nothing_are_not_taken(
     assert measured.measurements == 2
 
 
-@pytest.mark.parametrize(
-    "alone", [{1: 0.04, 2: 0.02, 4: 0.01}, {1: 0.04, 2: 0.02, 4: 0.03}, {1: 0.04, 2: 0.04}]
-)
+@pytest.mark.parametrize("alone", [{1: 0.04, 2: 0.02, 4: 0.01}, {1: 0.04, 2: 0.02, 4: 0.03}])
 def test_the_next_start_remembers(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[int, float]
 ) -> None:
@@ -73,6 +71,16 @@ def test_the_next_start_remembers(
         first.session.threads,
         first.lone and first.lone.threads,
     ]
+
+
+def test_that_threads_gain_nothing_is_measured_again(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(graph, "cpu", 1, GraphCache(tmp_path / "cache"))
+    Measured(monkeypatch, {1: 100, 2: 100}, {1: 0.04, 2: 0.04})
+    assert divide_cores(session).lone is None
+    Measured(monkeypatch, {1: 100, 2: 100, 4: 100}, {1: 0.04, 2: 0.02, 4: 0.03})
+    assert divide_cores(session).lone is not None
 
 
 def test_another_version_is_divided_like_the_one_that_serves(
