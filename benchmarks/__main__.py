@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchmarks import compare_commands, engine_commands, preparing, report
-from benchmarks import listing as lists
-from benchmarks import precisions as in_precisions
-from benchmarks.ceiling import CONCURRENCY, Plan, measure
-from benchmarks.fuzz import figures as fuzz_figures
-from benchmarks.fuzz import fuzz
-from benchmarks.keras_model import exported_model
-from benchmarks.soak import SoakPlan, soak
-from benchmarks.soak import figures as soak_figures
+from benchmarks.abuse.fuzz import figures as fuzz_figures
+from benchmarks.abuse.fuzz import fuzz
+from benchmarks.abuse.soak import SoakPlan, soak
+from benchmarks.abuse.soak import figures as soak_figures
+from benchmarks.ceiling import tables as report
+from benchmarks.ceiling.measure import CONCURRENCY, Plan, measure
+from benchmarks.compare import commands as compare_commands
+from benchmarks.engine import commands as engine_commands
+from benchmarks.engine import precisions as in_precisions
+from benchmarks.material.keras_model import exported_model
+from benchmarks.training import listing as lists
+from benchmarks.training import preparing
 from server.engine.providers import usable_cores
 
 TABLE_WIDTH = 110
@@ -180,7 +183,7 @@ def fit(
 
     start_tensorflow()
     # Here, because it takes seconds that the other commands need not wait.
-    from benchmarks import fitting
+    from benchmarks.training import fitting
     from training.settings import FitSettings
 
     settings = FitSettings(
@@ -247,7 +250,7 @@ def decode_command(
     Exits with 1 if a picture is not the one that was asked for.
     """
     # Here, because the other commands do without Pillow.
-    from benchmarks import decoding
+    from benchmarks.decode import measure as decoding
 
     console = Console(width=max(Console().width, TABLE_WIDTH))
     plan = decoding.Plan(rounds, workers or usable_cores(), photos)

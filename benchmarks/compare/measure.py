@@ -1,0 +1,244 @@
+"""Our server beside the ceilings and every peer that is installed, on the same work, in one run.
+
+By turns and several times over, because machines drift: in each round every ceiling and every server is
+measured once under each load, and ratios are made round by round. Only what is being measured runs; the other
+servers are held meanwhile. Every answer is compared with the bare session's.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.callers.job import Job, Result, run_apart
+from benchmarks.ceiling.measure import TOLERANCE, decoding, run_bare, run_decode
+from benchmarks.compare.compared import Compared, Turn
+from benchmarks.compare.workloads import WORKLOADS, Workload
+from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
+from benchmarks.peers.codecs import CODECS
+from benchmarks.peers.launch import Launch
+from benchmarks.peers.process import NotStarted, PeerProcess, free_port, running
+from benchmarks.report.figures import percentile
+from benchmarks.yardstick.bare import BareSession, layouts
+from server.engine.providers import usable_cores
+
+_TELLING_SPREAD = 100 * TOLERANCE
+PROVIDER = "CPUExecutionProvider"
+# What one measurement takes beside its clock, and one start, for the budget.
+_EXTRA_SECONDS, _START_SECONDS = 0.7, 10.0
+_LEAST_SECONDS, _MOST_SECONDS = 0.5, 2.0
+# Callers and system tell time in milliseconds; with less to spare they would be what is measured.
+_SHORTEST_DEADLINE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        workloads, peers: names, in the order in which they are measured.
+        clients: in the closed loops.
+        loads: of the open loops, as shares of each server's own capacity.
+        seconds, warm_up: of each measurement.
+        deadline: in service times, which are the fastest server's median with the fewest clients.
+    """
+
+    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    peers: tuple[str, ...] = tuple(BY_NAME)
+    clients: tuple[int, ...] = (1, 8, 32, 128)
+    loads: tuple[float, ...] = (0.5, 0.8, 0.95, 1.2)
+    rounds: int = 3
+    seconds: float = 2.0
+    warm_up: float = 0.3
+    deadline: float = 4.0
+
+    def within(self, minutes: float) -> "Plan":
+        """With as many seconds for each measurement as that leaves, if that is not more than it takes."""
+        installed = [name for name in self.peers if not BY_NAME[name].missing()]
+        each = len(installed) * (len(self.clients) + len(self.loads)) + len(layouts(usable_cores())) + 1
+        measurements = self.rounds * len(self.workloads) * each
+        starts = _START_SECONDS * len(installed) * len(self.workloads)
+        left = (60 * minutes - starts) / measurements - self.warm_up - _EXTRA_SECONDS
+        return replace(self, seconds=min(_MOST_SECONDS, max(_LEAST_SECONDS, left)))
+
+
+def measure(plan: Plan, report: Callable[[str], None]) -> dict[str, Compared]:
+    """Runs the whole plan, workload by workload; `report` is told what is being measured.
+
+    Raises:
+        RuntimeError: a model has to be made and cannot, or the callers fail.
+    """
+    return {name: _Comparison(plan, WORKLOADS[name], report).run() for name in plan.workloads}
+
+
+class _Comparison:
+    """One workload."""
+
+    def __init__(self, plan: Plan, workload: Workload, report: Callable[[str], None]) -> None:
+        self._plan, self._workload = plan, workload
+        self._tell = report
+        self._report("making model and requests")
+        self._model = workload.model().resolve()
+        self._payloads = workload.payloads()
+        shape = workload.size, workload.size, 3
+        frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
+        self._frames = np.stack([frame.reshape(shape) for frame in frames])
+        self._compared = Compared(workload.about)
+        self._messages: dict[str, list[str]] = {}
+
+    def _report(self, what: str) -> None:
+        self._tell(f"{self._workload.name}: {what}")
+
+    def run(self) -> Compared:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            bare = {
+                str(layout): BareSession(self._model, PROVIDER, layout, self._frames)
+                for layout in layouts(usable_cores())
+            }
+            self._expected = next(iter(bare.values())).probabilities()
+            if np.ptp(self._expected) < _TELLING_SPREAD:
+                raise RuntimeError(
+                    f"{self._model} answers all requests alike, so nothing could be checked: delete it"
+                )
+            decode = stack.enter_context(self._decoding())
+            servers = [server for name in self._plan.peers for server in self._started(BY_NAME[name], stack)]
+            for number in range(self._plan.rounds):
+                self._ceilings(number, bare, decode)
+                self._closed_loops(number, servers)
+            self._compared.deadline = self._deadline()
+            for number in range(self._plan.rounds):
+                self._open_loops(number, servers)
+        return self._compared
+
+    def _decoding(self) -> AbstractContextManager[Callable[[int], object] | None]:
+        size = self._workload.size
+        return decoding((size, size)) if self._workload.encoded else nullcontext(None)
+
+    def _started(self, peer: Peer, stack: ExitStack) -> Iterator[PeerProcess]:
+        """The peer, held; nothing if it does not start, which is noted."""
+        self._report(f"starting {peer.name}")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        workload, port = self._workload, free_port()
+        launch = Launch(
+            model=str(self._model),
+            folder=str(folder),
+            environment=str(peer.folder()),
+            port=port,
+            encoded=workload.encoded,
+            height=workload.size,
+            width=workload.size,
+            workers=usable_cores(),
+            batch=workload.batch,
+        )
+        message = Path(self._encoded(peer.codec)[0]).read_bytes()
+        try:
+            server = stack.enter_context(running(peer, launch, message))
+        except NotStarted as error:
+            self._compared.missing[peer.name] = str(error)
+            return
+        server.hold()
+        self._compared.startup[peer.name] = server.startup
+        yield server
+
+    def _encoded(self, codec: str) -> list[str]:
+        """Files with the requests as that codec has them."""
+        if codec not in self._messages:
+            files = [self._folder / f"{codec}-{number}.bin" for number in range(len(self._payloads))]
+            for file, payload in zip(files, self._payloads, strict=True):
+                file.write_bytes(CODECS[codec].encode(payload, self._workload.pixels))
+            self._messages[codec] = [str(file) for file in files]
+        return self._messages[codec]
+
+    def _ceilings(
+        self, number: int, bare: dict[str, BareSession], decode: Callable[[int], object] | None
+    ) -> None:
+        seconds, warm_up = self._plan.seconds, self._plan.warm_up
+        for layout, session in bare.items():
+            self._report(f"{self._turn(number)}bare session, {layout}")
+            self._compared.bare.setdefault(layout, []).append(run_bare(session, seconds, warm_up))
+        if decode is not None:
+            self._report(f"{self._turn(number)}bare decoders")
+            self._compared.decode.append(run_decode(decode, seconds, warm_up))
+
+    def _closed_loops(self, number: int, servers: list[PeerProcess]) -> None:
+        for clients in self._plan.clients:
+            for server in self._alive(servers):
+                load = f"{clients} client{'s' * (clients > 1)}"
+                self._report(f"{self._turn(number)}{server.peer.name}, {load}")
+                turn = self._measured(server, clients=clients)
+                self._compared.closed.setdefault(server.peer.name, {}).setdefault(load, []).append(turn)
+
+    def _open_loops(self, number: int, servers: list[PeerProcess]) -> None:
+        for share in self._plan.loads:
+            for server in self._alive(servers):
+                name, load = server.peer.name, f"{share:.0%}".replace("%", " %")
+                rate = share * self._compared.capacity(name)
+                if name == ECHO or rate == 0:
+                    continue
+                self._report(f"{self._turn(number)}{name}, {load} of {rate / share:.0f} answers/s")
+                turn = self._measured(server, rate=rate, seed=number)
+                self._compared.open.setdefault(name, {}).setdefault(load, []).append(turn)
+
+    def _alive(self, servers: list[PeerProcess]) -> Iterator[PeerProcess]:
+        for server in servers:
+            if death := server.death:
+                self._compared.missing[server.peer.name] = death
+            else:
+                yield server
+
+    def _measured(self, server: PeerProcess, clients: int = 0, rate: float = 0.0, seed: int = 0) -> Turn:
+        codec = server.peer.codec
+        job = Job(
+            port=server.port,
+            codec=codec,
+            messages=self._encoded(codec),
+            clients=clients,
+            warm_up=self._plan.warm_up,
+            seconds=self._plan.seconds,
+            deadline=self._compared.deadline,
+            rate=rate,
+            seed=seed,
+        )
+        with server.awake():
+            before = server.cpu_seconds()
+            result = run_apart(job, self._folder)
+            used = server.cpu_seconds() - before
+            memory = server.memory_bytes()
+        return self._as_turn(result, job, used, memory, checked=server.peer.name != ECHO)
+
+    def _as_turn(self, result: Result, job: Job, used: float, memory: int, checked: bool) -> Turn:
+        answers = len(result.latencies)
+        # Processor time is of the warm-up, too, so the requests that share it are those of both.
+        thousands = max(1.0, answers * result.worked / result.seconds) / 1000
+        return Turn(
+            rate=answers / result.seconds,
+            offered=result.requests / result.seconds,
+            good=sum(latency <= job.deadline for latency in result.latencies) / result.seconds,
+            latencies=result.latencies,
+            failures=result.failures,
+            cpu=used / thousands,
+            caller_cpu=result.cpu_seconds / thousands,
+            memory=memory,
+            wrong=sum(
+                abs(probability - self._expected[number]) > TOLERANCE
+                for number, probability in result.answers
+                if checked
+            ),
+        )
+
+    def _deadline(self) -> float:
+        fewest = min(self._plan.clients)
+        medians = [
+            percentile([latency for turn in turns for latency in turn.latencies], 50)
+            for name, loads in self._compared.closed.items()
+            for load, turns in loads.items()
+            if name != ECHO and load.split()[0] == str(fewest)
+        ]
+        return max(_SHORTEST_DEADLINE, self._plan.deadline * min(medians, default=0.0))
+
+    def _turn(self, number: int) -> str:
+        return f"round {number + 1} of {self._plan.rounds}: "
