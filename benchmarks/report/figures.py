@@ -1,14 +1,19 @@
 """Figures from samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """Several measurements of one thing: the median, and how far they lay apart.
+
+    As text it takes the format of a number, such as `.2f`, for both.
 
     Attributes:
         half_spread: half of the distance between the largest and the smallest.
@@ -18,7 +23,10 @@ class Figure:
     half_spread: float
 
     def __str__(self) -> str:
-        return f"{self.median:.1f} ±{self.half_spread:.1f}"
+        return f"{self:.1f}"
+
+    def __format__(self, number: str) -> str:
+        return f"{self.median:{number}} ±{self.half_spread:{number}}" if number else str(self)
 
 
 def figure(samples: Sequence[float]) -> Figure:
@@ -26,6 +34,21 @@ def figure(samples: Sequence[float]) -> Figure:
     if not samples:
         raise ValueError("nothing was measured")
     return Figure(float(np.median(samples)), (max(samples) - min(samples)) / 2)
+
+
+def milliseconds(seconds: Sequence[float]) -> Figure:
+    """Of the same measurements."""
+    return figure([1000 * sample for sample in seconds])
+
+
+def ratio(samples: Sequence[float], others: Sequence[float]) -> Figure:
+    """Of one to the other, round by round, so that what slowed the machine in one round slowed both."""
+    return figure([one / other for one, other in zip(samples, others, strict=True)])
+
+
+def best(rates: Mapping[Name, Sequence[float]]) -> Name:
+    """That with the highest median."""
+    return max(rates, key=lambda name: figure(rates[name]).median)
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
