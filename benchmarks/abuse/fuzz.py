@@ -1,21 +1,20 @@
 """Mutated files of every format through a real server: no crash, no hang, nothing left behind."""
 
 import asyncio
-import random
-import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
+from benchmarks.abuse.mutations import mutations
+from benchmarks.abuse.outcome import OK
 from benchmarks.abuse.seeds import seeds
 from benchmarks.report.figures import growth
+from benchmarks.report.tables import Table
+from benchmarks.report.turns import Report
 from benchmarks.serving import ServerProcess, serving
 from clients import AsyncDetector, DetectionError
 
-OK = "OK"
 EXPECTED = {OK, "CORRUPT_MEDIA", "UNSUPPORTED_MEDIA", "MEDIA_LIMIT_EXCEEDED"}
 # Also right, but each is worth a look at the file.
 REMARKABLE = {"DECODE_TIMEOUT", "DECODER_CRASHED"}
@@ -26,8 +25,6 @@ IN_FLIGHT = 16
 REPORT_EVERY = 250
 # Fewer say nothing about growth.
 MEMORY_SAMPLES = 20
-_LIES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_HEADER = 512
 
 
 @dataclass(slots=True)
@@ -54,7 +51,7 @@ class Fuzzed:
         return growth(self.memory[len(self.memory) // 5 :])
 
 
-def fuzz(files: int, seed: int, report: Callable[[str], None]) -> Fuzzed:
+def fuzz(files: int, seed: int, report: Report) -> Fuzzed:
     """Sends `files` mutated files, and each whole one before and after them.
 
     Raises:
@@ -62,11 +59,11 @@ def fuzz(files: int, seed: int, report: Callable[[str], None]) -> Fuzzed:
     """
     report("starting the server")
     flags = ("--cache-max-entries", "0", "--decode-timeout-seconds", str(DECODE_SECONDS))
-    with serving(Path("server/bundled"), *flags) as server:
+    with serving("--models", "server/bundled", *flags) as server:
         return asyncio.run(_fuzz(server, files, seed, report))
 
 
-async def _fuzz(server: ServerProcess, files: int, seed: int, report: Callable[[str], None]) -> Fuzzed:
+async def _fuzz(server: ServerProcess, files: int, seed: int, report: Report) -> Fuzzed:
     fuzzed = Fuzzed()
     whole = seeds()
     timeout = DECODE_SECONDS + QUEUE_SECONDS
@@ -113,71 +110,11 @@ def _note(fuzzed: Fuzzed, name: str, code: str, seconds: float) -> None:
         fuzzed.problems.append(f"{code} {name}")
 
 
-def mutations(whole: dict[str, bytes], files: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """`files` mutants with "<format> <number>"; the same for the same seed."""
-    names = sorted(whole)
-    for number in range(files):
-        chance = random.Random(f"{seed} {number}")  # noqa: S311
-        name = names[number % len(names)]
-        mutant = bytearray(whole[name])
-        for _ in range(chance.choice((1, 1, 1, 2, 4))):
-            mutate = chance.choice((_flip, _lie, _cut, _overwrite, _repeat, _remove, _splice))
-            mutate(mutant, chance, whole[chance.choice(names)])
-        yield f"{name} {number}", bytes(mutant)
-
-
-def _flip(content: bytearray, chance: random.Random, other: bytes) -> None:  # noqa: ARG001
-    for _ in range(chance.choice((1, 4, 64))):
-        if content:
-            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-
-
-def _lie(content: bytearray, chance: random.Random, _: bytes) -> None:
-    """Sizes and counts that are not true, where headers hold them."""
-    order = chance.choice("<>")
-    width = chance.choice("BHI")
-    size = struct.calcsize(width)
-    start = chance.randrange(max(1, min(_HEADER, len(content)) - size))
-    value = chance.choice(_LIES) % 256**size
-    content[start : start + size] = struct.pack(order + width, value)
-
-
-def _cut(content: bytearray, chance: random.Random, _: bytes) -> None:
-    del content[chance.randrange(len(content) + 1) :]
-
-
-def _overwrite(content: bytearray, chance: random.Random, _: bytes) -> None:
-    start, length = _part(content, chance)
-    content[start : start + length] = chance.randbytes(length)
-
-
-def _repeat(content: bytearray, chance: random.Random, _: bytes) -> None:
-    start, length = _part(content, chance)
-    content[start:start] = content[start : start + length] * chance.choice((1, 2, 8))
-
-
-def _remove(content: bytearray, chance: random.Random, _: bytes) -> None:
-    start, length = _part(content, chance)
-    del content[start : start + length]
-
-
-def _splice(content: bytearray, chance: random.Random, other: bytes) -> None:
-    """The rest becomes that of a file of another format."""
-    position = chance.randrange(len(content) + 1)
-    content[position:] = other[chance.randrange(len(other)) :]
-
-
-def _part(content: bytearray, chance: random.Random) -> tuple[int, int]:
-    start = chance.randrange(len(content) + 1)
-    return start, min(len(content) - start, chance.choice((1, 4, 64, 1024)))
-
-
-def figures(fuzzed: Fuzzed) -> list[tuple[str, str]]:
-    """The table: what was measured, and how much."""
-    return [
-        ("files", str(fuzzed.codes.total())),
+def table(fuzzed: Fuzzed) -> Table:
+    rows = [
         *((f"  {code}", str(number)) for code, number in fuzzed.codes.most_common()),
         ("slowest answer", f"{fuzzed.slowest:.2f} s"),
         ("memory, median", f"{median(fuzzed.memory) / 2**20:.0f} MiB"),
         ("memory, end against start", f"{fuzzed.memory_growth:+.1%}"),
     ]
+    return Table(("", f"{fuzzed.codes.total()} files"), rows)

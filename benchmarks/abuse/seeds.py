@@ -1,14 +1,13 @@
 """A small whole file of every format that can be written here, to be mutated."""
 
 import io
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 
-from benchmarks.material.media import photo, speech
+from benchmarks.material.media import encoded_sound, photo, sound_file, speech
 
 # Encoder and pixel format of a picture that is a file by itself.
 _STILLS = {
@@ -56,7 +55,9 @@ def seeds() -> dict[str, bytes]:
     for name, (container, video, audio) in _VIDEOS.items():
         if _available(video) and (audio is None or _available(audio)):
             made[name] = _video(container, video, audio)
-    made |= {name: _sound(*how) for name, how in _SOUNDS.items() if _available(how[1])}
+    for name, (container, audio) in _SOUNDS.items():
+        if _available(audio):
+            made[name] = sound_file(container, audio, speech(_SOUND_SECONDS, 1), _SOUND_RATE)
     return made
 
 
@@ -89,30 +90,11 @@ def _video(container: str, video: str, audio: str | None) -> bytes:
         pictures: Any = output.add_stream(video, rate=25, options=_QUIET.get(video))
         pictures.width, pictures.height = _SIZE
         pictures.pix_fmt = _PIXEL_FORMATS.get(video, "yuv420p")
-        sound = output.add_stream(audio, rate=_SOUND_RATE, layout="mono") if audio else None
+        sound: Any = output.add_stream(audio, rate=_SOUND_RATE, layout="mono") if audio else None
         for number in range(_FRAMES):
             frame = av.VideoFrame.from_ndarray(photo(*_SIZE, seed=number), format="rgb24")
             output.mux(pictures.encode(frame.reformat(format=pictures.pix_fmt)))
         output.mux(pictures.encode(None))
         if sound is not None:
-            output.mux(_encoded(sound))
+            output.mux(encoded_sound(sound, speech(_SOUND_SECONDS, 1)))
     return buffer.getvalue()
-
-
-def _sound(container: str, encoder: str) -> bytes:
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(encoder, rate=_SOUND_RATE, layout="mono")
-        output.mux(_encoded(stream))
-    return buffer.getvalue()
-
-
-def _encoded(stream: Any) -> "Sequence[av.Packet[Any]]":
-    frame = av.AudioFrame.from_ndarray(speech(_SOUND_SECONDS, 1)[None], format="fltp", layout="mono")
-    frame.sample_rate = _SOUND_RATE
-    codec = stream.codec_context
-    resampler = av.AudioResampler(codec.format, codec.layout, codec.sample_rate, codec.frame_size or None)
-    packets: list[av.Packet[Any]] = []
-    for part in [*resampler.resample(frame), *resampler.resample(None)]:
-        packets.extend(stream.encode(part))
-    return [*packets, *stream.encode(None)]

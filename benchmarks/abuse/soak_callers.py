@@ -13,12 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+from benchmarks.abuse.outcome import CANCELLED, OK, SWAPPED, Outcome
+from benchmarks.callers.arrivals import poisson
 from clients import AsyncDetector, DetectionError
 from deepfake.v1 import detector_pb2 as pb
-
-OK = "OK"
-CANCELLED = "CANCELLED_BY_CALLER"
-SWAPPED = "ANSWER_OF_ANOTHER_REQUEST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +48,35 @@ class CallersJob:
     outcomes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one request.
-
-    Attributes:
-        medium: its number in the job's `media`.
-        code: OK, the code of the error, CANCELLED or SWAPPED.
-        seconds: until then.
-        probability: the answer's; None without one.
-        version: of the model that answered.
-    """
-
-    medium: int
-    code: str
-    seconds: float
-    probability: float | None = None
-    version: str = ""
-
-
 class Callers:
     """All callers of one job."""
 
     def __init__(self, job: CallersJob, outcomes: TextIO) -> None:
         self._job = job
         self._outcomes = outcomes
-        self._random = random.Random(job.seed)  # noqa: S311 - which medium comes next is no secret
+        # Another one than the arrivals', which are drawn from the seed itself.
+        self._random = random.Random(f"media {job.seed}")  # noqa: S311
         self._contents = [Path(file).read_bytes() for file in job.media]
         self._sent = 0
 
     async def run(self) -> None:
         """Until the last request is answered."""
         async with AsyncDetector(self._job.target, timeout=self._job.deadline, retries=0) as detector:
-            end = time.monotonic() + self._job.seconds
             if self._job.rate:
-                await self._open_loop(detector, end)
+                await self._open_loop(detector)
             else:
+                end = time.monotonic() + self._job.seconds
                 await asyncio.gather(*(self._closed_loop(detector, end) for _ in range(self._job.callers)))
 
     async def _closed_loop(self, detector: AsyncDetector, end: float) -> None:
         while time.monotonic() < end:
             await self._request(detector)
 
-    async def _open_loop(self, detector: AsyncDetector, end: float) -> None:
+    async def _open_loop(self, detector: AsyncDetector) -> None:
+        begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            due = time.monotonic()
-            while (due := due + self._random.expovariate(self._job.rate)) < end:
-                await asyncio.sleep(due - time.monotonic())
+            for due in poisson(self._job.rate, self._job.seconds, self._job.seed):
+                await asyncio.sleep(begun + due - time.monotonic())
                 group.create_task(self._request(detector))
 
     async def _request(self, detector: AsyncDetector) -> None:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.material.media import photo
+from benchmarks.material.media import photo_rows
+from benchmarks.report.results import RESULTS
 
 if TYPE_CHECKING:
     import keras
 
 NAME = "benchmark"
 _SAMPLES = 8
-KEEP = Path("benchmarks/results/models")
+KEEP = RESULTS / "models"
+EXPORTING = "exporting the model (only the first time)"
 
 
 def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: str = "fp32") -> Path:
@@ -95,7 +97,7 @@ def _tell_pictures_apart(model: "keras.Model", size: int) -> None:
     Without training they are the same to five digits, and an answer to another request would pass as right.
     """
     head = model.get_layer("activation_map")
-    frames = np.stack([photo(size, size, seed) for seed in range(_SAMPLES)])
+    frames = photo_rows(size, size, _SAMPLES)
     logits = np.asarray(model(frames, training=False)["logit"])
     kernel, bias = head.get_weights()
     head.set_weights([kernel / logits.std(), (bias - logits.mean()) / logits.std()])

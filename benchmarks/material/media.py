@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -26,14 +26,17 @@ VIDEO_SECONDS = 4
 FRAME_RATE = 25
 SOUND_SECONDS = 6
 SOUND_RATE = 44_100
-SOUND_CODECS: dict[str, Literal["libmp3lame", "pcm_s16le"]] = {"mp3": "libmp3lame", "wav": "pcm_s16le"}
+SOUND_FORMATS = (("wav", "pcm_s16le"), ("mp3", "libmp3lame"))
 
 
 def generated_media(count: int = 8, seed: int = 0) -> Media:
     """`count` JPEG photos of 1.2 to 1.6 megapixels, a quarter as many short MP4 with sound, and half
     as many MP3 and WAV; at least one of each."""
     videos = [video_mp4(seed + n) for n in range(max(1, count // 4))]
-    sounds = [sound_file("mp3" if n % 2 else "wav", seed + n) for n in range(max(1, count // 2))]
+    sounds = [
+        sound_file(*SOUND_FORMATS[n % 2], speech(SOUND_SECONDS, seed + n), SOUND_RATE)
+        for n in range(max(1, count // 2))
+    ]
     return {"image": generated_photos(count, seed), "video": videos, "audio": sounds}
 
 
@@ -69,6 +72,11 @@ def photo(width: int, height: int, seed: int) -> Picture:
     return np.asarray(np.clip(np.rint(rgb + 120), 0, 255), np.uint8)
 
 
+def photo_rows(height: int, width: int, count: int) -> Picture:
+    """Different ones, uint8 RGB [count, height, width, 3]."""
+    return np.stack([photo(width, height, seed) for seed in range(count)])
+
+
 def photo_jpeg(width: int, height: int, seed: int) -> bytes:
     """A photo of common quality."""
     encoder = av.CodecContext.create("mjpeg", "w")
@@ -95,35 +103,37 @@ def video_mp4(seed: int) -> bytes:
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             output.mux(pictures.encode(frame))
         output.mux(pictures.encode(None))
-        output.mux(_encode_sound(sound, speech(VIDEO_SECONDS, seed)))
+        output.mux(encoded_sound(sound, speech(VIDEO_SECONDS, seed)))
     return buffer.getvalue()
 
 
-def sound_file(container: Literal["mp3", "wav"], seed: int) -> bytes:
-    """Speech-like sound as "mp3" or "wav"."""
+def sound_file(container: str, encoder: str, samples: NDArray[np.float32], rate: int) -> bytes:
+    """The samples as a file, taken to be at that rate."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(SOUND_CODECS[container], rate=SOUND_RATE, layout="mono")
-        output.mux(_encode_sound(stream, speech(SOUND_SECONDS, seed)))
+        stream: Any = output.add_stream(encoder, rate=rate, layout="mono")
+        output.mux(encoded_sound(stream, samples))
     return buffer.getvalue()
 
 
-def speech(seconds: float, seed: int) -> NDArray[np.float32]:
-    """Gliding harmonics under syllables: float32 [samples] in [-1, 1] at SOUND_RATE."""
+def speech(seconds: float, seed: int, rate: int = SOUND_RATE) -> NDArray[np.float32]:
+    """Gliding harmonics under syllables: float32 [samples] in [-1, 1]."""
     random = np.random.default_rng(seed)
-    time = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
+    time = np.arange(round(seconds * rate)) / rate
     pitch = random.uniform(90, 220) + 15 * np.sin(2 * np.pi * 0.7 * time)
-    phase = 2 * np.pi * np.cumsum(pitch) / SOUND_RATE
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
     voice = sum(np.sin(order * phase) / order for order in range(1, 20))
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * time), 0.05, 1)
     noise = 0.005 * random.standard_normal(time.size)
     return np.clip(0.25 * voice * syllables + noise, -1, 1).astype(np.float32)
 
 
-def _encode_sound(stream: av.AudioStream, samples: NDArray[np.float32]) -> "Sequence[av.Packet[Any]]":
+def encoded_sound(stream: av.AudioStream, samples: NDArray[np.float32]) -> "Sequence[av.Packet[Any]]":
+    """All packets of a stream of this sound, taken to be at the stream's rate."""
+    codec = stream.codec_context
     frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-    frame.sample_rate = SOUND_RATE
-    resampler = av.AudioResampler(stream.format, stream.layout, SOUND_RATE, stream.frame_size or None)
+    frame.sample_rate = codec.sample_rate
+    resampler = av.AudioResampler(codec.format, codec.layout, codec.sample_rate, codec.frame_size or None)
     packets: list[av.Packet[Any]] = []
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         packets.extend(stream.encode(part))

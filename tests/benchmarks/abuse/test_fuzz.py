@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("psutil", reason="needs the extra bench")
 
 from benchmarks.abuse import fuzz as fuzzing
-from benchmarks.abuse.fuzz import Fuzzed, fuzz, mutations
+from benchmarks.abuse.fuzz import Fuzzed, fuzz
+from benchmarks.abuse.mutations import mutations
 from benchmarks.abuse.seeds import seeds
 from server.media.decode import decode
 from server.media.limits import MediaLimits
