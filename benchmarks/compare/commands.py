@@ -4,23 +4,25 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from benchmarks.compare import history
-from benchmarks.compare import measure as comparing
-from benchmarks.compare import tables as comparison_report
 from benchmarks.compare.compared import Compared
+from benchmarks.compare.measure import measure
+from benchmarks.compare.plan import Plan
+from benchmarks.compare.tables import tables
 from benchmarks.compare.workloads import WORKLOADS
+from benchmarks.options import Rounds
 from benchmarks.peers.catalogue import BY_NAME
 from benchmarks.peers.install import environments, install
+from benchmarks.report import console
+from benchmarks.report.results import RESULTS
 
-TABLE_WIDTH = 150
-MINUTES = 40.0
-RESULTS = Path("benchmarks/results")
+_WIDTH = 150
+_MINUTES = 40.0
 
 app = typer.Typer()
 
@@ -33,18 +35,17 @@ def compare(
     open_loop: Annotated[
         str, typer.Option(help="Arrivals at random, in % of each server's capacity; '': none.")
     ] = "50,80,95,120",
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    rounds: Rounds = 3,
     seconds: Annotated[
         float, typer.Option(help="Of each measurement. 0: what --minutes leaves for it.", min=0)
     ] = 0.0,
-    minutes: Annotated[float, typer.Option(help="For all, about.", min=0)] = MINUTES,
+    minutes: Annotated[float, typer.Option(help="For all, about.", min=0)] = _MINUTES,
 ) -> None:
     """Compares the server with the ceilings and with each peer that is installed (peers-install).
 
     Options with several values take them with commas. Exits with 1 if an answer was wrong.
     """
-    console = Console(width=max(Console().width, TABLE_WIDTH))
-    plan = comparing.Plan(
+    plan = Plan(
         workloads=_names(workloads, WORKLOADS),
         peers=_names(peers, BY_NAME),
         clients=tuple(int(number) for number in clients.split(",")),
@@ -56,23 +57,15 @@ def compare(
         plan = plan.within(minutes)
     # An end by signal would leave the servers behind, most of them held.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        with console.status("") as status:
-            compared = comparing.measure(plan, status.update)
-    except RuntimeError as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from error
+    screen = console.wide(_WIDTH)
+    with console.measuring(screen) as report:
+        compared = measure(plan, report)
     for one in compared.values():
-        for title, rows in comparison_report.tables(one):
-            console.print(comparison_report.rich_table(title, rows))
-            console.print(
-                f"\n{comparison_report.markdown(rows)}\n", soft_wrap=True, markup=False, highlight=False
-            )
-    _remember(console, plan, compared)
+        for table in tables(one):
+            console.show(screen, table)
+    _remember(screen, plan, compared)
     wrong = sum(one.wrong for one in compared.values())
-    if wrong:
-        console.print(f"{wrong} wrong answers", style="red")
-        raise typer.Exit(1)
+    console.end(screen, [f"{wrong} wrong answers"] if wrong else [])
 
 
 def _names(given: str, known: Mapping[str, object]) -> tuple[str, ...]:
@@ -82,23 +75,22 @@ def _names(given: str, known: Mapping[str, object]) -> tuple[str, ...]:
     return names
 
 
-def _remember(console: Console, plan: comparing.Plan, compared: Mapping[str, Compared]) -> None:
+def _remember(screen: Console, plan: Plan, compared: Mapping[str, Compared]) -> None:
     run = history.record(plan, compared)
     before = history.last(RESULTS, run)
-    file = history.write(RESULTS, run)
-    console.print(f"written to {file}", soft_wrap=True)
+    file = console.keep(screen, history.COMMAND, run)
     if importlib.util.find_spec("matplotlib"):
         from benchmarks.compare.plots import plot
 
         for name, one in compared.items():
             plot(one, file.with_name(f"{file.stem}-{name}.png"))
     if before is None:
-        console.print("no earlier run of this plan on this machine")
+        screen.print("no earlier run of this plan on this machine")
         return
     changes = history.changes(before, run)
-    console.print(f"{len(changes)} notable changes since {before['created']}", soft_wrap=True)
+    screen.print(f"{len(changes)} notable changes since {before['created']}", soft_wrap=True)
     for change in changes:
-        console.print(str(change), style="red" if change.ratio < 1 else "green", soft_wrap=True, markup=False)
+        screen.print(str(change), style="red" if change.ratio < 1 else "green", soft_wrap=True, markup=False)
 
 
 @app.command("peers-install")
@@ -109,12 +101,12 @@ def peers_install(
     ] = sys.executable,
 ) -> None:
     """Makes a virtual environment for each peer, so that their pins meddle with nothing."""
-    console = Console()
+    screen = Console()
     problems = []
     for name in names or list(environments()):
-        with console.status(f"installing {name}"):
+        with screen.status(f"installing {name}"):
             problem = install(name, python)
-        console.print(f"{name}: {problem or 'installed'}", style="red" if problem else "", markup=False)
+        screen.print(f"{name}: {problem or 'installed'}", style="red" if problem else "", markup=False)
         problems += [name] if problem else []
     if problems:
         raise typer.Exit(1)

@@ -1,20 +1,17 @@
-"""Runs of the past, each a JSON file: a new one is set beside the last of the same plan and machine."""
+"""Comparisons of the past: a new one is set beside the last of the same plan on the same machine."""
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare.compared import Compared, closed_lines, open_lines
-from benchmarks.compare.measure import Plan
-from server.engine.providers import usable_cores
+from benchmarks.compare.compared import Compared
+from benchmarks.compare.lines import closed_lines, open_lines
+from benchmarks.compare.plan import Plan
+from benchmarks.report import results
 
-_PREFIX = "compare"
-_PACKAGES = ("onnxruntime", "grpcio", "protobuf", "numpy", "av")
+COMMAND = "compare"
 # Less than this is what a quiet machine drifts by from one run to the next.
 _NOTABLE = 0.1
 
@@ -36,48 +33,25 @@ class Change:
 
 
 def record(plan: Plan, compared: Mapping[str, Compared]) -> dict[str, Any]:
-    """All figures, and what they were measured with, for `write` and `changes`."""
+    """All figures, and what they were measured with, for `changes` and later runs."""
+    return results.record(plan, workloads={name: _figures(one) for name, one in compared.items()})
+
+
+def _figures(compared: Compared) -> dict[str, Any]:
     return {
-        "created": datetime.now(UTC).isoformat(),
-        "plan": json.loads(json.dumps(asdict(plan))),
-        "machine": machine(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "workloads": {
-            name: {
-                "about": one.about,
-                "deadline": one.deadline,
-                "closed": [asdict(line) for line in closed_lines(one)],
-                "open": [asdict(line) for line in open_lines(one)],
-                "startup": one.startup,
-                "missing": one.missing,
-                "wrong_answers": one.wrong,
-            }
-            for name, one in compared.items()
-        },
+        "about": compared.about,
+        "deadline": compared.deadline,
+        "closed": closed_lines(compared),
+        "open": open_lines(compared),
+        "startup": compared.startup,
+        "missing": compared.missing,
+        "wrong_answers": compared.wrong,
     }
-
-
-def machine() -> dict[str, Any]:
-    """Runs on different ones are not compared."""
-    model = ""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else ""
-    return {"cpu": model or platform.processor(), "cores": usable_cores(), "system": platform.system()}
-
-
-def write(folder: Path, run: Mapping[str, Any]) -> Path:
-    """A new file in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{_PREFIX}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.json"
-    file.write_text(json.dumps(run, indent=1) + "\n")
-    return file
 
 
 def last(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     """The youngest run in the folder with the same plan on the same machine."""
-    for file in sorted(folder.glob(f"{_PREFIX}-*.json"), reverse=True):
+    for file in sorted(folder.glob(f"{COMMAND}-*.json"), reverse=True):
         found: dict[str, Any] = json.loads(file.read_text())
         if found["plan"] == run["plan"] and found["machine"] == run["machine"]:
             return found

@@ -6,66 +6,35 @@ servers are held meanwhile. Every answer is compared with the bare session's.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.callers.job import Job, Result, run_apart
-from benchmarks.ceiling.measure import TOLERANCE, decoding, run_bare, run_decode
 from benchmarks.compare.compared import Compared, Turn
+from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
 from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
 from benchmarks.peers.codecs import CODECS
 from benchmarks.peers.launch import Launch
-from benchmarks.peers.process import NotStarted, PeerProcess, free_port, running
+from benchmarks.peers.process import NotStarted, PeerProcess, running
+from benchmarks.processes import free_port
 from benchmarks.report.figures import percentile
-from benchmarks.yardstick.bare import BareSession, layouts
+from benchmarks.report.turns import Report, about, by_turns
+from benchmarks.yardstick import decoders
+from benchmarks.yardstick.bare import BareSession, bare_sessions, layouts
+from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
 from server.engine.providers import usable_cores
 
 _TELLING_SPREAD = 100 * TOLERANCE
 PROVIDER = "CPUExecutionProvider"
-# What one measurement takes beside its clock, and one start, for the budget.
-_EXTRA_SECONDS, _START_SECONDS = 0.7, 10.0
-_LEAST_SECONDS, _MOST_SECONDS = 0.5, 2.0
 # Callers and system tell time in milliseconds; with less to spare they would be what is measured.
 _SHORTEST_DEADLINE = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to measure.
-
-    Attributes:
-        workloads, peers: names, in the order in which they are measured.
-        clients: in the closed loops.
-        loads: of the open loops, as shares of each server's own capacity.
-        seconds, warm_up: of each measurement.
-        deadline: in service times, which are the fastest server's median with the fewest clients.
-    """
-
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
-    peers: tuple[str, ...] = tuple(BY_NAME)
-    clients: tuple[int, ...] = (1, 8, 32, 128)
-    loads: tuple[float, ...] = (0.5, 0.8, 0.95, 1.2)
-    rounds: int = 3
-    seconds: float = 2.0
-    warm_up: float = 0.3
-    deadline: float = 4.0
-
-    def within(self, minutes: float) -> "Plan":
-        """With as many seconds for each measurement as that leaves, if that is not more than it takes."""
-        installed = [name for name in self.peers if not BY_NAME[name].missing()]
-        each = len(installed) * (len(self.clients) + len(self.loads)) + len(layouts(usable_cores())) + 1
-        measurements = self.rounds * len(self.workloads) * each
-        starts = _START_SECONDS * len(installed) * len(self.workloads)
-        left = (60 * minutes - starts) / measurements - self.warm_up - _EXTRA_SECONDS
-        return replace(self, seconds=min(_MOST_SECONDS, max(_LEAST_SECONDS, left)))
-
-
-def measure(plan: Plan, report: Callable[[str], None]) -> dict[str, Compared]:
+def measure(plan: Plan, report: Report) -> dict[str, Compared]:
     """Runs the whole plan, workload by workload; `report` is told what is being measured.
 
     Raises:
@@ -77,9 +46,9 @@ def measure(plan: Plan, report: Callable[[str], None]) -> dict[str, Compared]:
 class _Comparison:
     """One workload."""
 
-    def __init__(self, plan: Plan, workload: Workload, report: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, workload: Workload, report: Report) -> None:
         self._plan, self._workload = plan, workload
-        self._tell = report
+        self._report = about(workload.name, report)
         self._report("making model and requests")
         self._model = workload.model().resolve()
         self._payloads = workload.payloads()
@@ -89,16 +58,10 @@ class _Comparison:
         self._compared = Compared(workload.about)
         self._messages: dict[str, list[str]] = {}
 
-    def _report(self, what: str) -> None:
-        self._tell(f"{self._workload.name}: {what}")
-
     def run(self) -> Compared:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            bare = {
-                str(layout): BareSession(self._model, PROVIDER, layout, self._frames)
-                for layout in layouts(usable_cores())
-            }
+            bare = bare_sessions(self._model, PROVIDER, layouts(usable_cores()), self._frames)
             self._expected = next(iter(bare.values())).probabilities()
             if np.ptp(self._expected) < _TELLING_SPREAD:
                 raise RuntimeError(
@@ -106,17 +69,17 @@ class _Comparison:
                 )
             decode = stack.enter_context(self._decoding())
             servers = [server for name in self._plan.peers for server in self._started(BY_NAME[name], stack)]
-            for number in range(self._plan.rounds):
-                self._ceilings(number, bare, decode)
-                self._closed_loops(number, servers)
+            for _, tell in by_turns(self._plan.rounds, self._report):
+                self._ceilings(bare, decode, tell)
+                self._closed_loops(servers, tell)
             self._compared.deadline = self._deadline()
-            for number in range(self._plan.rounds):
-                self._open_loops(number, servers)
+            for number, tell in by_turns(self._plan.rounds, self._report):
+                self._open_loops(servers, number, tell)
         return self._compared
 
-    def _decoding(self) -> AbstractContextManager[Callable[[int], object] | None]:
+    def _decoding(self) -> AbstractContextManager[decoders.Decode | None]:
         size = self._workload.size
-        return decoding((size, size)) if self._workload.encoded else nullcontext(None)
+        return decoders.decoding((size, size)) if self._workload.encoded else nullcontext(None)
 
     def _started(self, peer: Peer, stack: ExitStack) -> Iterator[PeerProcess]:
         """The peer, held; nothing if it does not start, which is noted."""
@@ -153,33 +116,31 @@ class _Comparison:
             self._messages[codec] = [str(file) for file in files]
         return self._messages[codec]
 
-    def _ceilings(
-        self, number: int, bare: dict[str, BareSession], decode: Callable[[int], object] | None
-    ) -> None:
+    def _ceilings(self, bare: dict[str, BareSession], decode: decoders.Decode | None, tell: Report) -> None:
         seconds, warm_up = self._plan.seconds, self._plan.warm_up
         for layout, session in bare.items():
-            self._report(f"{self._turn(number)}bare session, {layout}")
-            self._compared.bare.setdefault(layout, []).append(run_bare(session, seconds, warm_up))
+            tell(f"bare session, {layout}")
+            self._compared.bare.setdefault(layout, []).append(session.sample(seconds, warm_up))
         if decode is not None:
-            self._report(f"{self._turn(number)}bare decoders")
-            self._compared.decode.append(run_decode(decode, seconds, warm_up))
+            tell("bare decoders")
+            self._compared.decode.append(decoders.sample(decode, seconds, warm_up))
 
-    def _closed_loops(self, number: int, servers: list[PeerProcess]) -> None:
+    def _closed_loops(self, servers: list[PeerProcess], tell: Report) -> None:
         for clients in self._plan.clients:
             for server in self._alive(servers):
                 load = f"{clients} client{'s' * (clients > 1)}"
-                self._report(f"{self._turn(number)}{server.peer.name}, {load}")
+                tell(f"{server.peer.name}, {load}")
                 turn = self._measured(server, clients=clients)
                 self._compared.closed.setdefault(server.peer.name, {}).setdefault(load, []).append(turn)
 
-    def _open_loops(self, number: int, servers: list[PeerProcess]) -> None:
+    def _open_loops(self, servers: list[PeerProcess], number: int, tell: Report) -> None:
         for share in self._plan.loads:
             for server in self._alive(servers):
                 name, load = server.peer.name, f"{share:.0%}".replace("%", " %")
                 rate = share * self._compared.capacity(name)
                 if name == ECHO or rate == 0:
                     continue
-                self._report(f"{self._turn(number)}{name}, {load} of {rate / share:.0f} answers/s")
+                tell(f"{name}, {load} of {rate / share:.0f} answers/s")
                 turn = self._measured(server, rate=rate, seed=number)
                 self._compared.open.setdefault(name, {}).setdefault(load, []).append(turn)
 
@@ -223,11 +184,7 @@ class _Comparison:
             cpu=used / thousands,
             caller_cpu=result.cpu_seconds / thousands,
             memory=memory,
-            wrong=sum(
-                abs(probability - self._expected[number]) > TOLERANCE
-                for number, probability in result.answers
-                if checked
-            ),
+            wrong=wrong_answers(result.answers, self._expected, TOLERANCE) if checked else 0,
         )
 
     def _deadline(self) -> float:
@@ -239,6 +196,3 @@ class _Comparison:
             if name != ECHO and load.split()[0] == str(fewest)
         ]
         return max(_SHORTEST_DEADLINE, self._plan.deadline * min(medians, default=0.0))
-
-    def _turn(self, number: int) -> str:
-        return f"round {number + 1} of {self._plan.rounds}: "

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks.compare.compared import Compared, closed_lines, open_lines
+from benchmarks.compare.compared import Compared
+from benchmarks.compare.lines import closed_lines, open_lines
 from benchmarks.report import figures
 
 

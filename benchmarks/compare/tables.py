@@ -1,93 +1,48 @@
-"""Tables of a comparison, for the terminal and for a README."""
+"""Tables of a comparison."""
 
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
-
-from benchmarks.compare.compared import (
-    Compared,
-    Line,
-    Load,
-    Turn,
-    closed_lines,
-    open_lines,
-    p99_ratio,
-    ratios,
-)
+from benchmarks.compare.compared import Compared, Load, Turn
+from benchmarks.compare.lines import Line, closed_lines, open_lines, p99_ratio, ratios
 from benchmarks.peers.catalogue import OURS
-from benchmarks.report.figures import Figure
+from benchmarks.report.tables import Table
 
-Rows = list[list[str]]
+_TIMES = ("p50 ms", "p99 ms", "p99.9 ms")
+_CLOSED = ("server", "load", "answers/s", "÷ ceiling", *_TIMES, "CPU s/1 000", "callers", "MiB", "failed")
+_OPEN = ("server", "load", "good answers/s", "÷ capacity", *_TIMES, "failed")
+_STARTS = ("server", "seconds to the first answer", "not measured because")
 
 
-def tables(compared: Compared) -> list[tuple[str, Rows]]:
-    """Each a title and its rows, the first of which are headings."""
-    found = [(f"{compared.about}: closed loop", _closed(closed_lines(compared)))]
+def tables(compared: Compared) -> list[Table]:
+    """All that there is something in."""
+    about = compared.about
+    closed = [_closed_row(line) for line in closed_lines(compared)]
+    found = [Table(_CLOSED, closed, f"{about}: closed loop")]
     if OURS in compared.closed and len(compared.closed) > 1:
-        found.append((f"{compared.about}: ours ÷ the other, answers/s (p99)", _against(compared.closed)))
+        headings, rows = ("server", *compared.closed[OURS]), _against(compared.closed)
+        found.append(Table(headings, rows, f"{about}: ours ÷ the other, answers/s (p99)"))
     if compared.open:
-        title = f"{compared.about}: arrivals at random, good within {1000 * compared.deadline:.1f} ms"
-        found.append((title, _open(open_lines(compared))))
-    found.append((f"{compared.about}: start", _starts(compared)))
+        opened = [_open_row(line) for line in open_lines(compared)]
+        title = f"{about}: arrivals at random, good within {1000 * compared.deadline:.1f} ms"
+        found.append(Table(_OPEN, opened, title))
+    found.append(Table(_STARTS, _starts(compared), f"{about}: start"))
     return found
 
 
-def rich_table(title: str, rows: Rows) -> Table:
-    table = Table(title=title)
-    for heading in rows[0]:
-        table.add_column(
-            heading, no_wrap=heading == "server", justify="left" if heading == "server" else "right"
-        )
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
-
-
-def markdown(rows: Rows) -> str:
-    cells = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells)
-
-
-def _closed(lines: Sequence[Line]) -> Rows:
-    headings = [
-        "server",
-        "load",
-        "answers/s",
-        "÷ ceiling",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "CPU s/1 000",
-        "callers",
-    ]
-    return [[*headings, "MiB", "failed"], *(_closed_row(line) for line in lines)]
-
-
 def _closed_row(line: Line) -> list[str]:
-    times = [_milliseconds(time) for time in (line.p50, line.p99, line.p999)]
     costs = [f"{line.cpu:.2f}", f"{line.caller_cpu:.2f}", f"{line.memory:.0f}"]
     if not line.load:  # a ceiling has neither callers nor memory of its own
         costs[1:] = ["", ""]
-    return [line.server, line.load, str(line.rate), _ratio(line.ratio), *times, *costs, _failed(line)]
+    share = f"{line.ratio:.2f}" if line.ratio else ""
+    return [line.server, line.load, str(line.rate), share, *_times(line), *costs, _failed(line)]
 
 
-def _open(lines: Sequence[Line]) -> Rows:
-    headings = ["server", "load", "good answers/s", "÷ capacity", "p50 ms", "p99 ms", "p99.9 ms", "failed"]
-    rows = [
-        [
-            line.server,
-            line.load,
-            str(line.good),
-            _ratio(line.ratio),
-            *(_milliseconds(time) for time in (line.p50, line.p99, line.p999)),
-            _failed(line),
-        ]
-        for line in lines
-    ]
-    return [headings, *rows]
+def _open_row(line: Line) -> list[str]:
+    share = f"{line.ratio:.2f}" if line.ratio else ""
+    return [line.server, line.load, str(line.good), share, *_times(line), _failed(line)]
 
 
-def _against(closed: Mapping[str, Mapping[Load, Sequence[Turn]]]) -> Rows:
+def _against(closed: Mapping[str, Mapping[Load, Sequence[Turn]]]) -> list[list[str]]:
     ours = closed[OURS]
     rows = []
     for server, loads in closed.items():
@@ -95,25 +50,21 @@ def _against(closed: Mapping[str, Mapping[Load, Sequence[Turn]]]) -> Rows:
             continue
         found = ratios(ours, loads)
         cells = [
-            f"{_ratio(found[load])} ({p99_ratio(ours[load], loads[load]):.2f})" if load in found else ""
+            f"{found[load]:.2f} ({p99_ratio(ours[load], loads[load]):.2f})" if load in found else ""
             for load in ours
         ]
         rows.append([server, *cells])
-    return [["server", *ours], *rows]
+    return rows
 
 
-def _starts(compared: Compared) -> Rows:
+def _starts(compared: Compared) -> list[list[str]]:
     started = [[name, f"{seconds:.1f}", ""] for name, seconds in compared.startup.items()]
     missing = [[name, "", why] for name, why in compared.missing.items()]
-    return [["server", "seconds to the first answer", "not measured because"], *started, *missing]
+    return [*started, *missing]
 
 
-def _milliseconds(time: float) -> str:
-    return f"{time:.1f}" if time >= 10 else f"{time:.2f}"
-
-
-def _ratio(ratio: Figure | None) -> str:
-    return f"{ratio.median:.2f} ±{ratio.half_spread:.2f}" if ratio else ""
+def _times(line: Line) -> list[str]:
+    return [f"{time:.1f}" if time >= 10 else f"{time:.2f}" for time in (line.p50, line.p99, line.p999)]
 
 
 def _failed(line: Line) -> str:

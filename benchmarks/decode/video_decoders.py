@@ -10,7 +10,17 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.decode.photo_decoders import LIMITS, RGB, SIDE, Decode, Decoder, in_process, pooled
+from benchmarks.decode.decoder import (
+    LIMITS,
+    RGB,
+    SIDE,
+    Decode,
+    Decoder,
+    in_process,
+    installed,
+    opencv,
+    pooled,
+)
 from benchmarks.decode.videos import Video
 from benchmarks.material.media import FRAME_RATE
 from server.media.decode import decode
@@ -28,13 +38,8 @@ def video_decoders(video: Video) -> tuple[list[Decoder], list[str]]:
         in_process("ours, in process", lambda path: decode(path.read_bytes(), _SPEC, LIMITS).frames),
         pooled("ours, pool", _SPEC, Path.read_bytes, slice(None)),
     ]
-    missing = []
-    for make in (_opencv, _decord, _ffmpeg):
-        try:
-            found += make(wanted)
-        except (ImportError, OSError) as error:
-            missing.append(f"{make.__name__.removeprefix('_')} ({error})")
-    return found, missing
+    others, missing = installed((_opencv, _decord, _ffmpeg), wanted)
+    return [*found, *others], missing
 
 
 def reference(path: Path, video: Video) -> RGB:
@@ -54,16 +59,14 @@ def _wanted(video: Video) -> NDArray[np.int64]:
 
 
 def _opencv(wanted: NDArray[np.int64]) -> list[Decoder]:
-    cv2 = importlib.import_module("cv2")
-    cv2.setNumThreads(1)
+    cv2, shrunk = opencv()
 
     def read(path: Path) -> RGB:
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         frames = []
         for number in wanted:
             capture.set(cv2.CAP_PROP_POS_FRAMES, int(number))
-            frame = capture.read()[1]
-            frames.append(cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[..., ::-1])
+            frames.append(shrunk(capture.read()[1])[..., ::-1])
         capture.release()
         return np.stack(frames)
 

@@ -3,7 +3,6 @@
 Both run on one thread, and the processor time of it is compared, which other processes disturb least.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from rich.table import Table
 
+from benchmarks.engine.requests import of_picture
 from benchmarks.material.media import photo
-from benchmarks.yardstick.bare import Feeds
-from server.engine.batch import Rows, assemble, empty_rows
+from benchmarks.report.figures import milliseconds, ratio
+from benchmarks.report.tables import Table
+from benchmarks.yardstick.sample import TOLERANCE
+from benchmarks.yardstick.session import Feeds, one_thread
+from server.engine.batch import assemble, empty_rows
 from server.engine.session import Session
-
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,44 +49,38 @@ def compare(raw: Path, model: Path, rounds: int) -> Compared:
         RuntimeError: they do not answer the same.
     """
     manifest = Session(model, "cpu").manifest
-    frame = photo(manifest.width, manifest.height, 0)[None]
-    empty = empty_rows(manifest)
-    one = Rows(frame, np.zeros(1, np.int64), empty.clip_index, empty.audio, np.ones(3, np.float32))
-    theirs, ours = _load(raw), _load(model)
-    feeds, nothing = assemble([one], manifest), assemble([empty], manifest)
-    _check(theirs.run(["logit"], {"rows": frame})[0], ours.run(["image_probability"], feeds)[0])
+    frame = photo(manifest.width, manifest.height, 0)
+    theirs, ours = one_thread(raw), one_thread(model)
+    feeds = assemble([of_picture(manifest, frame)], manifest)
+    nothing = assemble([empty_rows(manifest)], manifest)
+    rows: Feeds = {"rows": frame[None]}
+    _check(theirs.run(["logit"], rows)[0], ours.run(["image_probability"], feeds)[0])
     compared = Compared([], [], [], [], [])
     for number in range(rounds):
-        compared.raw.append(_thread_seconds(theirs, {"rows": frame}))
+        compared.raw.append(_thread_seconds(theirs, rows))
         compared.ours.append(_thread_seconds(ours, feeds))
         compared.empty.append(_thread_seconds(ours, nothing))
         if number % 10 == 0:
-            compared.raw_load.append(_seconds(lambda: _load(raw)))
-            compared.ours_load.append(_seconds(lambda: _load(model)))
+            compared.raw_load.append(_seconds(lambda: one_thread(raw)))
+            compared.ours_load.append(_seconds(lambda: one_thread(model)))
     return compared
 
 
-def rich_table(compared: Compared) -> Table:
-    table = Table("one thread, median ms", "raw", "ours", "raw ÷ ours")
-    milliseconds = {
+def table(compared: Compared) -> Table:
+    pairs = {
         "a picture": (compared.raw, compared.ours),
         "loading": (compared.raw_load, compared.ours_load),
     }
-    for name, (raw, ours) in milliseconds.items():
-        ratio = statistics.median(one / other for one, other in zip(raw, ours, strict=True))
-        table.add_row(name, _text(raw), _text(ours), f"{ratio:.2f}")
-    table.add_row("a run without rows", "", _text(compared.empty), "")
-    return table
+    rows = [
+        [name, _median(raw), _median(ours), f"{ratio(raw, ours).median:.2f}"]
+        for name, (raw, ours) in pairs.items()
+    ]
+    rows.append(["a run without rows", "", _median(compared.empty), ""])
+    return Table(("one thread, median ms", "raw", "ours", "raw ÷ ours"), rows)
 
 
-def _text(seconds: list[float]) -> str:
-    return f"{1000 * statistics.median(seconds):.2f}"
-
-
-def _load(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _median(seconds: list[float]) -> str:
+    return f"{milliseconds(seconds).median:.2f}"
 
 
 def _thread_seconds(session: ort.InferenceSession, feeds: Feeds) -> float:
@@ -103,5 +97,5 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _check(logit: np.ndarray, probability: np.ndarray) -> None:
     difference = float(np.abs(1 / (1 + np.exp(-logit)) - probability).max())
-    if not difference <= _TOLERANCE:
+    if not difference <= TOLERANCE:
         raise RuntimeError(f"the two graphs differ by {difference:.1e} in probability")

@@ -4,19 +4,19 @@ For machines with a GPU, too: give the provider, and the files of one model in s
 """
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
 
-import numpy as np
-from rich.table import Table
-
-from benchmarks.material.media import photo
-from benchmarks.report.figures import figure, percentile
-from benchmarks.yardstick.bare import BareSession, Layout, closed_loop, layouts
-from server.engine.batch import Rows, Scores, empty_rows
+from benchmarks.engine.requests import of_picture
+from benchmarks.material.media import photo_rows
+from benchmarks.report.figures import best, percentile
+from benchmarks.report.tables import Table, rate_rows
+from benchmarks.report.turns import Report, about, by_turns
+from benchmarks.yardstick.bare import Layout, bare_sessions, layouts
+from benchmarks.yardstick.sample import wrong_answers
+from server.engine.batch import Rows, Scores
 from server.engine.engine import Engine
 from server.engine.layout import divide_cores
 from server.engine.providers import Wish, candidates, usable_cores
@@ -46,7 +46,7 @@ class Measured:
     wrong: int = 0
 
 
-def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Callable[[str], None]) -> Measured:
+def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report) -> Measured:
     """Measures bare sessions in several layouts and the engine under several numbers of clients.
 
     Raises:
@@ -54,63 +54,47 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Callab
     """
     session = Session(model, wish)
     manifest = session.manifest
-    frames = np.stack([photo(manifest.width, manifest.height, seed) for seed in range(DIFFERENT_ROWS)])
+    frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
     provider = next(each for each in candidates(wish) if each.name == session.provider.name)
     measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
-    bare = {
-        str(layout): BareSession(model, (provider.name, provider.options), layout, frames)
-        for layout in (layouts(usable_cores()) if provider.on_cpu else _device_layouts())
-    }
+    chosen = layouts(usable_cores()) if provider.on_cpu else _device_layouts()
+    bare = bare_sessions(model, (provider.name, provider.options), chosen, frames)
     expected = next(iter(bare.values())).probabilities()
-    requests = [_request(session, frame) for frame in frames]
+    requests = [of_picture(manifest, frame) for frame in frames]
     layout = divide_cores(session)
     engine = Engine(layout.session, layout.workers, lone=layout.lone)
     try:
-        for number in range(rounds):
+        for _, tell in by_turns(rounds, about(measured.name, report)):
             for name, ceiling in bare.items():
-                report(f"{measured.name}, round {number + 1} of {rounds}: bare session, {name}")
-                runs = closed_loop(ceiling.run, ceiling.layout.callers, seconds, seconds / 5)
-                measured.bare.setdefault(name, []).append(len(runs) * ceiling.layout.rows / seconds)
+                tell(f"bare session, {name}")
+                measured.bare.setdefault(name, []).append(ceiling.sample(seconds, seconds / 5).rate)
             for clients in CLIENTS:
-                report(f"{measured.name}, round {number + 1} of {rounds}: engine, {clients} clients")
-                loop = _Loop(engine, requests, seconds)
-                latencies, answers = loop.run(clients)
+                tell(f"engine, {clients} clients")
+                latencies, answers = _Loop(engine, requests, seconds).run(clients)
                 measured.engine.setdefault(clients, []).append(len(latencies) / seconds)
                 measured.latencies.setdefault(clients, []).extend(latencies)
-                tolerance = TOLERANCE[manifest.precision]
-                measured.wrong += sum(abs(given - expected[row]) > tolerance for row, given in answers)
+                measured.wrong += wrong_answers(answers, expected, TOLERANCE[manifest.precision])
     finally:
         engine.close()
     return measured
 
 
-def rich_table(measured: Measured) -> Table:
-    table = Table("", title=f"{measured.name} on {measured.provider}, {usable_cores()} cores")
-    for heading in ("rows/s", "÷ best bare", "p50 ms", "p99 ms"):
-        table.add_column(heading, justify="right")
-    best = max(measured.bare.values(), key=lambda rates: figure(rates).median)
-    for name, rates in measured.bare.items():
-        table.add_row(f"bare session, {name}", str(figure(rates)), _ratio(rates, best))
-    for clients, rates in measured.engine.items():
-        latencies = measured.latencies[clients]
-        points = [f"{1000 * percentile(latencies, percent):.1f}" for percent in (50, 99)]
-        table.add_row(f"engine, {clients} clients", str(figure(rates)), _ratio(rates, best), *points)
-    return table
-
-
-def _ratio(rates: list[float], best: list[float]) -> str:
-    ratio = figure([rate / top for rate, top in zip(rates, best, strict=True)])
-    return f"{ratio.median:.2f} ±{ratio.half_spread:.2f}"
+def table(measured: Measured) -> Table:
+    top = measured.bare[best(measured.bare)]
+    bare = {f"bare session, {name}": rates for name, rates in measured.bare.items()}
+    engine = {f"engine, {clients} clients": rates for clients, rates in measured.engine.items()}
+    times = [
+        [f"{1000 * percentile(latencies, percent):.1f}" for percent in (50, 99)]
+        for latencies in measured.latencies.values()
+    ]
+    rows = [[*row, "", ""] for row in rate_rows(bare, top)]
+    rows += [[*row, *points] for row, points in zip(rate_rows(engine, top), times, strict=True)]
+    title = f"{measured.name} on {measured.provider}, {usable_cores()} cores"
+    return Table(("", "rows/s", "÷ best bare", "p50 ms", "p99 ms"), rows, title)
 
 
 def _device_layouts() -> list[Layout]:
     return [Layout(1, callers, rows) for rows in (1, 8, 32, 64) for callers in (1, 2)]
-
-
-def _request(session: Session, frame: np.ndarray) -> Rows:
-    empty = empty_rows(session.manifest)
-    weights = np.array([1, 0, 0], np.float32)
-    return Rows(frame[None], np.zeros(1, np.int64), empty.clip_index, empty.audio, weights)
 
 
 class _Loop:

@@ -1,6 +1,5 @@
 """The mel front end as the exporter puts it into the graph: its time, and its distance to librosa."""
 
-import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,11 @@ import librosa
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from rich.table import Table
+
+from benchmarks.material.media import speech
+from benchmarks.report.figures import milliseconds
+from benchmarks.report.tables import Table
+from benchmarks.yardstick.session import one_thread
 
 SAMPLE_RATE, SECONDS = 16_000, 4
 _SETTINGS: dict[str, Any] = {"n_fft": 1024, "hop_length": 160, "n_mels": 80, "center": True}
@@ -18,7 +21,7 @@ _WINDOW = 400
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Milliseconds of one clip, and the largest difference in dB, by kind of sound."""
+    """Seconds of one clip, and the largest difference in dB, by kind of sound."""
 
     graph: list[float]
     librosa: list[float]
@@ -40,18 +43,16 @@ def compare(rounds: int) -> Compared:
         session.run(None, {"rows": pcm[None]})
         middle = time.thread_time()
         _librosa(pcm)
-        graph.append(1000 * (middle - start))
-        reference.append(1000 * (time.thread_time() - middle))
+        graph.append(middle - start)
+        reference.append(time.thread_time() - middle)
     return Compared(graph, reference, decibels)
 
 
-def rich_table(compared: Compared) -> Table:
-    table = Table(f"{SECONDS} s clip, one thread", "")
-    table.add_row("in the graph, median ms", f"{statistics.median(compared.graph):.2f}")
-    table.add_row("librosa, median ms", f"{statistics.median(compared.librosa):.2f}")
-    for name, difference in compared.decibels.items():
-        table.add_row(f"largest difference, {name}, dB", f"{difference:.0e}")
-    return table
+def table(compared: Compared) -> Table:
+    times = {"in the graph": compared.graph, "librosa": compared.librosa}
+    rows = [[f"{name}, median ms", f"{milliseconds(times[name]).median:.2f}"] for name in times]
+    rows += [[f"largest difference, {name}, dB", f"{found:.0e}"] for name, found in compared.decibels.items()]
+    return Table((f"{SECONDS} s clip, one thread", ""), rows)
 
 
 def _session() -> ort.InferenceSession:
@@ -68,9 +69,7 @@ def _session() -> ort.InferenceSession:
     model = keras.Model(pcm, LogMelSpectrogram(SAMPLE_RATE, win_lengths=(_WINDOW,), **_SETTINGS)(pcm))
     rows = tf.TensorSpec((None, samples), tf.float32, name="rows")
     graph = clean(tf2onnx.convert.from_keras(model, (rows,), opset=OPSET)[0])
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return one_thread(graph.SerializeToString())
 
 
 def _librosa(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,14 +79,9 @@ def _librosa(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sounds() -> dict[str, NDArray[np.float32]]:
-    random = np.random.default_rng(0)
-    seconds = np.arange(SAMPLE_RATE * SECONDS) / SAMPLE_RATE
-    phase = 2 * np.pi * np.cumsum(140 * (1 + 0.1 * np.sin(2 * np.pi * 2 * seconds))) / SAMPLE_RATE
-    harmonics = np.sum([np.sin(k * phase) / k for k in range(1, 20)], axis=0)
-    noise = random.normal(0, 1, len(seconds))
-    sounds = {
-        "voice": 0.2 * harmonics * np.clip(np.sin(8 * np.pi * seconds), 0, 1) + 0.003 * noise,
-        "noise": 0.1 * noise,
-        "silence": 0 * noise,
+    noise = np.random.default_rng(0).normal(0, 1, SAMPLE_RATE * SECONDS)
+    return {
+        "voice": speech(SECONDS, 0, SAMPLE_RATE),
+        "noise": (0.1 * noise).astype(np.float32),
+        "silence": np.zeros(SAMPLE_RATE * SECONDS, np.float32),
     }
-    return {name: sound.astype(np.float32) for name, sound in sounds.items()}

@@ -4,21 +4,18 @@ Measured in one run, by turns: the step alone, on one batch that lies in memory;
 reading, perturbing and augmenting rows that nobody learns from; and both together, as in an epoch of fit.
 """
 
-import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from benchmarks.report.figures import figure
+from benchmarks.report.tables import Table, rate_rows
+from benchmarks.report.turns import Report, by_turns
 from training.augment import augment_images
 from training.batches import training_batches
 from training.devices import make_deterministic, precision
@@ -28,8 +25,6 @@ from training.perturb.rows import row_perturbation
 from training.rows import RowTable
 from training.settings import FitSettings
 from training.steps import make_step, run_steps
-
-PACKAGES = ("keras", "numpy", "tensorflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class Measured:
     waiting: list[float] = field(default_factory=list)
 
 
-def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
+def measure(plan: Plan, report: Report) -> Measured:
     """Runs the whole plan; `report` is told what is being measured."""
     settings, count = plan.settings, plan.steps * plan.settings.batch_size
     measured = Measured()
@@ -78,13 +73,12 @@ def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
         step = make_step(scorer.train_step, tf.distribute.get_strategy(), batches(0))
         report("warming up")
         run_steps(step, repeat(kept), 2, 0, _nothing)
-        for number in range(plan.rounds):
-            turn = f"round {number + 1} of {plan.rounds}: "
-            report(f"{turn}step alone")
+        for number, tell in by_turns(plan.rounds, report):
+            tell("step alone")
             alone = run_steps(step, repeat(kept), plan.steps, count, _nothing)
-            report(f"{turn}input alone")
+            tell("input alone")
             read = run_steps(lambda _: 0.0, batches(number), plan.steps, count, _nothing)
-            report(f"{turn}fit")
+            tell("fit")
             both = run_steps(step, batches(number), plan.steps, count, _nothing)
             measured.step.append(alone.rows_per_second)
             measured.input.append(read.rows_per_second)
@@ -108,38 +102,21 @@ def _table(file: Path, count: int, size: int) -> RowTable:
     return RowTable(values, labels, np.arange(count + 1), [], [], "")
 
 
-def rich_table(plan: Plan, measured: Measured) -> Table:
+def table(plan: Plan, measured: Measured) -> Table:
+    rates = {
+        "training step alone, batch in memory": measured.step,
+        "input alone": measured.input,
+        "fit": measured.fit,
+    }
     settings = plan.settings
-    table = Table(
-        title=f"{settings.backbone}, {settings.image_size} pixels, {plan.steps} steps of "
+    title = (
+        f"{settings.backbone}, {settings.image_size} pixels, {plan.steps} steps of "
         f"{settings.batch_size} rows, median of {plan.rounds} rounds"
     )
-    for heading in ("", "rows/s", "÷ step"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, rates in (
-        ("training step alone, batch in memory", measured.step),
-        ("input alone", measured.input),
-        ("fit", measured.fit),
-    ):
-        # By turns, so that what slowed the machine in one round slowed both.
-        share = figure([rate / top for rate, top in zip(rates, measured.step, strict=True)])
-        table.add_row(name, str(figure(rates)), f"{share.median:.2f} ±{share.half_spread:.2f}")
-    table.caption = f"fit waited for rows in {figure(measured.waiting).median:.1%} of its time"
-    return table
+    caption = f"fit waited for rows in {figure(measured.waiting).median:.1%} of its time"
+    return Table(("", "rows/s", "÷ step"), rate_rows(rates, measured.step), title, caption)
 
 
-def write_json(folder: Path, plan: Plan, measured: Measured) -> Path:
-    """Writes the figures, and what they were measured with, into a new file of `folder`."""
-    now = datetime.now(UTC)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"fit-{now:%Y%m%d-%H%M%S}.json"
-    content = {
-        "created": now.isoformat(),
-        "settings": plan.settings.model_dump(mode="json"),
-        "steps": plan.steps,
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "packages": {name: version(name) for name in PACKAGES},
-        "rows_per_second": asdict(measured),
-    }
-    file.write_text(json.dumps(content, indent=2) + "\n")
-    return file
+def devices() -> list[str]:
+    """What it was measured on."""
+    return [device.name for device in tf.config.list_logical_devices()]

@@ -8,13 +8,13 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
+from benchmarks.report.tables import Table
+from benchmarks.report.turns import Report
 from training.files import find_samples
 from training.prepare.groups import Crossing, form_groups
 from training.prepare.journal import Inspection, Journal, ListedFile
@@ -69,7 +69,7 @@ def inspection(file: ListedFile) -> Inspection:
     )
 
 
-def measure(count: int, report: Callable[[str], None]) -> list[Step]:
+def measure(count: int, report: Report) -> list[Step]:
     """Runs the steps; `report` is told what is being measured."""
     steps: list[Step] = []
 
@@ -107,10 +107,6 @@ def measure(count: int, report: Callable[[str], None]) -> list[Step]:
     return steps
 
 
-def rich_table(count: int, steps: list[Step]) -> Table:
-    table = Table(title=f"{count} files")
-    for heading in ("", "seconds", "peak MiB so far"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for step in steps:
-        table.add_row(step.name, f"{step.seconds:.1f}", f"{step.peak_mib:.0f}")
-    return table
+def table(count: int, steps: list[Step]) -> Table:
+    rows = [[step.name, f"{step.seconds:.1f}", f"{step.peak_mib:.0f}"] for step in steps]
+    return Table(("", "seconds", "peak MiB so far"), rows, f"{count} files")

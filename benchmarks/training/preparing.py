@@ -5,23 +5,19 @@ prepare, from listing the files to the CSVs and the page; and a second one, whic
 in the journal.
 """
 
-import json
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.material.media import generated_media
-from benchmarks.report.figures import Figure, figure
+from benchmarks.report.tables import Table, rate_rows
+from benchmarks.report.turns import Report, by_turns
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
@@ -32,7 +28,6 @@ from training.prepare.settings import PrepareSettings
 DIFFERENT_PHOTOS = 16
 SUFFIXES = {"image": ".jpg", "video": ".mp4", "audio": ".sound"}
 FOLDERS = {"image": "images", "video": "videos", "audio": "audio"}
-PACKAGES = ("av", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +54,19 @@ class Measured:
     left_out: int = 0
 
 
-def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
+def measure(plan: Plan, report: Report) -> Measured:
     """Runs the whole plan; `report` is told what is being measured."""
     measured = Measured()
     with tempfile.TemporaryDirectory() as folder:
         report("making the files")
         root = Path(folder) / "raw"
         files = _write_files(plan.files, root)
-        for number in range(plan.rounds):
-            turn = f"round {number + 1} of {plan.rounds}: "
-            report(f"{turn}decoders alone")
+        for number, tell in by_turns(plan.rounds, report):
+            tell("decoders alone")
             measured.decoders.append(_decode(files, plan.workers))
             settings = PrepareSettings((root,), Path(folder) / f"data{number}", workers=plan.workers)
             for what, rates in (("prepare", measured.prepared), ("prepare again", measured.known)):
-                report(f"{turn}{what}")
+                tell(what)
                 start = time.perf_counter()
                 summary = prepare(settings, Console(quiet=True))
                 rates.append(len(files) / (time.perf_counter() - start))
@@ -112,37 +106,11 @@ def _job(file: tuple[bytes, MediaKind], limits: MediaLimits) -> tuple[bytes, Row
     return data, SPEC, kind, limits.decode_timeout_seconds
 
 
-def rich_table(plan: Plan, measured: Measured) -> Table:
-    table = Table(
-        title=f"{plan.files} files, {plan.workers} decoding processes, median of {plan.rounds} rounds"
-    )
-    for heading in ("", "files/s", "÷ decoders"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, rates in (
-        ("decoders alone, from memory", measured.decoders),
-        ("prepare, from nothing", measured.prepared),
-        ("prepare again, all known", measured.known),
-    ):
-        table.add_row(name, str(figure(rates)), _ratio(rates, measured.decoders))
-    return table
-
-
-def _ratio(rates: list[float], ceiling: list[float]) -> str:
-    # By turns, so that what slowed the machine in one round slowed both.
-    ratio: Figure = figure([rate / top for rate, top in zip(rates, ceiling, strict=True)])
-    return f"{ratio.median:.2f} ±{ratio.half_spread:.2f}"
-
-
-def write_json(folder: Path, plan: Plan, measured: Measured) -> Path:
-    """Writes the figures, and what they were measured with, into a new file of `folder`."""
-    now = datetime.now(UTC)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"prepare-{now:%Y%m%d-%H%M%S}.json"
-    content = {
-        "created": now.isoformat(),
-        "plan": asdict(plan),
-        "packages": {name: version(name) for name in PACKAGES},
-        "files_per_second": asdict(measured),
+def table(plan: Plan, measured: Measured) -> Table:
+    rates = {
+        "decoders alone, from memory": measured.decoders,
+        "prepare, from nothing": measured.prepared,
+        "prepare again, all known": measured.known,
     }
-    file.write_text(json.dumps(content, indent=2) + "\n")
-    return file
+    title = f"{plan.files} files, {plan.workers} decoding processes, median of {plan.rounds} rounds"
+    return Table(("", "files/s", "÷ decoders"), rate_rows(rates, measured.decoders), title)

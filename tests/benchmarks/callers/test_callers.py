@@ -20,7 +20,7 @@ from benchmarks.callers.arrivals import poisson
 from benchmarks.callers.http1 import HttpConnection
 from benchmarks.callers.http2 import GrpcConnection
 from benchmarks.callers.job import Job
-from benchmarks.peers.process import free_port
+from benchmarks.processes import free_port
 
 LARGE = random.Random(0).randbytes(3_000_000)
 

@@ -8,14 +8,16 @@ import pytest
 pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
 
-from benchmarks.ceiling.measure import Sample
 from benchmarks.compare import history
-from benchmarks.compare import tables as comparison_report
-from benchmarks.compare.compared import Compared, Turn, closed_lines, open_lines, p99_ratio, ratios
-from benchmarks.compare.measure import Plan
+from benchmarks.compare.compared import Compared, Turn
+from benchmarks.compare.lines import closed_lines, open_lines, p99_ratio, ratios
+from benchmarks.compare.plan import Plan
+from benchmarks.compare.tables import tables
 from benchmarks.peers import install
 from benchmarks.peers.catalogue import ECHO, OURS, PEERS
 from benchmarks.peers.codecs import CODECS
+from benchmarks.report.results import write
+from benchmarks.yardstick.sample import Sample
 
 
 def turn(rate: float, p99: float = 0.02, good: float = 0.0, **failures: int) -> Turn:
@@ -77,11 +79,11 @@ def test_servers_are_set_beside_each_other_round_by_round() -> None:
 
 
 def test_tables_hold_every_server_and_why_one_is_missing() -> None:
-    tables = comparison_report.tables(compared(100, 40))
-    text = "\n".join(comparison_report.markdown(rows) for _, rows in tables)
+    found = tables(compared(100, 40))
+    text = "\n".join(table.markdown() for table in found)
     assert "| peer | 2.00 ±0.00 (1.00) | 1.50 ±0.50 (0.50) |" in text
     assert "| other |  | not installed / yet |" in text
-    assert all(len(row) == len(rows[0]) for _, rows in tables for row in rows)
+    assert all(len(row) == len(table.headings) for table in found for row in table.rows)
 
 
 def test_plots_are_drawn(tmp_path: Path) -> None:
@@ -111,10 +113,10 @@ def test_a_rate_that_fell_beyond_the_spread_shows() -> None:
 def test_runs_are_compared_with_the_last_of_the_same_plan_and_machine(tmp_path: Path) -> None:
     now = run(100, 98)
     assert history.last(tmp_path, now) is None
-    history.write(tmp_path, run(1, 1))
-    history.write(tmp_path, run(50, 49))
-    history.write(tmp_path, run(70, 69, rounds=7))
-    history.write(tmp_path, {**run(80, 79), "machine": {"cpu": "another"}})
+    write(tmp_path, history.COMMAND, run(1, 1))
+    write(tmp_path, history.COMMAND, run(50, 49))
+    write(tmp_path, history.COMMAND, run(70, 69, rounds=7))
+    write(tmp_path, history.COMMAND, {**run(80, 79), "machine": {"cpu": "another"}})
     found = history.last(tmp_path, now)
     assert found is not None
     lines = found["workloads"]["work"]["closed"]

@@ -18,7 +18,7 @@ def test_the_engine_is_measured_beside_bare_sessions_and_its_answers_are_checked
     for rates in (*measured.bare.values(), *measured.engine.values()):
         assert len(rates) == 2
         assert min(rates) > 0
-    assert in_process.rich_table(measured).row_count == len(measured.bare) + 2
+    assert len(in_process.table(measured).rows) == len(measured.bare) + 2
 
 
 def test_wrong_answers_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
