@@ -13,9 +13,7 @@ from benchmarks.compare.compared import Compared, Turn
 from benchmarks.compare.lines import closed_lines, open_lines, p99_ratio, ratios
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.tables import tables
-from benchmarks.peers import install
-from benchmarks.peers.catalogue import ECHO, OURS, PEERS
-from benchmarks.peers.codecs import CODECS
+from benchmarks.peers.catalogue import ECHO, OURS
 from benchmarks.report.results import write
 from benchmarks.yardstick.sample import Sample
 
@@ -121,10 +119,3 @@ def test_runs_are_compared_with_the_last_of_the_same_plan_and_machine(tmp_path: 
     assert found is not None
     lines = found["workloads"]["work"]["closed"]
     assert [line["rate"]["median"] for line in lines if line["server"] == OURS] == [20, 49.5]
-
-
-def test_every_peer_has_a_codec_and_an_environment_or_none() -> None:
-    assert all(peer.codec in CODECS for peer in PEERS)
-    assert {peer.name for peer in PEERS if not peer.environment} == {OURS, ECHO, "grpc.aio"}
-    assert set(install.environments()) >= {"pytriton", "ray", "litserve", "bentoml", "mlserver", "kserve"}
-    assert "there are only" in install.install("no such peer", "python")

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import grpc
 import pytest
 
 pytest.importorskip("psutil", reason="needs the extra bench")
@@ -18,11 +17,7 @@ from benchmarks.compare.plan import Plan
 from benchmarks.compare.tables import tables
 from benchmarks.compare.workloads import WORKLOADS
 from benchmarks.material.mean_graph import mean_graph
-from benchmarks.peers import process
 from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
-from benchmarks.peers.codecs import CODECS
-from benchmarks.peers.launch import Launch
-from benchmarks.processes import free_port
 from benchmarks.report.results import write
 from benchmarks.yardstick.bare import BareSession
 
@@ -76,23 +71,6 @@ def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(BareSession, "probabilities", lambda self: [0.5] * 32)
     with pytest.raises(RuntimeError, match="alike"):
         measure(SMALL, lambda _: None)
-
-
-def test_a_server_that_is_held_does_nothing(tmp_path: Path) -> None:
-    peer = BY_NAME["grpc.aio"]
-    model, port = mean_graph(8, tmp_path), free_port()
-    launch = Launch(str(model), str(tmp_path), "", port, False, 8, 8, workers=1, batch=1)
-    with (
-        process.running(peer, launch, bytes(192)) as server,
-        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CODECS[peer.codec].path)
-        server.hold()
-        with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-            call(bytes(192), timeout=0.3)
-        with server.awake():
-            assert len(call(bytes(192), timeout=30)) == 4
-        assert server.death == ""
 
 
 def test_a_budget_is_shared_among_the_measurements() -> None:
