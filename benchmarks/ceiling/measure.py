@@ -11,12 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.callers.job import Job, run_apart
 from benchmarks.material.media import photo_rows
-from benchmarks.peers.codecs import CODECS, Pixels
+from benchmarks.peers.codecs import Pixels, write_messages
 from benchmarks.report.turns import Report, by_turns
 from benchmarks.serving import ServerProcess, of_model, serving
 from benchmarks.yardstick import decoders
@@ -85,7 +82,8 @@ def measure(plan: Plan, report: Report) -> Measured:
         bare = bare_sessions(plan.model, model.execution_provider, layouts(usable_cores()), frames)
         expected = next(iter(bare.values())).probabilities()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        requests = _write_requests(frames, folder)
+        pixels = Pixels(*size, encoded=False)
+        requests = write_messages(CODEC, [frame.tobytes() for frame in frames], pixels, folder)
         decode = stack.enter_context(decoders.decoding(size))
         for _, tell in by_turns(plan.rounds, report):
             # The one that is best on most machines last, next to the server: machines drift within seconds.
@@ -100,16 +98,6 @@ def measure(plan: Plan, report: Report) -> Measured:
             tell("decode stage")
             measured.decode.append(decoders.sample(decode, plan.seconds, plan.warm_up))
     return measured
-
-
-def _write_requests(frames: NDArray[np.uint8], folder: Path) -> list[str]:
-    pixels = Pixels(frames.shape[1], frames.shape[2], encoded=False)
-    files = []
-    for number, frame in enumerate(frames):
-        file = folder / f"{number}.bin"
-        file.write_bytes(CODECS[CODEC].encode(frame.tobytes(), pixels))
-        files.append(str(file))
-    return files
 
 
 def _run_served(

@@ -17,7 +17,7 @@ from benchmarks.compare.compared import Compared, Turn
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
 from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
-from benchmarks.peers.codecs import CODECS
+from benchmarks.peers.codecs import write_messages
 from benchmarks.peers.launch import Launch
 from benchmarks.peers.process import NotStarted, PeerProcess, running
 from benchmarks.processes import free_port
@@ -110,10 +110,8 @@ class _Comparison:
     def _encoded(self, codec: str) -> list[str]:
         """Files with the requests as that codec has them."""
         if codec not in self._messages:
-            files = [self._folder / f"{codec}-{number}.bin" for number in range(len(self._payloads))]
-            for file, payload in zip(files, self._payloads, strict=True):
-                file.write_bytes(CODECS[codec].encode(payload, self._workload.pixels))
-            self._messages[codec] = [str(file) for file in files]
+            pixels = self._workload.pixels
+            self._messages[codec] = write_messages(codec, self._payloads, pixels, self._folder)
         return self._messages[codec]
 
     def _ceilings(self, bare: dict[str, BareSession], decode: decoders.Decode | None, tell: Report) -> None:
