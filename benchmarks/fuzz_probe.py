@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from benchmarks.fuzz_seeds import seeds
+from benchmarks.abuse.seeds import seeds
 from server.errors import MediaError
 
 with atheris.instrument_imports():

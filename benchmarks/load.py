@@ -27,7 +27,7 @@ import gevent  # type: ignore[import-untyped]
 from locust import User, constant, events, task
 from locust.env import Environment
 
-from benchmarks.media import Media, generated_media, media_in
+from benchmarks.material.media import Media, generated_media, media_in
 from clients import DetectionError, Detector
 from deepfake.v1 import detector_pb2 as pb
 

@@ -1,8 +1,9 @@
 """A real server in a process of its own."""
 
-import socket
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,14 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.processes import cpu_seconds, family, free_port
+
 READY_SECONDS = 120.0
+_LOOK_SECONDS = 0.02
+# gRPC would wait for a second after a port that is not open yet.
+_IMPATIENT = [
+    (f"grpc.{name}_reconnect_backoff_ms", int(1000 * _LOOK_SECONDS)) for name in ("initial", "min", "max")
+]
 
 
 class ServerProcess:
@@ -25,10 +33,13 @@ class ServerProcess:
         self.address = address
         self._process = psutil.Process(process.pid)
 
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
     def cpu_seconds(self) -> float:
         """Used so far, its decoders included."""
-        family = [self._process, *self._process.children(recursive=True)]
-        return sum(sum(member.cpu_times()[:2]) for member in family)
+        return cpu_seconds(self._process)
 
     def memory_bytes(self) -> int:
         """Resident now, its decoders included.
@@ -37,28 +48,38 @@ class ServerProcess:
             RuntimeError: the server died.
         """
         total = 0
-        try:
-            total += int(self._process.memory_info().rss)
-        except psutil.NoSuchProcess as error:
-            raise RuntimeError("the server died; its message is above") from error
-        for member in self._process.children(recursive=True):
+        for member in family(self._process):
             with suppress(psutil.NoSuchProcess):  # a decoder that was replaced meanwhile
                 total += int(member.memory_info().rss)
+        if not total:
+            raise RuntimeError("the server died; its message is above")
         return total
 
 
+def command(port: int, *flags: str) -> list[str]:
+    """What starts a server."""
+    return [sys.executable, "-m", "server", "--port", str(port), "--log-level", "warning", *flags]
+
+
+def of_model(model: Path) -> list[str]:
+    """Flags that make it serve this very `.../<name>/<version>/model.onnx`."""
+    version, name, repository = model.resolve().parents[:3]
+    return ["--models", str(repository), "--model", name.name, "--model-version", version.name]
+
+
 @contextmanager
-def serving(models: Path, *flags: str) -> Iterator[ServerProcess]:
-    """Runs `python -m server` on the models until the end of the context.
+def serving(*flags: str) -> Iterator[ServerProcess]:
+    """Runs `python -m server` until the end of the context.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
-    address = f"127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    command = [sys.executable, "-m", "server", "--port", port, "--models", str(models), *flags]
-    process = subprocess.Popen([*command, "--log-level", "warning"])  # noqa: S603
+    port = free_port()
+    # An installed package has its bytecode.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command(port, *flags), env=environment)  # noqa: S603
     try:
+        address = f"127.0.0.1:{port}"
         _wait_until_ready(address, process)
         yield ServerProcess(address, process)
     finally:
@@ -67,22 +88,16 @@ def serving(models: Path, *flags: str) -> Iterator[ServerProcess]:
 
 
 def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]") -> None:
-    with grpc.insecure_channel(address) as channel:
+    end = time.perf_counter() + READY_SECONDS
+    with grpc.insecure_channel(address, _IMPATIENT) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        for _ in range(round(READY_SECONDS / 0.5)):
+        while time.perf_counter() < end:
             try:
-                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=0.5, wait_for_ready=True)
+                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
             except grpc.RpcError:
                 if process.poll() is not None:
                     raise RuntimeError("the server ended at once; its message is above") from None
-                continue
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
+            time.sleep(_LOOK_SECONDS)
     raise RuntimeError(f"the server was not ready within {READY_SECONDS:g} s")
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

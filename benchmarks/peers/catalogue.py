@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import serving
 from benchmarks.peers.launch import Launch
+from benchmarks.report.results import RESULTS
 
-ENVIRONMENTS = Path("benchmarks/results/peers")
+ENVIRONMENTS = RESULTS / "peers"
 OURS, ECHO = "ours", "gRPC echo"
 
 
@@ -45,7 +47,9 @@ class Peer:
     def command(self, launch: Launch, file: Path) -> list[str]:
         """What starts it, when `file` holds the launch."""
         if self.name == OURS:
-            return our_command(launch)
+            # The same few media come again and again, and are to be judged each time.
+            flags = [*serving.of_model(Path(launch.model)), "--cache-max-bytes", "0"]
+            return serving.command(launch.port, *flags)
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
 
 
@@ -67,17 +71,3 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 def handler_requirements() -> list[str]:
     """What every peer's handler imports, as it is here: the same runtime and the same decoders."""
     return [f"{package}=={version(package)}" for package in ("onnxruntime", "av")] + ["soxr", "numpy"]
-
-
-def our_command(launch: Launch) -> list[str]:
-    model = Path(launch.model)
-    flags = {
-        "port": launch.port,
-        "models": model.parents[2],
-        "model": model.parents[1].name,
-        "model-version": model.parent.name,
-        # The same few media come again and again, and are to be judged each time.
-        "cache-max-bytes": 0,
-        "log-level": "warning",
-    }
-    return [sys.executable, "-m", "server", *(f"--{name}={value}" for name, value in flags.items())]

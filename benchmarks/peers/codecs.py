@@ -2,8 +2,9 @@
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from benchmarks.peers.launch import ANSWER, MODEL, PAYLOAD
@@ -88,3 +89,14 @@ CODECS = {
     "bytes": Codec("grpc", "/benchmarks.Peer/Score", _as_it_is, _float32),
     "http": Codec("http", "/predict", _as_it_is, _json_number, "application/octet-stream"),
 }
+
+
+def write_messages(codec: str, payloads: Iterable[bytes], pixels: Pixels, folder: Path) -> list[str]:
+    """A file for the message of each payload, for callers to send."""
+    encode = CODECS[codec].encode
+    files = []
+    for number, payload in enumerate(payloads):
+        file = folder / f"{codec}-{number}.bin"
+        file.write_bytes(encode(payload, pixels))
+        files.append(str(file))
+    return files

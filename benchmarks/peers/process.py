@@ -3,10 +3,9 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 from benchmarks.peers.catalogue import Peer
 from benchmarks.peers.codecs import CODECS, Codec
 from benchmarks.peers.launch import Launch
+from benchmarks.processes import cpu_seconds, family
 
 READY_SECONDS = 120.0
 _ROOT = Path(__file__).parents[2]
@@ -51,16 +51,12 @@ class PeerProcess:
 
     def cpu_seconds(self) -> float:
         """Used so far by all its processes."""
-        total = 0.0
-        for member in self._family():
-            with suppress(psutil.NoSuchProcess):
-                total += sum(member.cpu_times()[:2])
-        return total
+        return cpu_seconds(self._process)
 
     def memory_bytes(self) -> int:
         """Of all its processes; what several share counts once (on Linux)."""
         total = 0
-        for member in self._family():
+        for member in family(self._process):
             with suppress(psutil.NoSuchProcess):
                 memory = member.memory_full_info()
                 total += int(getattr(memory, "pss", memory.uss))
@@ -69,24 +65,14 @@ class PeerProcess:
     @contextmanager
     def awake(self) -> Iterator[None]:
         """Lets it run until the context ends; outside it is held, so that it takes nothing from others."""
-        self._signal(signal.SIGCONT)
+        _send(family(self._process), signal.SIGCONT)
         try:
             yield
         finally:
             self.hold()
 
     def hold(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for member in self._family():
-            with suppress(psutil.NoSuchProcess):
-                member.send_signal(number)
-
-    def _family(self) -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            return [self._process, *self._process.children(recursive=True)]
-        return []
+        _send(family(self._process), signal.SIGSTOP)
 
 
 @contextmanager
@@ -119,12 +105,6 @@ def running(peer: Peer, launch: Launch, message: bytes) -> Iterator[PeerProcess]
         yield PeerProcess(peer, launch.port, process, time.perf_counter() - begun)
     finally:
         _end(process)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _await_answer(
@@ -178,17 +158,18 @@ def _last_lines(log: Path) -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    family: list[psutil.Process] = []
+    members: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
-        leader = psutil.Process(process.pid)
-        family = [leader, *leader.children(recursive=True)]
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGCONT)
+        members = family(psutil.Process(process.pid))
+    _send(members, signal.SIGCONT)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
+    _send(members, signal.SIGKILL)
     process.wait()
+
+
+def _send(members: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for member in members:
+        with suppress(psutil.NoSuchProcess):
+            member.send_signal(number)

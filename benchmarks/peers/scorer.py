@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from benchmarks.peers.launch import Launch
+from benchmarks.yardstick.session import absent, of_frames, one_thread
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
@@ -16,21 +16,12 @@ class Scorer:
     """One session on one thread. `probabilities` may be called from several threads at once."""
 
     def __init__(self, launch: Launch) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(launch.model, options, providers=["CPUExecutionProvider"])
+        self._session = one_thread(launch.model)
         self._encoded = launch.encoded
         self._shape = launch.height, launch.width, 3
         self._spec = RowSpec(height=launch.height, width=launch.width)
         self._limits = MediaLimits()
-        self._absent = {
-            given.name: np.zeros(
-                [size if isinstance(size, int) else 0 for size in given.shape],
-                np.float32 if "float" in given.type else np.int64,
-            )
-            for given in self._session.get_inputs()
-        }
+        self._absent = absent(self._session)
 
     def frame(self, payload: bytes) -> NDArray[np.uint8]:
         """uint8 [height, width, 3] of one request."""
@@ -44,12 +35,6 @@ class Scorer:
 
     def of_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 [requests] of uint8 [requests, height, width, 3]; each frame is one request's only row."""
-        rows = np.arange(len(frames), dtype=np.int64)
-        given = {
-            "frames": frames,
-            "image_index": rows,
-            "image_request": rows,
-            "weights": np.tile(np.array([1, 0, 0], np.float32), (len(frames), 1)),
-        }
-        (probabilities,) = self._session.run(["fake_probability"], {**self._absent, **given})
+        feeds = {**self._absent, **of_frames(frames)}
+        (probabilities,) = self._session.run(["fake_probability"], feeds)
         return np.asarray(probabilities, np.float32)

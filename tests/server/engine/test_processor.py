@@ -23,3 +23,12 @@ def test_what_the_kernel_tells(
         file.write_text(told)
     monkeypatch.setattr(processor, "_CPUINFO", file)
     assert processor.features() == (platform.machine(), *found)
+
+
+def test_the_name_is_the_first_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor\t: 0\nmodel name\t: Some CPU: fast\n\nmodel name\t: Other\n")
+    monkeypatch.setattr(processor, "_CPUINFO", file)
+    assert processor.name() == "Some CPU: fast"
+    file.unlink()
+    assert processor.name() == platform.processor()

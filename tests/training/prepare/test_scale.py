@@ -3,7 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
-from benchmarks.listing import FILES_PER_SOURCE, inspection, listed
+from benchmarks.training.listing import FILES_PER_SOURCE, inspection, listed
 from training.files import find_samples
 from training.prepare.groups import Groups, form_groups
 from training.prepare.journal import Inspection, Journal

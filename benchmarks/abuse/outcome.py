@@ -1,0 +1,26 @@
+"""What becomes of a request."""
+
+from dataclasses import dataclass
+
+OK = "OK"
+CANCELLED = "CANCELLED_BY_CALLER"
+SWAPPED = "ANSWER_OF_ANOTHER_REQUEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one.
+
+    Attributes:
+        medium: its number in the corpus.
+        code: OK, the code of the error, CANCELLED or SWAPPED.
+        seconds: until then.
+        probability: the answer's; None without one.
+        version: of the model that answered.
+    """
+
+    medium: int
+    code: str
+    seconds: float
+    probability: float | None = None
+    version: str = ""

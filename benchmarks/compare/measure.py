@@ -1,0 +1,196 @@
+"""Our server beside the ceilings and every peer that is installed, on the same work, in one run.
+
+By turns and several times over, because machines drift: in each round every ceiling and every server is
+measured once under each load, and ratios are made round by round. Only what is being measured runs; the other
+servers are held meanwhile. Every answer is compared with the bare session's.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.callers.job import Job, Result, run_apart
+from benchmarks.compare.compared import Compared, Turn
+from benchmarks.compare.plan import Plan
+from benchmarks.compare.workloads import WORKLOADS, Workload
+from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
+from benchmarks.peers.codecs import write_messages
+from benchmarks.peers.launch import Launch
+from benchmarks.peers.process import NotStarted, PeerProcess, running
+from benchmarks.processes import free_port
+from benchmarks.report.figures import percentile
+from benchmarks.report.turns import Report, about, by_turns
+from benchmarks.yardstick import decoders
+from benchmarks.yardstick.bare import BareSession, bare_sessions, layouts
+from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
+from server.engine.providers import usable_cores
+
+_TELLING_SPREAD = 100 * TOLERANCE
+PROVIDER = "CPUExecutionProvider"
+# Callers and system tell time in milliseconds; with less to spare they would be what is measured.
+_SHORTEST_DEADLINE = 0.02
+
+
+def measure(plan: Plan, report: Report) -> dict[str, Compared]:
+    """Runs the whole plan, workload by workload; `report` is told what is being measured.
+
+    Raises:
+        RuntimeError: a model has to be made and cannot, or the callers fail.
+    """
+    return {name: _Comparison(plan, WORKLOADS[name], report).run() for name in plan.workloads}
+
+
+class _Comparison:
+    """One workload."""
+
+    def __init__(self, plan: Plan, workload: Workload, report: Report) -> None:
+        self._plan, self._workload = plan, workload
+        self._report = about(workload.name, report)
+        self._report("making model and requests")
+        self._model = workload.model().resolve()
+        self._payloads = workload.payloads()
+        shape = workload.size, workload.size, 3
+        frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
+        self._frames = np.stack([frame.reshape(shape) for frame in frames])
+        self._compared = Compared(workload.about)
+        self._messages: dict[str, list[str]] = {}
+
+    def run(self) -> Compared:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            bare = bare_sessions(self._model, PROVIDER, layouts(usable_cores()), self._frames)
+            self._expected = next(iter(bare.values())).probabilities()
+            if np.ptp(self._expected) < _TELLING_SPREAD:
+                raise RuntimeError(
+                    f"{self._model} answers all requests alike, so nothing could be checked: delete it"
+                )
+            decode = stack.enter_context(self._decoding())
+            servers = [server for name in self._plan.peers for server in self._started(BY_NAME[name], stack)]
+            for _, tell in by_turns(self._plan.rounds, self._report):
+                self._ceilings(bare, decode, tell)
+                self._closed_loops(servers, tell)
+            self._compared.deadline = self._deadline()
+            for number, tell in by_turns(self._plan.rounds, self._report):
+                self._open_loops(servers, number, tell)
+        return self._compared
+
+    def _decoding(self) -> AbstractContextManager[decoders.Decode | None]:
+        size = self._workload.size
+        return decoders.decoding((size, size)) if self._workload.encoded else nullcontext(None)
+
+    def _started(self, peer: Peer, stack: ExitStack) -> Iterator[PeerProcess]:
+        """The peer, held; nothing if it does not start, which is noted."""
+        self._report(f"starting {peer.name}")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        workload, port = self._workload, free_port()
+        launch = Launch(
+            model=str(self._model),
+            folder=str(folder),
+            environment=str(peer.folder()),
+            port=port,
+            encoded=workload.encoded,
+            height=workload.size,
+            width=workload.size,
+            workers=usable_cores(),
+            batch=workload.batch,
+        )
+        message = Path(self._encoded(peer.codec)[0]).read_bytes()
+        try:
+            server = stack.enter_context(running(peer, launch, message))
+        except NotStarted as error:
+            self._compared.missing[peer.name] = str(error)
+            return
+        server.hold()
+        self._compared.startup[peer.name] = server.startup
+        yield server
+
+    def _encoded(self, codec: str) -> list[str]:
+        """Files with the requests as that codec has them."""
+        if codec not in self._messages:
+            pixels = self._workload.pixels
+            self._messages[codec] = write_messages(codec, self._payloads, pixels, self._folder)
+        return self._messages[codec]
+
+    def _ceilings(self, bare: dict[str, BareSession], decode: decoders.Decode | None, tell: Report) -> None:
+        seconds, warm_up = self._plan.seconds, self._plan.warm_up
+        for layout, session in bare.items():
+            tell(f"bare session, {layout}")
+            self._compared.bare.setdefault(layout, []).append(session.sample(seconds, warm_up))
+        if decode is not None:
+            tell("bare decoders")
+            self._compared.decode.append(decoders.sample(decode, seconds, warm_up))
+
+    def _closed_loops(self, servers: list[PeerProcess], tell: Report) -> None:
+        for clients in self._plan.clients:
+            for server in self._alive(servers):
+                load = f"{clients} client{'s' * (clients > 1)}"
+                tell(f"{server.peer.name}, {load}")
+                turn = self._measured(server, clients=clients)
+                self._compared.closed.setdefault(server.peer.name, {}).setdefault(load, []).append(turn)
+
+    def _open_loops(self, servers: list[PeerProcess], number: int, tell: Report) -> None:
+        for share in self._plan.loads:
+            for server in self._alive(servers):
+                name, load = server.peer.name, f"{share:.0%}".replace("%", " %")
+                rate = share * self._compared.capacity(name)
+                if name == ECHO or rate == 0:
+                    continue
+                tell(f"{name}, {load} of {rate / share:.0f} answers/s")
+                turn = self._measured(server, rate=rate, seed=number)
+                self._compared.open.setdefault(name, {}).setdefault(load, []).append(turn)
+
+    def _alive(self, servers: list[PeerProcess]) -> Iterator[PeerProcess]:
+        for server in servers:
+            if death := server.death:
+                self._compared.missing[server.peer.name] = death
+            else:
+                yield server
+
+    def _measured(self, server: PeerProcess, clients: int = 0, rate: float = 0.0, seed: int = 0) -> Turn:
+        codec = server.peer.codec
+        job = Job(
+            port=server.port,
+            codec=codec,
+            messages=self._encoded(codec),
+            clients=clients,
+            warm_up=self._plan.warm_up,
+            seconds=self._plan.seconds,
+            deadline=self._compared.deadline,
+            rate=rate,
+            seed=seed,
+        )
+        with server.awake():
+            before = server.cpu_seconds()
+            result = run_apart(job, self._folder)
+            used = server.cpu_seconds() - before
+            memory = server.memory_bytes()
+        return self._as_turn(result, job, used, memory, checked=server.peer.name != ECHO)
+
+    def _as_turn(self, result: Result, job: Job, used: float, memory: int, checked: bool) -> Turn:
+        answers = len(result.latencies)
+        # Processor time is of the warm-up, too, so the requests that share it are those of both.
+        thousands = max(1.0, answers * result.worked / result.seconds) / 1000
+        return Turn(
+            rate=answers / result.seconds,
+            offered=result.requests / result.seconds,
+            good=sum(latency <= job.deadline for latency in result.latencies) / result.seconds,
+            latencies=result.latencies,
+            failures=result.failures,
+            cpu=used / thousands,
+            caller_cpu=result.cpu_seconds / thousands,
+            memory=memory,
+            wrong=wrong_answers(result.answers, self._expected, TOLERANCE) if checked else 0,
+        )
+
+    def _deadline(self) -> float:
+        fewest = min(self._plan.clients)
+        medians = [
+            percentile([latency for turn in turns for latency in turn.latencies], 50)
+            for name, loads in self._compared.closed.items()
+            for load, turns in loads.items()
+            if name != ECHO and load.split()[0] == str(fewest)
+        ]
+        return max(_SHORTEST_DEADLINE, self._plan.deadline * min(medians, default=0.0))

@@ -1,0 +1,72 @@
+"""What servers are compared on: a model, and requests for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.material.keras_model import exported_model
+from benchmarks.material.mean_graph import mean_graph
+from benchmarks.material.media import generated_photos, photo
+from benchmarks.peers.codecs import Pixels
+from server.media.decode import decode
+from server.media.limits import MediaLimits
+from server.media.types import RowSpec
+
+_DIFFERENT_ROWS = 32
+_PHOTOS = 8
+# Where a run takes less than its request does, it pays to answer many with one.
+_SHORT_RUNS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of request, to one model.
+
+    Attributes:
+        model: makes it the first time; .../<name>/<version>/model.onnx.
+        size: pixels of a frame's side.
+        encoded: whether requests are JPEG photos of 1.2 to 1.6 megapixels; otherwise frames of that size.
+        batch: requests worth running together on this CPU; 1: none, convolutions gain nothing from it.
+    """
+
+    name: str
+    about: str
+    model: Callable[[], Path]
+    size: int
+    encoded: bool = False
+    batch: int = 1
+
+    @property
+    def pixels(self) -> Pixels:
+        return Pixels(self.size, self.size, self.encoded)
+
+    def payloads(self) -> list[bytes]:
+        """Requests to cycle through, the same every time."""
+        if self.encoded:
+            return generated_photos(_PHOTOS)
+        return [photo(self.size, self.size, seed).tobytes() for seed in range(_DIFFERENT_ROWS)]
+
+    def frame(self, payload: bytes) -> bytes:
+        """uint8 RGB of one request, size × size × 3 bytes."""
+        if not self.encoded:
+            return payload
+        spec = RowSpec(height=self.size, width=self.size)
+        frames = decode(payload, spec, MediaLimits()).frames
+        return frames.tobytes()
+
+
+def _efficientnet() -> Path:
+    return exported_model("efficientnetb0", 256)
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("tensors", "EfficientNetB0, frames of 256 × 256 decoded already", _efficientnet, 256),
+        Workload("photos", "EfficientNetB0, JPEG of 1.2 to 1.6 megapixels", _efficientnet, 256, encoded=True),
+        Workload("tiny", "mean of 192 bytes: the server alone", lambda: mean_graph(8), 8, batch=_SHORT_RUNS),
+        Workload(
+            "tiny-50k", "mean of 48 KiB: the server alone", lambda: mean_graph(128), 128, batch=_SHORT_RUNS
+        ),
+    )
+}

@@ -1,0 +1,139 @@
+"""The engine in this process against bare sessions of the same graph, by turns: no network, no decoding.
+
+For machines with a GPU, too: give the provider, and the files of one model in several precisions.
+"""
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+
+from benchmarks.engine.requests import of_picture
+from benchmarks.material.media import photo_rows
+from benchmarks.report.figures import best, percentile
+from benchmarks.report.tables import Table, rate_rows
+from benchmarks.report.turns import Report, about, by_turns
+from benchmarks.yardstick.bare import Layout, bare_sessions, layouts
+from benchmarks.yardstick.sample import wrong_answers
+from server.engine.batch import Rows, Scores
+from server.engine.engine import Engine
+from server.engine.layout import divide_cores
+from server.engine.providers import Wish, candidates, usable_cores
+from server.engine.session import Session
+
+CLIENTS = (1, 2, 8, 32, 128)
+DIFFERENT_ROWS = 64
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 2e-2}
+_FAR = 3600.0
+
+
+@dataclass(slots=True)
+class Measured:
+    """Of one file: rates in rows a second, latencies in seconds, one entry a round.
+
+    Attributes:
+        bare: by layout.
+        engine, latencies: by clients.
+        wrong: answers of the engine that differ from the bare session's.
+    """
+
+    name: str
+    provider: str
+    bare: dict[str, list[float]] = field(default_factory=dict)
+    engine: dict[int, list[float]] = field(default_factory=dict)
+    latencies: dict[int, list[float]] = field(default_factory=dict)
+    wrong: int = 0
+
+
+def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report) -> Measured:
+    """Measures bare sessions in several layouts and the engine under several numbers of clients.
+
+    Raises:
+        ModelError, EngineFailed: the graph does not run on the provider.
+    """
+    session = Session(model, wish)
+    manifest = session.manifest
+    frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
+    provider = next(each for each in candidates(wish) if each.name == session.provider.name)
+    measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
+    chosen = layouts(usable_cores()) if provider.on_cpu else _device_layouts()
+    bare = bare_sessions(model, (provider.name, provider.options), chosen, frames)
+    expected = next(iter(bare.values())).probabilities()
+    requests = [of_picture(manifest, frame) for frame in frames]
+    layout = divide_cores(session)
+    engine = Engine(layout.session, layout.workers, lone=layout.lone)
+    try:
+        for _, tell in by_turns(rounds, about(measured.name, report)):
+            for name, ceiling in bare.items():
+                tell(f"bare session, {name}")
+                measured.bare.setdefault(name, []).append(ceiling.sample(seconds, seconds / 5).rate)
+            for clients in CLIENTS:
+                tell(f"engine, {clients} clients")
+                latencies, answers = _Loop(engine, requests, seconds).run(clients)
+                measured.engine.setdefault(clients, []).append(len(latencies) / seconds)
+                measured.latencies.setdefault(clients, []).extend(latencies)
+                measured.wrong += wrong_answers(answers, expected, TOLERANCE[manifest.precision])
+    finally:
+        engine.close()
+    return measured
+
+
+def table(measured: Measured) -> Table:
+    top = measured.bare[best(measured.bare)]
+    bare = {f"bare session, {name}": rates for name, rates in measured.bare.items()}
+    engine = {f"engine, {clients} clients": rates for clients, rates in measured.engine.items()}
+    times = [
+        [f"{1000 * percentile(latencies, percent):.1f}" for percent in (50, 99)]
+        for latencies in measured.latencies.values()
+    ]
+    rows = [[*row, "", ""] for row in rate_rows(bare, top)]
+    rows += [[*row, *points] for row, points in zip(rate_rows(engine, top), times, strict=True)]
+    title = f"{measured.name} on {measured.provider}, {usable_cores()} cores"
+    return Table(("", "rows/s", "÷ best bare", "p50 ms", "p99 ms"), rows, title)
+
+
+def _device_layouts() -> list[Layout]:
+    return [Layout(1, callers, rows) for rows in (1, 8, 32, 64) for callers in (1, 2)]
+
+
+class _Loop:
+    """Clients that ask again as soon as they are answered, without threads of their own."""
+
+    def __init__(self, engine: Engine, requests: list[Rows], seconds: float) -> None:
+        self._engine, self._requests = engine, requests
+        self._start = time.perf_counter() + seconds / 5
+        self._end = self._start + seconds
+        self._lock, self._done = Lock(), Event()
+        self._asked = self._running = 0
+        self._latencies: list[float] = []
+        self._answers: list[tuple[int, float]] = []
+
+    def run(self, clients: int) -> tuple[list[float], list[tuple[int, float]]]:
+        """Latencies of the answers within the time, and all answers with the number of their row."""
+        self._running = clients
+        for _ in range(clients):
+            self._ask()
+        self._done.wait()
+        return self._latencies, self._answers
+
+    def _ask(self) -> None:
+        with self._lock:
+            number = self._asked % len(self._requests)
+            self._asked += 1
+        asked = time.perf_counter()
+        future = self._engine.submit(self._requests[number], time.monotonic() + _FAR)
+        future.add_done_callback(lambda answered: self._answered(answered, number, asked))
+
+    def _answered(self, future: "Future[Scores]", number: int, asked: float) -> None:
+        now = time.perf_counter()
+        self._answers.append((number, future.result().fake_probability))
+        if self._start <= now < self._end:
+            self._latencies.append(now - asked)
+        if now < self._end:
+            self._ask()
+            return
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._done.set()

@@ -1,0 +1,14 @@
+"""A request as the engine and the sessions of the server take it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.batch import Rows, empty_rows
+from server.engine.manifest import Manifest
+
+
+def of_picture(manifest: Manifest, frame: NDArray[np.uint8]) -> Rows:
+    """One whose only row is the frame, uint8 [height, width, 3]."""
+    empty = empty_rows(manifest)
+    weights = np.array([1, 0, 0], np.float32)
+    return Rows(frame[None], np.zeros(1, np.int64), empty.clip_index, empty.audio, weights)

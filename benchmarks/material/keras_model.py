@@ -1,0 +1,115 @@
+"""An untrained detector of photos with a full-size backbone, made once and kept.
+
+Speed does not depend on what the weights are. As a process of its own (`python -m
+benchmarks.material.keras_model FOLDER BACKBONE SIZE`), so that TensorFlow is not in the one that measures.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.material.media import photo_rows
+from benchmarks.report.results import RESULTS
+
+if TYPE_CHECKING:
+    import keras
+
+NAME = "benchmark"
+_SAMPLES = 8
+KEEP = RESULTS / "models"
+EXPORTING = "exporting the model (only the first time)"
+
+
+def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: str = "fp32") -> Path:
+    """`.../model.onnx` of an image detector for size × size pixels, from `folder` or exported into it.
+
+    Args:
+        precisions: as of the exporter.
+
+    Raises:
+        RuntimeError: it has to be made, and the extra `train` is missing or a step failed.
+    """
+    models = folder / f"{backbone}-{size}{precisions.removeprefix('fp32').replace(',', '-')}"
+    model = models / NAME / "1" / "model.onnx"
+    if not model.is_file():
+        if importlib.util.find_spec("tensorflow") is None:
+            raise RuntimeError(
+                f"{model} has to be exported first: install the extra 'train', or give a --model"
+            )
+        _run("benchmarks.material.keras_model", str(models), backbone, str(size))
+        _run("exporter", str(models), "--name", NAME, "--version", "1", "--precisions", precisions)
+    return model
+
+
+def raw_graph(backbone: str, size: int, folder: Path = KEEP) -> Path:
+    """What tf2onnx makes of the same Keras model, left as it is.
+
+    Raises:
+        RuntimeError: as `exported_model`.
+    """
+    models = exported_model(backbone, size, folder).parents[2]
+    raw = models / "raw.onnx"
+    if not raw.is_file():
+        _run("benchmarks.material.keras_model", str(models), "--raw", str(raw))
+    return raw
+
+
+def write_raw_graph(folder: Path, raw: Path) -> None:
+    """Converts the Keras model in `folder`."""
+    import onnx
+
+    from exporter.keras_to_onnx import convert, load_model
+
+    file = folder / "image_model_best.keras"
+    onnx.save(convert(load_model(file, "image"), "image", file), raw)
+
+
+def write_keras_model(folder: Path, backbone: str, size: int) -> None:
+    """Writes the Keras model and its training record into `folder`."""
+    import keras
+
+    from server.media.spec import spec_hash
+    from training.models.image import build_image_model
+    from training.record import TrainingRecord, write_record
+
+    keras.utils.set_random_seed(1)
+    model = build_image_model(backbone, size, size, weights="none")  # type: ignore[arg-type]
+    _tell_pictures_apart(model, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "image_model_best.keras"
+    model.save(file)
+    settings = {"backbone": backbone, "weights": "none", "trained": False}
+    write_record(
+        folder,
+        TrainingRecord(
+            modality="image", keras_file=file.name, branch={}, spec_hash=spec_hash(), settings=settings
+        ),
+    )
+
+
+def _tell_pictures_apart(model: "keras.Model", size: int) -> None:
+    """Gives the logits of generated photos mean 0 and deviation 1.
+
+    Without training they are the same to five digits, and an answer to another request would pass as right.
+    """
+    head = model.get_layer("activation_map")
+    frames = photo_rows(size, size, _SAMPLES)
+    logits = np.asarray(model(frames, training=False)["logit"])
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel / logits.std(), (bias - logits.mean()) / logits.std()])
+
+
+def _run(module: str, *arguments: str) -> None:
+    if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode:  # noqa: S603
+        raise RuntimeError(f"python -m {module} {' '.join(arguments)} failed; its message is above")
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "--raw":
+        write_raw_graph(Path(sys.argv[1]), Path(sys.argv[3]))
+    else:
+        write_keras_model(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,14 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
+ModelFile = Annotated[Path | None, typer.Option(help="An exported <name>/<version>/model.onnx.")]
+ExportedBackbone = Annotated[Backbone, typer.Option(help="Without --model: export this.")]
+ExportedSize = Annotated[int, typer.Option(help="Without --model: pixels of a side.", min=32)]
+Size = Annotated[int, typer.Option(help="Pixels of a side.", min=32)]
+Rounds = Annotated[int, typer.Option(min=1)]
+Seconds = Annotated[float, typer.Option(help="Of each measurement.", min=0.5)]

@@ -1,0 +1,76 @@
+"""The ceiling: the same rows through a bare ONNX Runtime session, with nothing around it."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
+from benchmarks.yardstick.session import absent, of_frames
+
+Provider = str | tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the session is called: `callers` at once, each run on `threads` threads with `rows` rows."""
+
+    threads: int
+    callers: int
+    rows: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.callers} × {self.threads} threads, batch {self.rows}"
+
+
+def layouts(cores: int) -> list[Layout]:
+    """Those among which the best one differs from machine to machine."""
+    return list(dict.fromkeys([Layout(1, cores), Layout(1, cores, 8), Layout(cores, 1), Layout(cores, 1, 8)]))
+
+
+class BareSession:
+    """One session in one layout, ready to be measured."""
+
+    def __init__(self, model: Path, provider: Provider, layout: Layout, frames: NDArray[np.uint8]) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = layout.threads
+        # Sessions that spin after their run would slow down what is measured next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.layout = layout
+        self._session = ort.InferenceSession(model, options, providers=[provider])
+        others = absent(self._session)
+        self._feeds = [
+            {**others, **of_frames(frames[np.arange(start, start + layout.rows) % len(frames)])}
+            for start in range(0, len(frames), layout.rows)
+        ]
+
+    def probabilities(self) -> list[float]:
+        """What each frame's answer must be."""
+        answers: list[float] = []
+        for feeds in self._feeds:
+            answers.extend(self._session.run(["fake_probability"], feeds)[0].tolist())
+        return answers
+
+    def run(self, number: int) -> None:
+        """One run, of rows that go by its number."""
+        self._session.run(None, self._feeds[number % len(self._feeds)])
+
+    def sample(self, seconds: float, warm_up: float) -> Sample:
+        """Measures it; latencies are of runs."""
+        before = time.process_time()
+        runs = closed_loop(self.run, self.layout.callers, seconds, warm_up)
+        used = time.process_time() - before
+        rate = len(runs) * self.layout.rows / seconds
+        return Sample(rate, runs, used / rows_in(rate, seconds, warm_up))
+
+
+def bare_sessions(
+    model: Path, provider: Provider, chosen: Iterable[Layout], frames: NDArray[np.uint8]
+) -> dict[str, BareSession]:
+    """One in each layout, by its name."""
+    return {str(layout): BareSession(model, provider, layout, frames) for layout in chosen}

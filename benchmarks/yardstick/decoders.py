@@ -1,0 +1,39 @@
+"""The decoders alone, as what serves photos cannot be faster than they are."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from benchmarks.material.media import generated_photos
+from benchmarks.processes import own_cpu_seconds
+from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
+from server.engine.providers import usable_cores
+from server.media.isolation import DecodePool
+from server.media.limits import MediaLimits
+from server.media.types import RowSpec
+
+PHOTOS = 8
+_DECODE_SECONDS = 30.0
+
+Decode = Callable[[int], object]
+"""Decodes the photo of a number."""
+
+
+@contextmanager
+def decoding(size: tuple[int, int]) -> Iterator[Decode]:
+    """A pool of decoders, for photos to height × width."""
+    photos = generated_photos(PHOTOS)
+    spec = RowSpec(height=size[0], width=size[1])
+    pool = DecodePool(usable_cores(), MediaLimits())
+    try:
+        yield lambda number: pool.submit(photos[number % PHOTOS], spec, None, _DECODE_SECONDS).result()
+    finally:
+        pool.close()
+
+
+def sample(decode: Decode, seconds: float, warm_up: float) -> Sample:
+    """Measures them with enough to do."""
+    before = own_cpu_seconds()
+    runs = closed_loop(decode, 2 * usable_cores(), seconds, warm_up)
+    used = own_cpu_seconds() - before
+    rate = len(runs) / seconds
+    return Sample(rate, runs, used / rows_in(rate, seconds, warm_up))

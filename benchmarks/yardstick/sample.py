@@ -1,0 +1,62 @@
+"""One measurement of anything that answers."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from threading import Thread
+
+TOLERANCE = 1e-4
+"""How far an answer may be from the bare session's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What came of it.
+
+    Attributes:
+        rate: rows a second.
+        latencies: seconds of each request or run.
+        cpu: processor seconds that a row cost, in all processes.
+        caller_cpu: how much of that the callers used.
+    """
+
+    rate: float
+    latencies: list[float]
+    cpu: float
+    caller_cpu: float = 0.0
+
+
+def rates(samples: Iterable[Sample]) -> list[float]:
+    """Of each."""
+    return [sample.rate for sample in samples]
+
+
+def closed_loop(work: Callable[[int], object], callers: int, seconds: float, warm_up: float) -> list[float]:
+    """The seconds that each call took which ended on the clock; `work` gets the call's number."""
+    numbers = count()
+    start = time.perf_counter() + warm_up
+    end = start + seconds
+    calls: list[tuple[float, float]] = []
+
+    def caller() -> None:
+        while (begun := time.perf_counter()) < end:
+            work(next(numbers))
+            calls.append((begun, time.perf_counter()))
+
+    threads = [Thread(target=caller) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [done - begun for begun, done in calls if start <= done < end]
+
+
+def rows_in(rate: float, seconds: float, warm_up: float) -> float:
+    """Processor time is of the warm-up, too, so the rows that share it are those of both."""
+    return max(rate * (seconds + warm_up), 1.0)
+
+
+def wrong_answers(answers: Iterable[tuple[int, float]], expected: Sequence[float], tolerance: float) -> int:
+    """How many are not what is expected of the row whose number they have."""
+    return sum(abs(given - expected[row]) > tolerance for row, given in answers)

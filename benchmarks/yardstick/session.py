@@ -1,0 +1,39 @@
+"""A session as plain as can be, and inputs of which each frame is one request's only row."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+Feeds = dict[str, NDArray[np.generic]]
+
+
+def one_thread(graph: Path | str | bytes) -> ort.InferenceSession:
+    """Of a file or its content."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def of_frames(frames: NDArray[np.uint8]) -> Feeds:
+    """Those that depend on the frames, uint8 [requests, height, width, 3]."""
+    rows = np.arange(len(frames), dtype=np.int64)
+    return {
+        "frames": frames,
+        "image_index": rows,
+        "image_request": rows,
+        "weights": np.tile(np.array([1, 0, 0], np.float32), (len(frames), 1)),
+    }
+
+
+def absent(session: ort.InferenceSession) -> Feeds:
+    """Every input of the session without any row."""
+    return {
+        given.name: np.zeros(
+            [size if isinstance(size, int) else 0 for size in given.shape],
+            np.float32 if "float" in given.type else np.int64,
+        )
+        for given in session.get_inputs()
+    }

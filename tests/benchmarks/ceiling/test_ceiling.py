@@ -1,0 +1,78 @@
+"""The whole benchmark on a tiny graph: what it reports, not how fast it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("psutil", reason="needs the extra bench")
+pytest.importorskip("hpack", reason="needs the extra bench")
+
+from benchmarks.ceiling.measure import Measured, Plan, measure
+from benchmarks.ceiling.tables import lines, table
+from benchmarks.yardstick import decoders
+from benchmarks.yardstick.bare import BareSession, Layout
+from benchmarks.yardstick.sample import Sample
+from tests.tiny_graph import tiny_detector
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_detector(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(autouse=True)
+def _one_photo_to_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "PHOTOS", 1)
+
+
+def test_everything_is_measured_and_every_answer_is_right(model: Path) -> None:
+    plan = Plan(model, concurrency=(1, 3), rounds=2, seconds=0.5, warm_up=0.2)
+    steps: list[str] = []
+    measured = measure(plan, steps.append)
+    assert measured.problems == []
+    assert measured.size == (32, 32)
+    assert set(measured.served) == {1, 3}
+    for samples in [*measured.bare.values(), *measured.served.values()]:
+        assert len(samples) == 2
+        assert all(sample.rate > 0 and sample.latencies and sample.cpu > 0 for sample in samples)
+    assert len(measured.decode) == 2
+    assert "round 2 of 2: server, 3 clients" in steps
+    assert len(table(plan, measured).rows) == len(measured.bare) + 3
+
+
+def test_wrong_answers_are_counted(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BareSession, "probabilities", lambda self: [2.0] * 32)
+    measured = measure(Plan(model, concurrency=(2,), rounds=1, seconds=0.3, warm_up=0.1), lambda _: None)
+    assert measured.wrong == len(measured.served[2][0].latencies) > 0
+
+
+def test_the_bare_session_answers_for_each_frame(model: Path) -> None:
+    frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in (0, 255, 0, 255, 0)])
+    for batch in (1, 2):
+        session = BareSession(model, "CPUExecutionProvider", Layout(1, 1, batch), frames)
+        answers = session.probabilities()[:5]
+        assert np.allclose(answers, [0.018, 0.982, 0.018, 0.982, 0.018], atol=1e-3)
+
+
+def sample(rate: float) -> Sample:
+    return Sample(rate, latencies=[0.010, 0.020], cpu=0.004, caller_cpu=0.001)
+
+
+def test_ratios_are_to_the_best_layout_of_the_same_round() -> None:
+    measured = Measured(
+        "CPUExecutionProvider",
+        (32, 32),
+        bare={"slow": [sample(50), sample(50)], "best": [sample(100), sample(80)]},
+        served={8: [sample(90), sample(40)]},
+        decode=[sample(30), sample(30)],
+    )
+    slow, best, served, decode = lines(measured)
+    assert best.ratio is not None
+    assert best.ratio.median == 1.0
+    assert slow.ratio is not None
+    assert slow.ratio.median == pytest.approx((0.5 + 0.625) / 2)
+    assert served.ratio is not None
+    assert served.ratio.median == pytest.approx((0.9 + 0.5) / 2)
+    assert decode.ratio is None
+    assert served.cells() == ["server, 8 clients", "65.0 ±25.0", "10.0", "20.0", "0.70 ±0.20", "4.00", "1.00"]

@@ -1,0 +1,79 @@
+"""A comparison of our server with a peer that needs no environment: what it finds, not how fast."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("psutil", reason="needs the extra bench")
+pytest.importorskip("hpack", reason="needs the extra bench")
+pytest.importorskip("onnx", reason="needs the extra train")
+
+from benchmarks.compare import history
+from benchmarks.compare import measure as comparing
+from benchmarks.compare.measure import measure
+from benchmarks.compare.plan import Plan
+from benchmarks.compare.tables import tables
+from benchmarks.compare.workloads import WORKLOADS
+from benchmarks.material.mean_graph import mean_graph
+from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
+from benchmarks.report.results import write
+from benchmarks.yardstick.bare import BareSession
+
+SMALL = Plan(("small",), (OURS, "grpc.aio"), (4,), (0.5,), rounds=2, seconds=0.2, warm_up=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _small_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = replace(WORKLOADS["tiny"], name="small", model=lambda: mean_graph(8, tmp_path))
+    monkeypatch.setitem(WORKLOADS, "small", workload)
+
+
+def test_every_server_is_measured_under_every_load_and_answers_right(tmp_path: Path) -> None:
+    steps: list[str] = []
+    compared = measure(SMALL, steps.append)["small"]
+    assert compared.wrong == 0
+    assert compared.missing == {}
+    assert compared.deadline > 0
+    assert set(compared.startup) == {OURS, "grpc.aio"}
+    for server in (OURS, "grpc.aio"):
+        assert set(compared.closed[server]) == {"4 clients"}
+        for turns in compared.closed[server].values():
+            assert len(turns) == 2
+            assert all(turn.rate > 0 and turn.cpu > 0 and turn.memory > 0 for turn in turns)
+            assert [turn.failures for turn in turns] == [{}, {}]
+        assert all(turn.offered > 0 for turn in compared.open[server]["50 %"])
+    assert "small: round 2 of 2: grpc.aio, 4 clients" in steps
+    assert [bool(table.rows) for table in tables(compared)] == [True] * 4
+    run = history.record(SMALL, {"small": compared})
+    assert json.loads(write(tmp_path, history.COMMAND, run).read_text()) == run
+
+
+def test_a_peer_that_does_not_start_is_named_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BY_NAME, "absent", Peer("absent", "bytes", "grpc_aio", environment="never made"))
+    monkeypatch.setitem(BY_NAME, "broken", Peer("broken", "bytes", "no_such_program"))
+    plan = replace(SMALL, peers=("absent", "broken", "grpc.aio"), clients=(1,), loads=(), rounds=1)
+    compared = measure(plan, lambda _: None)["small"]
+    assert "peers-install never made" in compared.missing["absent"]
+    assert "No module named benchmarks.peers.no_such_program" in compared.missing["broken"]
+    assert list(compared.closed) == ["grpc.aio"]
+
+
+def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "TOLERANCE", -1.0)
+    plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
+    compared = measure(plan, lambda _: None)["small"]
+    assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
+
+
+def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BareSession, "probabilities", lambda self: [0.5] * 32)
+    with pytest.raises(RuntimeError, match="alike"):
+        measure(SMALL, lambda _: None)
+
+
+def test_a_budget_is_shared_among_the_measurements() -> None:
+    plan = Plan(peers=(OURS, "grpc.aio"), rounds=1)
+    assert plan.within(minutes=60).seconds > plan.within(minutes=4).seconds > plan.within(minutes=3).seconds
+    assert plan.within(minutes=0).seconds > 0

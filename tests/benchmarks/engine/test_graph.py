@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import onnx
+import pytest
+
+from benchmarks.engine import graph
+from exporter.nodes import Nodes
+from tests.tiny_graph import LOGIT_RANGE, tiny_detector
+
+
+def raw_graph(path: Path, bias: float) -> Path:
+    """What `tiny_detector` computes of a picture, with the interface of a raw conversion."""
+    nodes = Nodes("raw/")
+    pixels = nodes.add("Cast", "rows", to=onnx.TensorProto.FLOAT)
+    mean = nodes.add("ReduceMean", pixels, axes=[1, 2, 3], keepdims=0)
+    scaled = nodes.add("Mul", mean, nodes.constant(2 * LOGIT_RANGE / 255))
+    nodes.add("Add", scaled, nodes.constant(bias - LOGIT_RANGE), output="logit")
+    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.UINT8, ["N", 32, 32, 3])
+    logit = onnx.helper.make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["N"])
+    body = onnx.helper.make_graph(nodes.nodes, "raw", [rows], [logit], nodes.constants)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(body, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def test_both_graphs_are_timed_and_loaded(tmp_path: Path) -> None:
+    model = tiny_detector(tmp_path, modalities=("image",))
+    compared = graph.compare(raw_graph(tmp_path / "raw.onnx", 0.0), model, rounds=3)
+    assert [len(compared.raw), len(compared.ours), len(compared.empty), len(compared.ours_load)] == [
+        3,
+        3,
+        3,
+        1,
+    ]
+    assert len(graph.table(compared).rows) == 3
+
+
+def test_graphs_that_answer_differently_are_not_compared(tmp_path: Path) -> None:
+    model = tiny_detector(tmp_path, modalities=("image",))
+    with pytest.raises(RuntimeError, match="differ"):
+        graph.compare(raw_graph(tmp_path / "raw.onnx", 1.0), model, rounds=1)
