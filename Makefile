@@ -11,7 +11,7 @@ check:
 	mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 proto:
 	$(PYTHON) proto/generate.py
