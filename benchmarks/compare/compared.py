@@ -42,6 +42,7 @@ class Compared:
 
     Attributes:
         about: the workload.
+        known: whether answers may come from our server's cache.
         deadline: seconds.
         bare, decode: by layout of the bare session; of the decoders, empty without photos.
         closed, open: by server and load.
@@ -50,6 +51,7 @@ class Compared:
     """
 
     about: str
+    known: bool = False
     deadline: float = 0.0
     bare: dict[str, list[Sample]] = field(default_factory=dict)
     decode: list[Sample] = field(default_factory=list)
@@ -72,13 +74,16 @@ class Compared:
     def ceiling(self, load: Load) -> list[float]:
         """What no server can exceed under that load, in answers a second of each round.
 
-        The cores that decode cannot run the graph meanwhile, and nobody answers faster than an echo.
+        The cores that decode cannot run the graph meanwhile, and nobody answers faster than an echo, which
+        is all that bounds a cache.
         """
+        echoes = [echo.rate for echo in self.closed.get(ECHO, {}).get(load, [])]
+        if self.known and echoes:
+            return echoes
         tops = rates(self.bare[self.best_bare])
         if self.decode:
             tops = [1 / (1 / top + 1 / sample.rate) for top, sample in zip(tops, self.decode, strict=True)]
-        echoes = self.closed.get(ECHO, {}).get(load, [])
-        return [min(top, echo.rate) for top, echo in zip(tops, echoes, strict=True)] if echoes else tops
+        return [min(pair) for pair in zip(tops, echoes, strict=True)] if echoes else tops
 
     def capacity(self, server: str) -> float:
         """Answers a second at the number of clients that gives most."""

@@ -55,7 +55,7 @@ class _Comparison:
         shape = workload.size, workload.size, 3
         frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
         self._frames = np.stack([frame.reshape(shape) for frame in frames])
-        self._compared = Compared(workload.about)
+        self._compared = Compared(workload.about, workload.known)
         self._messages: dict[str, list[str]] = {}
 
     def run(self) -> Compared:
@@ -96,6 +96,7 @@ class _Comparison:
             width=workload.size,
             workers=usable_cores(),
             batch=workload.batch,
+            known=workload.known,
         )
         message = Path(self._encoded(peer.codec)[0]).read_bytes()
         try:

@@ -27,6 +27,7 @@ class Workload:
         size: pixels of a frame's side.
         encoded: whether requests are JPEG photos of 1.2 to 1.6 megapixels; otherwise frames of that size.
         batch: requests worth running together on this CPU; 1: none, convolutions gain nothing from it.
+        known: whether our server may answer from its cache what it has judged before.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Workload:
     size: int
     encoded: bool = False
     batch: int = 1
+    known: bool = False
 
     @property
     def pixels(self) -> Pixels:
@@ -64,6 +66,14 @@ WORKLOADS = {
     for workload in (
         Workload("tensors", "EfficientNetB0, frames of 256 × 256 decoded already", _efficientnet, 256),
         Workload("photos", "EfficientNetB0, JPEG of 1.2 to 1.6 megapixels", _efficientnet, 256, encoded=True),
+        Workload(
+            "duplicates",
+            "the same few photos again and again, with our cache",
+            _efficientnet,
+            256,
+            encoded=True,
+            known=True,
+        ),
         Workload("tiny", "mean of 192 bytes: the server alone", lambda: mean_graph(8), 8, batch=_SHORT_RUNS),
         Workload(
             "tiny-50k", "mean of 48 KiB: the server alone", lambda: mean_graph(128), 128, batch=_SHORT_RUNS

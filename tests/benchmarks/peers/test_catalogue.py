@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("psutil", reason="needs the extra bench")
 
 from benchmarks.peers import install
-from benchmarks.peers.catalogue import ECHO, OURS, PEERS
+from benchmarks.peers.catalogue import BY_NAME, ECHO, OURS, PEERS
 from benchmarks.peers.codecs import CODECS
+from benchmarks.peers.launch import Launch
 
 
 def test_every_peer_has_a_codec_and_an_environment_or_none() -> None:
@@ -12,3 +15,10 @@ def test_every_peer_has_a_codec_and_an_environment_or_none() -> None:
     assert {peer.name for peer in PEERS if not peer.environment} == {OURS, ECHO, "grpc.aio"}
     assert set(install.environments()) >= {"pytriton", "ray", "litserve", "bentoml", "mlserver", "kserve"}
     assert "there are only" in install.install("no such peer", "python")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_our_server_answers_from_its_cache_only_where_that_is_measured(known: bool) -> None:
+    launch = Launch("models/detector/1/model.onnx", "", "", 1, True, 8, 8, workers=1, batch=1, known=known)
+    command = BY_NAME[OURS].command(launch, Path("unused"))
+    assert ("--cache-max-bytes" in command) is not known
