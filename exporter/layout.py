@@ -18,7 +18,8 @@ Permutation = tuple[int, ...]
 
 _ELEMENTWISE = {
     *("Cast", "Clip", "Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "Softsign", "Softplus", "Tanh"),
-    *("Abs", "Neg", "Sqrt", "Exp", "Log", "Erf", "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"),
+    *("Abs", "Neg", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Max", "Min"),
+    *("Add", "Sub", "Mul", "Div", "Pow"),
 }
 _REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceMin"}
 
@@ -38,6 +39,8 @@ def hoist_transposes(rewriter: Rewriter) -> None:
         tail = helper.make_node("Identity", [result], [transpose.output[0]])
         rewriter.replace([transpose], *hoist.nodes, tail)
     rewriter.drop_identities()
+    # Every transpose left its own copies of what it passed.
+    rewriter.merge_twins()
 
 
 class _Hoist:
@@ -75,12 +78,24 @@ class _Hoist:
                 axis = permutation.index(attributes(node)["axis"] % len(permutation))
                 inputs = [self.transposed(name, permutation) for name in node.input]
                 return self._add(helper.make_node("Concat", inputs, node.output, axis=axis))
+            case "Pad":
+                return self._pad(node, permutation)
             case "Slice":
                 return self._slice(node, permutation)
             case "Reshape":
                 return self._reshape(node, permutation)
             case _:
-                raise _Blocked
+                return self._reshaped(tensor, permutation)
+
+    def _reshaped(self, tensor: str, permutation: Permutation) -> str:
+        """Where only axes of one element move, nothing does."""
+        sizes = self.rewriter.shape(tensor)
+        moved = [axis for axis in permutation if sizes and sizes[axis] != 1]
+        if not sizes or moved != sorted(moved):
+            raise _Blocked
+        target = [-1 if isinstance(sizes[axis], str) else sizes[axis] for axis in permutation]
+        constant = self.rewriter.add_constant(np.array(target, np.int64))
+        return self._add(helper.make_node("Reshape", [tensor, constant], [tensor]))
 
     def _elementwise(self, node: onnx.NodeProto, permutation: Permutation) -> str:
         copy = _copy_of(node)
@@ -122,6 +137,16 @@ class _Hoist:
         copy = _copy_of(node)
         copy.input[0] = self.transposed(node.input[0], permutation)
         copy.input[3] = self.rewriter.add_constant(np.array(moved, np.int64))
+        return self._add(copy)
+
+    def _pad(self, node: onnx.NodeProto, permutation: Permutation) -> str:
+        pads = self.rewriter.constant(node.input[1])
+        if pads is None:
+            raise _Blocked
+        copy = _copy_of(node)
+        copy.input[0] = self.transposed(node.input[0], permutation)
+        moved = pads.reshape(2, -1)[:, list(permutation)].ravel()
+        copy.input[1] = self.rewriter.add_constant(np.ascontiguousarray(moved))
         return self._add(copy)
 
     def _reshape(self, node: onnx.NodeProto, permutation: Permutation) -> str:

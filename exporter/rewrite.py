@@ -55,7 +55,10 @@ class Rewriter:
         return name
 
     def add_constant(self, value: NDArray[np.generic]) -> str:
-        """Stores an array and gives the name of its initializer."""
+        """Stores an array, unless the graph has it, and gives the name of its initializer."""
+        for name, known in self._constants.items():
+            if known.dtype == value.dtype and np.array_equal(known, value):
+                return name
         name = self.unused_name("constant")
         self._constants[name] = value
         self.graph.initializer.append(numpy_helper.from_array(value, name))
@@ -76,6 +79,18 @@ class Rewriter:
                 continue
             for node in self.graph.node:
                 node.input[:] = [identity.input[0] if n == identity.output[0] else n for n in node.input]
+
+    def merge_twins(self) -> None:
+        """Of nodes that compute the same from the same, keeps the first."""
+        first: dict[bytes, onnx.NodeProto] = {}
+        same: dict[str, str] = {}
+        for node in self.graph.node:
+            node.input[:] = [same.get(name, name) for name in node.input]
+            bare = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
+            bare.attribute.extend(node.attribute)
+            twin = first.setdefault(bare.SerializeToString(deterministic=True), node)
+            if twin is not node and not any(map(self._is_output, node.output)):
+                same |= dict(zip(node.output, twin.output, strict=True))
 
     def drop_unused(self) -> None:
         """Removes nodes and constants that no output depends on."""

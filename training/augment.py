@@ -14,6 +14,11 @@ def augment_images(rows: Any, seed: Any) -> Any:
     return _varied(rows, _Chance(seed), axes=(1, 2))
 
 
+def turn_cells(cells: Any, seed: Any) -> Any:
+    """[B, h, w] → same: turned and mirrored as `augment_images` does rows with this seed."""
+    return _turned(cells[..., None], _Chance(seed), axes=(1, 2))[..., 0]
+
+
 def augment_clips(rows: Any, seed: Any) -> Any:
     """uint8 [B, T, H, W, 3] → same: as `augment_images`, alike for all frames of a clip."""
     chance = _Chance(seed)
@@ -21,13 +26,18 @@ def augment_clips(rows: Any, seed: Any) -> Any:
     return tf.where(chance.coin(clips), tf.reverse(clips, [1]), clips)
 
 
-def _varied(rows: Any, chance: "_Chance", axes: tuple[int, int]) -> Any:
+def _turned(rows: Any, chance: "_Chance", axes: tuple[int, int]) -> Any:
     for axis in axes:
         rows = tf.where(chance.coin(rows), tf.reverse(rows, [axis]), rows)
     if rows.shape[axes[0]] == rows.shape[axes[1]]:
         order = list(range(rows.shape.rank))
         order[axes[0]], order[axes[1]] = axes[1], axes[0]
         rows = tf.where(chance.coin(rows), tf.transpose(rows, order), rows)
+    return rows
+
+
+def _varied(rows: Any, chance: "_Chance", axes: tuple[int, int]) -> Any:
+    rows = _turned(rows, chance, axes)
     rows = tf.where(chance.coin(rows, 0.3), tf.reverse(rows, [rows.shape.rank - 1]), rows)
     gain = chance.uniform(rows, 0.8, 1.2)
     shift = chance.uniform(rows, -12.0, 12.0)

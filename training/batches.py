@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.augment import turn_cells
 from training.perturb.rows import Perturb
 from training.rows import RowTable
 
@@ -24,7 +25,9 @@ def training_batches(
     perturb: Perturb | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Any:
-    """(values, labels, weights) of one epoch; the weights make both classes count the same.
+    """(values, targets, weights) of one epoch; the weights make both classes count the same.
+
+    The targets are labels; if the table has cells, {"logit": labels, "heatmap": cells}, like the weights.
 
     Args:
         batch_size: of all replicas together, whose number divides it.
@@ -42,10 +45,8 @@ def training_batches(
         worker, workers = context.input_pipeline_id, context.num_input_pipelines
         mine = order.reshape(-1, workers, batch_size // workers)[:, worker].ravel() if workers > 1 else order
         size = batch_size // strategy.num_replicas_in_sync
-        labels = table.labels[mine]
-        batches = tf.data.Dataset.from_tensor_slices(
-            (mine, labels.astype(np.float32), weights[labels])
-        ).batch(size)
+        both = (mine, _targets(table, mine), _alike(table, weights[table.labels[mine]]))
+        batches = tf.data.Dataset.from_tensor_slices(both).batch(size)
         # Seeds per batch: batches may then be made at the same time, in any order, and be the same.
         chances = np.random.default_rng((*seed, worker)).integers(2**31, size=(len(batches), 2))
         return (
@@ -55,9 +56,13 @@ def training_batches(
         )
 
     def read(batch: tuple[Any, Any, Any], chance: Any) -> tuple[Any, Any, Any]:
-        index, label, weight = batch
+        index, target, weight = batch
         values = _values(table, index, perturb, seed)
-        return values if augment is None else augment(values, chance), label, weight
+        if augment is None:
+            return values, target, weight
+        if table.cells is not None:
+            target = {**target, "heatmap": turn_cells(target["heatmap"], chance)}
+        return augment(values, chance), target, weight
 
     return strategy.distribute_datasets_from_function(of_worker)
 
@@ -74,10 +79,18 @@ def _class_weights(labels: NDArray[np.int8]) -> NDArray[np.float32]:
 
 
 def validation_batches(table: RowTable, rows: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
-    """(values, labels) in the order of `rows`."""
+    """(values, targets) in the order of `rows`."""
+    indices = tf.data.Dataset.from_tensor_slices((rows, _targets(table, rows))).batch(batch_size)
+    return indices.map(lambda index, target: (_values(table, index), target)).prefetch(2)
+
+
+def _targets(table: RowTable, rows: NDArray[np.int64]) -> Any:
     labels = table.labels[rows].astype(np.float32)
-    indices = tf.data.Dataset.from_tensor_slices((rows, labels)).batch(batch_size)
-    return indices.map(lambda index, label: (_values(table, index), label)).prefetch(2)
+    return labels if table.cells is None else {"logit": labels, "heatmap": table.cells[rows]}
+
+
+def _alike(table: RowTable, weights: NDArray[np.float32]) -> Any:
+    return weights if table.cells is None else {"logit": weights, "heatmap": weights}
 
 
 def predict_logits(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -47,12 +48,14 @@ class FileRows:
         values: [N, ...] as the model takes them.
         labels: [N].
         content_hash: what the rows follow from: SHA-256 of the file's bytes, and more if they were forged.
+        cells: [N, …] of `training.masks`, if the file has a mask.
     """
 
     sample: Sample
     values: NDArray[Any]
     labels: list[int]
     content_hash: str
+    cells: NDArray[np.uint8] | None = None
 
 
 def decode_files(

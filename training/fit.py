@@ -14,18 +14,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from training.batches import Augment, steps_per_epoch, training_batches, validation_batches
+from training.cell_loss import CellLoss
 from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
 from training.devices import is_chief, make_deterministic, precision
 from training.errors import DataError
+from training.masks import UNCLEAR
 from training.models.backbone import set_backbone_trainable
 from training.perturb.rows import Perturb
-from training.rows import UNCLEAR, RowTable
+from training.rows import RowTable
 from training.sample import Split
 from training.settings import FitSettings
 from training.steps import Speed, Step, make_step, run_steps
 
 _WARM_UP_SHARE = 0.05
 _WEIGHT_DECAY = 1e-4
+_CELLS = 1.0
+"""Weight of the loss of cells, beside that of the logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def fit(
     with strategy.scope(), precision(settings.mixed_precision):
         model = build()
         # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
-        scorer = keras.Model(model.input, model.output["logit"])
+        scorer = keras.Model(model.input, model.output if table.cells is not None else model.output["logit"])
     # What is kept has the weights of `model`, but neither its precision nor its replicas.
     kept = build()
 
@@ -169,12 +173,17 @@ def checkpoint_of(best_file: Path) -> Path:
 
 def _measured(scorer: keras.Model, test: Step, validation: Iterable[Any]) -> dict[str, float]:
     """Metrics of the steps since the last reset, and the same of validation."""
-    logs = {name: float(value) for name, value in scorer.get_metrics_result().items()}
+    logs = _metrics(scorer)
     scorer.reset_metrics()
     for batch in validation:
         test(batch)
-    judged = scorer.get_metrics_result()
-    return logs | {f"val_{name}": float(value) for name, value in judged.items()}
+    return logs | {f"val_{name}": value for name, value in _metrics(scorer).items()}
+
+
+def _metrics(scorer: keras.Model) -> dict[str, float]:
+    # Keras puts the output's name before that of its metric if there are several outputs.
+    found = scorer.get_metrics_result()
+    return {"auc" if name == "logit_auc" else name: float(value) for name, value in found.items()}
 
 
 def _check_batch_size(batch_size: int, replicas: int) -> None:
@@ -196,7 +205,7 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
     """Gives the model the loss, metrics and optimiser of a phase.
 
     Args:
-        scorer: rows → logit.
+        scorer: rows → logit, or {"logit", "heatmap"} where cells are known too.
     """
     steps = phase.epochs * epoch_steps
     warm_up = round(_WARM_UP_SHARE * steps)
@@ -210,12 +219,13 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
     if settings.mixed_precision:
         # Gradients that float16 would round to zero.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    scorer.compile(
-        optimizer,
-        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        weighted_metrics=[],
-        metrics=[keras.metrics.AUC(from_logits=True, name="auc")],
-    )
+    loss: Any = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
+    metrics: Any = [keras.metrics.AUC(from_logits=True, name="auc")]
+    weights = None
+    if isinstance(scorer.output, dict):
+        loss, metrics = {"logit": loss, "heatmap": CellLoss()}, {"logit": metrics}
+        weights = {"logit": 1.0, "heatmap": _CELLS}
+    scorer.compile(optimizer, loss, weights, weighted_metrics=[], metrics=metrics)
 
 
 def _summary(epoch: int, logs: dict[str, float]) -> str:

@@ -4,7 +4,7 @@ import csv
 import importlib.metadata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,9 @@ def train_modality(
     console.rule(f"{modality} model")
     settings = settings.resolved(modality)
     table = load_rows(folder, samples, modality, settings, workers)
+    if settings.augment_share and settings.augment_crop:
+        # The cells of a cropped row are not where its mask says.
+        table = replace(table, cells=None)
     output.mkdir(parents=True, exist_ok=True)
     _report_rejected(table, output / f"{modality}_left_out.csv", console)
     data = _describe(table, folder)

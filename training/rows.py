@@ -17,12 +17,10 @@ from server.media.spec import spec_hash
 from server.media.types import MediaRows
 from training.decode import Decoded, FileRows, Rejected, decode_files
 from training.errors import DataError
+from training.masks import CELL, UNCLEAR, UNKNOWN, Cells, cell_labels, row_cells
 from training.pseudo_fakes import splits_to_forge, with_pseudo_fakes
 from training.sample import Region, Sample, Split, read_samples, write_samples
 from training.settings import FitSettings, Modality
-
-UNCLEAR = -1
-"""Label of a row that shows too little of a forged region to be called either."""
 
 _MISSED, _SHOWN = 0.05, 0.25
 
@@ -39,6 +37,7 @@ class RowTable:
         samples: [F], the files that gave rows.
         rejected: those that gave none.
         data_hash: SHA-256 over the files' bytes, labels and splits.
+        cells: uint8 [N, height / CELL, width / CELL], see `training.masks`; None if no file has a mask.
     """
 
     values: NDArray[Any]
@@ -47,6 +46,7 @@ class RowTable:
     samples: list[Sample]
     rejected: list[Rejected]
     data_hash: str
+    cells: Cells | None = None
 
     def files(self, split: Split | None) -> NDArray[np.int64]:
         """Indices of a split's files, or of all."""
@@ -161,13 +161,18 @@ def _write(
     digest = hashlib.sha256()
     spec = settings.row_spec(modality)
     decoded = decode_files(folder, samples, spec, workers, f"decoding {modality} rows")
-    files = (_file_rows(sample, outcome, modality) for sample, outcome in decoded)
-    with (part / "values.bin").open("wb") as file:
+    files = (_file_rows(folder, sample, outcome, modality) for sample, outcome in decoded)
+    side = spec.height // CELL if modality == "image" and any(sample.mask for sample in samples) else 0
+    unknown = np.full((side, side), UNKNOWN, np.uint8)
+    with (part / "values.bin").open("wb") as file, (part / "cells.bin").open("wb") as cells:
         for found in with_pseudo_fakes(files, modality, settings, splits_to_forge(samples), workers):
             if isinstance(found, Rejected):
                 rejected.append(found)
                 continue
             file.write(np.ascontiguousarray(found.values).data)
+            cells.write(
+                (np.stack([unknown] * len(found.values)) if found.cells is None else found.cells).data
+            )
             row = found.values[0]
             kept.append(found.sample)
             labels += found.labels
@@ -182,6 +187,7 @@ def _write(
         "shape": row.shape,
         "dtype": str(row.dtype),
         "data_hash": digest.hexdigest(),
+        "cells": [side, side] if side else None,
         "rejected": [asdict(entry) for entry in rejected],
     }
     (part / "table.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -192,6 +198,7 @@ def _read(cache: Path) -> RowTable:
     facts = json.loads((cache / "table.json").read_text(encoding="utf-8"))
     arrays = np.load(cache / "rows.npz")
     labels, starts = arrays["labels"], np.concatenate([[0], np.cumsum(arrays["counts"])])
+    shape = facts["cells"]
     return RowTable(
         values=np.memmap(cache / "values.bin", facts["dtype"], "r", shape=(len(labels), *facts["shape"])),
         labels=labels,
@@ -199,16 +206,24 @@ def _read(cache: Path) -> RowTable:
         samples=read_samples(cache / "samples.csv"),
         rejected=[Rejected(**entry) for entry in facts["rejected"]],
         data_hash=facts["data_hash"],
+        cells=np.fromfile(cache / "cells.bin", np.uint8).reshape(-1, *shape) if shape else None,
     )
 
 
-def _file_rows(sample: Sample, decoded: Decoded | Rejected, modality: Modality) -> FileRows | Rejected:
+def _file_rows(
+    folder: Path, sample: Sample, decoded: Decoded | Rejected, modality: Modality
+) -> FileRows | Rejected:
     if isinstance(decoded, Rejected):
         return decoded
     values, labels = _rows_of(decoded.rows, sample, modality)
     if not len(values):
         return Rejected(sample.path, f"it gives no {modality} rows")
-    return FileRows(sample, values, labels, decoded.content_hash)
+    if modality != "image" or not sample.mask:
+        return FileRows(sample, values, labels, decoded.content_hash)
+    regions = _regions(decoded.rows)
+    cells = row_cells(folder / sample.mask, regions, values.shape[1] // CELL)
+    labels = cell_labels(cells, regions, sample.region)
+    return FileRows(sample, values, labels, decoded.content_hash, cells)
 
 
 def _rows_of(rows: MediaRows, sample: Sample, modality: Modality) -> tuple[NDArray[Any], list[int]]:
@@ -216,6 +231,9 @@ def _rows_of(rows: MediaRows, sample: Sample, modality: Modality) -> tuple[NDArr
         return rows.audio, [sample.label] * len(rows.audio)
     if modality == "video":
         return rows.frames[rows.clip_index], [sample.label] * len(rows.clip_index)
-    regions = [(float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in rows.image_regions]
-    labels = [row_label(sample.label, region, sample.region) for region in regions]
+    labels = [row_label(sample.label, region, sample.region) for region in _regions(rows)]
     return rows.frames[rows.image_index], labels
+
+
+def _regions(rows: MediaRows) -> list[Region]:
+    return [(float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in rows.image_regions]

@@ -32,6 +32,7 @@ class Sample:
         duration_seconds: of a video or sound; 0 for a photo.
         content_hash: SHA-256 of its bytes in hexadecimal; empty if nobody has read it.
         checks: what it passed when it was prepared, see `training.prepare.lists`.
+        mask: picture of the forged part, as `path`; empty if there is none.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Sample:
     duration_seconds: float = 0.0
     content_hash: str = ""
     checks: tuple[str, ...] = ()
+    mask: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Sample))
@@ -96,6 +98,7 @@ def _sample(row: dict[str, str]) -> Sample:
         duration_seconds=float(row.get("duration_seconds") or 0),
         content_hash=row.get("content_hash", ""),
         checks=_entries(row.get("checks", "")),
+        mask=row.get("mask", ""),
     )
 
 

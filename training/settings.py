@@ -12,7 +12,7 @@ MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
 
 # Few for sound: more fit generated voices better and real ones worse, while the validation score
 # still rises.
-_EPOCHS: dict[Modality, int] = {"image": 6, "video": 12, "audio": 6}
+_EPOCHS: dict[Modality, int] = {"image": 10, "video": 12, "audio": 6}
 _LEARNING_RATE = 1e-3
 _LEARNING_RATE_TINY_VISUAL = 3e-3
 

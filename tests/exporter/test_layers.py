@@ -1,3 +1,5 @@
+from onnx import helper
+
 from exporter.layers import Parts
 from tests.exporter.branches import audio_branch, image_branch
 
@@ -15,6 +17,16 @@ def test_the_mel_front_end_keeps_its_digits() -> None:
     assert branch.layers == ["mixed", "inner"]
     assert {"spectrum", "rows"} & {node.output[0] for node in branch.nodes.values()} <= branch.front
     assert {branch.nodes[name].op_type for name in branch.front} == {"Reshape", "MatMul", "Mul", "Add", "Log"}
+
+
+def test_a_logarithm_at_the_end_is_no_front_end() -> None:
+    graph = image_branch()
+    (logit,) = (node for node in graph.graph.node if node.output[0] == "logit")
+    logit.output[0] = "pooled"
+    graph.graph.node.append(helper.make_node("Log", ["pooled"], ["logit"], name="logarithm"))
+    branch = Parts(graph)
+    assert branch.layers == ["inner_0", "inner_1", "inner_2", "inner_3"]
+    assert "logarithm" in branch.head
 
 
 def test_what_stands_between_layers() -> None:

@@ -158,3 +158,20 @@ def test_a_reshape_that_mixes_places_and_channels_blocks() -> None:
     after = rewritten(before, hoist_transposes)
     assert operators(after) == ["Reshape", "Cast", "Transpose"]
     check_same(before, after, pixels(6, 5, 3))
+
+
+def test_transposes_pass_borders_and_leave_no_copies_behind() -> None:
+    nodes = Nodes("")
+    bordered = nodes.add(
+        "Pad",
+        nodes.add("Cast", "rows", to=TensorProto.FLOAT),
+        nodes.constant([0, 1, 2, 0, 0, 0, 1, 0], np.int64),
+        mode="reflect",
+    )
+    x = nodes.add("Reciprocal", nodes.add("Add", bordered, nodes.constant(1.0)))
+    sides = (nodes.add("Transpose", x, perm=[0, 3, 1, 2]) for _ in range(2))
+    nodes.add("Add", *sides, output="result")
+    before = model(nodes, TensorProto.UINT8, (6, 7, 3), 4)
+    after = rewritten(before, hoist_transposes)
+    check_same(before, after, pixels(6, 7, 3))
+    assert operators(after) == ["Transpose", "Cast", "Pad", "Add", "Reciprocal", "Add"]

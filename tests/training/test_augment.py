@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.augment import augment_clips, augment_images
+from training.augment import augment_clips, augment_images, turn_cells
 
 SEED = (3, 4)
 
@@ -33,6 +33,16 @@ def test_frames_of_a_clip_are_turned_and_toned_alike() -> None:
     still = np.repeat(rows(16, 1, 64, 64, 3), 5, axis=1)
     values = np.asarray(augment_clips(tf.constant(still), SEED))
     np.testing.assert_array_equal(values, np.repeat(values[:, :1], 5, axis=1))
+
+
+def test_cells_turn_with_their_rows() -> None:
+    cells = np.random.default_rng(0).permutation(16 * 64).reshape(16, 8, 8) % 2
+    batch = np.repeat(cells[..., None] * 200, 3, axis=-1).astype(np.uint8)
+    turned = np.asarray(turn_cells(tf.constant(cells), SEED))
+    np.testing.assert_array_equal(
+        np.asarray(augment_images(tf.constant(batch), SEED))[..., 0] > 100, turned > 0
+    )
+    assert (turned != cells).any()
 
 
 def test_the_seed_decides() -> None:

@@ -16,8 +16,9 @@ from training.batches import predict_logits, training_batches, validation_batche
 from training.devices import make_strategy
 from training.errors import DataError, Diverged, OtherTraining
 from training.fit import Fitted, fit, phases
+from training.masks import FORGED, UNCLEAR, UNKNOWN
 from training.models.image import build_image_model
-from training.rows import UNCLEAR, RowTable
+from training.rows import RowTable
 from training.sample import Sample, Split
 from training.settings import FitSettings
 
@@ -216,6 +217,17 @@ def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     assert not np.asarray(values).any()
     assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
     assert weights.mean() == pytest.approx(1)
+
+
+def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
+    table = _table()
+    cells = np.where(table.labels[:, None, None] == 1, FORGED, UNKNOWN) * np.ones((1, 2, 2))
+    fitted = _fit(tmp_path, table=replace(table, cells=cells.astype(np.uint8)), augment=augment_images)
+    for of in ("", "val_"):
+        loss, label, cell = (fitted.history[of + name] for name in ("loss", "logit_loss", "heatmap_loss"))
+        np.testing.assert_allclose(loss, np.add(label, cell), rtol=1e-4)
+        assert min(cell) > 0
+        assert len(fitted.history[f"{of}auc"]) == 2
 
 
 def test_logits_come_in_the_order_that_was_asked_for() -> None:

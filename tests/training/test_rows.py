@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.media import photo_jpeg, speech_wav, video_mp4
 from training.errors import DataError
-from training.rows import UNCLEAR, load_rows, row_label
+from training.masks import FORGED, UNCLEAR, UNKNOWN
+from training.rows import load_rows, row_label
 from training.sample import WHOLE, Region, Sample
 from training.settings import FitSettings
 
@@ -48,6 +50,21 @@ def test_a_photo_gives_labelled_rows_and_a_crop_that_misses_the_forgery_is_real(
     assert real == [0, 0, 0]
     assert fake[0] == 1
     assert 0 in fake[1:]
+
+
+def test_a_mask_decides_what_a_row_shows(tmp_path: Path) -> None:
+    real, fake = _photos(tmp_path)
+    right = np.zeros((48, 96), np.uint8)
+    right[:, 60:] = 255
+    Image.fromarray(right).save(tmp_path / "mask.png")
+    samples = [real, replace(fake, mask="mask.png")]
+    table = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert table.cells is not None
+    assert table.cells.shape == (6, 4, 4)
+    assert (table.cells[:3] == UNKNOWN).all()
+    assert table.labels.tolist() == [0, 0, 0, 1, 0, 1]
+    assert table.cells[5, 0].tolist()[-1] == FORGED
+    assert load_rows(tmp_path, [real, fake], "image", SETTINGS, workers=1).cells is None
 
 
 def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(tmp_path: Path) -> None:

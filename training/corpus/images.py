@@ -15,21 +15,22 @@ from training.corpus.publish import SHRINKERS, Publication, recompress, shrink
 from training.corpus.scenes import scene
 from training.forgery.blend import self_blend
 from training.forgery.inconsistency import colour_region, compressed_region, noise_region
+from training.forgery.masks import Mask, region_of, save_mask
 from training.forgery.resample import upsample_region, upsample_whole
-from training.sample import WHOLE, Region, Sample, Split
+from training.sample import Sample, Split
 
 Picture = NDArray[np.uint8]
-Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Region]]
+Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Mask]]
 
-DEMO_COUNT = 3000
+DEMO_COUNT = 4000
 """Files of the demo corpus."""
 
 FORGERIES: tuple[tuple[str, Forgery, float], ...] = (
-    ("self_blend", self_blend, 0.4),
-    ("upsample_whole", upsample_whole, 0.16),
-    ("upsample_region", upsample_region, 0.2),
-    ("noise_region", noise_region, 0.09),
-    ("colour_region", colour_region, 0.09),
+    ("self_blend", self_blend, 0.34),
+    ("upsample_whole", upsample_whole, 0.1),
+    ("upsample_region", upsample_region, 0.16),
+    ("noise_region", noise_region, 0.17),
+    ("colour_region", colour_region, 0.17),
     ("compressed_region", compressed_region, 0.06),
 )
 """Name, operator and share of each."""
@@ -40,6 +41,8 @@ _SPLITS: tuple[tuple[Split, float], ...] = (("train", 0.70), ("val", 0.85), ("te
 def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
     """Writes `count` pictures below `folder` as {real,fake}/images/…, every fake beside its real source.
 
+    The mask of a fake goes to masks/….
+
     Both of a pair go through the same publication (size, adjustments, format, quality), so that
     only the forgery tells them apart. The same seed gives the same files for any `workers`.
 
@@ -49,6 +52,7 @@ def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[
     """
     for kind in ("real", "fake"):
         (folder / kind / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "masks").mkdir(exist_ok=True)
     write = functools.partial(_write_pair, folder, seed)
     pairs = in_processes(write, -(-count // 2), workers)
     return [sample for pair in pairs for sample in pair][:count]
@@ -93,12 +97,18 @@ def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
     picture = photograph(rng)
     publication = Publication.random(rng)
     name, forgery, _ = FORGERIES[rng.choice(len(FORGERIES), p=[share for *_, share in FORGERIES])]
-    forged, region = forgery(rng, picture)
+    forged, mask = forgery(rng, picture)
     group, split = f"image{index:06d}", split_of(index, seed)
+    mask_path = Path("masks", f"{group}.png")
+    save_mask(folder / mask_path, mask)
 
-    def write(kind: str, content: Picture, operator: str, forged_region: Region) -> Sample:
+    def write(kind: str, content: Picture) -> str:
         path = Path(kind, "images", f"{group}{publication.suffix}")
         (folder / path).write_bytes(publication.encode(content))
-        return Sample(path.as_posix(), "image", int(kind == "fake"), split, group, operator, forged_region)
+        return path.as_posix()
 
-    return write("real", picture, "none", WHOLE), write("fake", forged, name, region)
+    real = Sample(write("real", picture), "image", 0, split, group)
+    fake = Sample(
+        write("fake", forged), "image", 1, split, group, name, region_of(mask), mask=mask_path.as_posix()
+    )
+    return real, fake

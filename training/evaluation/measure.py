@@ -9,7 +9,7 @@ from rich.table import Table
 
 from training.evaluation.judged import VOICES, JudgedFile, JudgedRow, Voice
 from training.evaluation.metrics import METRICS, Estimate, Metric, estimate
-from training.rows import UNCLEAR
+from training.masks import UNCLEAR
 
 Dimension = Literal["dataset", "manipulation", "compression"]
 DIMENSIONS: tuple[Dimension, ...] = ("dataset", "manipulation", "compression")

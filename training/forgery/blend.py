@@ -8,13 +8,12 @@ from PIL import Image
 from scipy import ndimage
 
 from training.corpus.publish import recompress
-from training.forgery.masks import blend, region_of, soft_mask
-from training.sample import Region
+from training.forgery.masks import Mask, blend, picture_mask
 
 Picture = NDArray[np.uint8]
 
 
-def self_blend(rng: np.random.Generator, picture: Picture, either: bool = False) -> tuple[Picture, Region]:
+def self_blend(rng: np.random.Generator, picture: Picture, either: bool = False) -> tuple[Picture, Mask]:
     """Blends the picture, uint8 [height, width, 3], with a copy that was moved and changed a little.
 
     After "Detecting Deepfakes with Self-Blended Images" (Shiohara and Yamasaki, CVPR 2022): the copy
@@ -31,8 +30,8 @@ def self_blend(rng: np.random.Generator, picture: Picture, either: bool = False)
         picture, forged = forged, picture
     if rng.random() < 0.7:
         forged = moved(rng, forged)
-    mask = soft_mask(rng, *picture.shape[:2])
-    return blend(picture, forged, mask), region_of(mask)
+    mask = picture_mask(rng, picture)
+    return blend(picture, forged, mask), mask
 
 
 def changed(rng: np.random.Generator, picture: Picture) -> Picture:

@@ -5,40 +5,39 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from training.corpus.publish import recompress
-from training.forgery.masks import blend, region_of, soft_mask
-from training.sample import Region
+from training.forgery.masks import Mask, blend, picture_mask
 
 Picture = NDArray[np.uint8]
 
 
-def noise_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def noise_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:
     """Noise added to a part, or taken away from it."""
-    mask = soft_mask(rng, *picture.shape[:2])
+    mask = picture_mask(rng, picture)
     if rng.random() < 0.35:
         forged = ndimage.median_filter(picture, (3, 3, 1)) if rng.random() < 0.5 else _smoothed(rng, picture)
     else:
         forged = _noisy(rng, picture)
-    return blend(picture, forged, mask), region_of(mask)
+    return blend(picture, forged, mask), mask
 
 
-def colour_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def colour_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:
     """White balance, exposure or tone of a part does not match."""
-    mask = soft_mask(rng, *picture.shape[:2])
+    mask = picture_mask(rng, picture)
     gain = np.exp(rng.normal(0, 0.15, 3) + rng.normal(0, 0.15))
     gamma = np.exp(rng.normal(0, 0.15))
     levels = np.arange(256)[:, None] / 255
     curve = np.clip(255 * (levels**gamma) * gain + 0.5, 0, 255).astype(np.uint8)
     forged = np.stack([curve[picture[..., band], band] for band in range(3)], axis=-1)
-    return blend(picture, forged, mask), region_of(mask)
+    return blend(picture, forged, mask), mask
 
 
-def compressed_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def compressed_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:
     """A part that was a JPEG before, on its own block grid, in a picture that was a better one."""
     down, right = rng.integers(8, size=2)
-    mask = soft_mask(rng, *picture.shape[:2])
+    mask = picture_mask(rng, picture)
     shifted = np.pad(picture, ((down, 0), (right, 0), (0, 0)), mode="edge")
     forged = recompress(shifted, int(rng.integers(25, 75)))[down:, right:]
-    return blend(picture, forged, mask), region_of(mask)
+    return blend(picture, forged, mask), mask
 
 
 def _noisy(rng: np.random.Generator, picture: Picture) -> Picture:

@@ -1,4 +1,6 @@
-"""Where a forgery goes: soft, deformed masks and the box that holds them."""
+"""Where a forgery goes: soft, deformed masks, the box that holds them, and their files."""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +11,19 @@ from training.sample import Region
 
 Mask = NDArray[np.float32]
 
+_FILE_SIDE = 256
 VISIBLE = 0.02
 """Below this weight a mask changes no more than rounding does."""
 
 
-def soft_mask(rng: np.random.Generator, height: int, width: int) -> Mask:
+def soft_mask(rng: np.random.Generator, height: int, width: int, sharpest: float = 0.02) -> Mask:
     """A blob with a soft border, float32 [height, width] in [0, 1]; 0 outside it.
 
     As in self-blended images (Shiohara and Yamasaki, CVPR 2022): a hull, deformed elastically and
     blurred, with a random blending ratio. It covers about 3 to 40 % of the picture.
+
+    Args:
+        sharpest: border of the hardest mask, as a share of its radius.
     """
     # Drawn small and enlarged: a mask has no fine detail, and pictures may be large.
     scale = min(1.0, 256 / max(height, width))
@@ -29,13 +35,19 @@ def soft_mask(rng: np.random.Generator, height: int, width: int) -> Mask:
     centre = rng.uniform(0.25, 0.75) * small_width, rng.uniform(0.25, 0.75) * small_height
     shape = _hull(rng, small_height, small_width, centre, (wide, tall))
     shape = _deform(rng, shape, strength=0.25 * min(wide, tall) * rng.random())
-    feather = min(wide, tall) * np.exp(rng.uniform(np.log(0.02), np.log(0.35)))
+    feather = min(wide, tall) * np.exp(rng.uniform(np.log(sharpest), np.log(0.35)))
     shape = ndimage.gaussian_filter(shape, feather, mode="constant")
     shape /= max(float(shape.max()), 1e-6)
     full = Image.fromarray(shape).resize((width, height), Image.Resampling.BICUBIC)
     mask = np.clip(np.asarray(full, np.float32), 0, 1)
     mask[mask < VISIBLE] = 0
     return mask * np.float32(rng.choice([0.5, 0.75, 1, 1, 1, 1]))
+
+
+def picture_mask(rng: np.random.Generator, picture: NDArray[np.uint8]) -> Mask:
+    """For a picture that stands alone: some were cut out with scissors."""
+    height, width = picture.shape[:2]
+    return soft_mask(rng, height, width, sharpest=0.006)
 
 
 def region_of(mask: Mask) -> Region:
@@ -55,6 +67,13 @@ def blend(original: NDArray[np.uint8], forged: NDArray[np.uint8], mask: Mask) ->
     weight = mask[..., None]
     mixed = original * (1 - weight) + forged * weight
     return np.where(weight > 0, np.clip(mixed + 0.5, 0, 255), original).astype(np.uint8)
+
+
+def save_mask(path: Path, mask: Mask) -> None:
+    """As a grey PNG of at most 256 pixels a side: a mask has no fine detail."""
+    image = Image.fromarray((mask * 255 + 0.5).astype(np.uint8))
+    image.thumbnail((_FILE_SIDE, _FILE_SIDE), Image.Resampling.BOX)
+    image.save(path)
 
 
 def _hull(

@@ -8,8 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from training.corpus.publish import SHRINKERS
-from training.forgery.masks import blend, region_of, soft_mask
-from training.sample import WHOLE, Region
+from training.forgery.masks import Mask, blend, picture_mask
 
 Picture = NDArray[np.uint8]
 
@@ -21,15 +20,15 @@ _ENLARGERS = (
 )
 
 
-def upsample_whole(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def upsample_whole(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:
     """The whole picture made small and enlarged again, uint8 [height, width, 3], same size."""
-    return upsampled(rng, picture), WHOLE
+    return upsampled(rng, picture), np.ones(picture.shape[:2], np.float32)
 
 
-def upsample_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Region]:
+def upsample_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:
     """A generated face pasted into a photograph: only a masked part was enlarged."""
-    mask = soft_mask(rng, *picture.shape[:2])
-    return blend(picture, upsampled(rng, picture), mask), region_of(mask)
+    mask = picture_mask(rng, picture)
+    return blend(picture, upsampled(rng, picture), mask), mask
 
 
 def upsampled(rng: np.random.Generator, picture: Picture) -> Picture:

@@ -6,21 +6,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-_WINDOW = 5
-_DETAIL_GAIN = 40.0
-
-
-@keras.saving.register_keras_serializable(package="deepfake")
-class ZeroSum(keras.constraints.Constraint):  # type: ignore[misc]
-    """Filters that answer to detail only: each sums to zero over its window.
-
-    The idea of constrained convolutions (Bayar and Stamm, 2018): what a picture shows is larger by
-    far than the traces of how it was made, and smooth.
-    """
-
-    def __call__(self, kernel: Any) -> Any:
-        return kernel - ops.mean(kernel, axis=(0, 1), keepdims=True)
-
 
 @keras.saving.register_keras_serializable(package="deepfake")
 class DeviationFromMean(layers.Layer):  # type: ignore[misc]
@@ -28,6 +13,26 @@ class DeviationFromMean(layers.Layer):  # type: ignore[misc]
 
     def call(self, features: Any) -> Any:
         return ops.abs(features - ops.mean(features, axis=(1, 2), keepdims=True))
+
+
+@keras.saving.register_keras_serializable(package="deepfake")
+class Standardised(layers.Layer):  # type: ignore[misc]
+    """[B, h, w, C] → deviations from the picture's mean in units of its spread: what is unlike the rest."""
+
+    def call(self, features: Any) -> Any:
+        deviation = features - ops.mean(features, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(deviation), axis=(1, 2), keepdims=True)
+        return deviation * ops.rsqrt(variance + 0.05)
+
+
+@keras.saving.register_keras_serializable(package="deepfake")
+class LogMeanExp(layers.Layer):  # type: ignore[misc]
+    """[B, h, w] → [B], between the mean and the maximum: a few strong cells outweigh many weak ones."""
+
+    def call(self, cells: Any) -> Any:
+        highest = ops.max(cells, axis=(1, 2), keepdims=True)
+        mean = ops.mean(ops.exp(cells - highest), axis=(1, 2))
+        return ops.log(mean) + highest[:, 0, 0]
 
 
 @keras.saving.register_keras_serializable(package="deepfake")
@@ -87,35 +92,7 @@ class Motion(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "gain": self.gain}
 
 
-@keras.saving.register_keras_serializable(package="deepfake")
-class Magnitude(layers.Layer):  # type: ignore[misc]
-    """x → |x|."""
-
-    def call(self, values: Any) -> Any:
-        return ops.abs(values)
-
-
-@keras.saving.register_keras_serializable(package="deepfake")
-class FineDetail(keras.initializers.Initializer):  # type: ignore[misc]
-    """Filters that start as the finest cosines of a 5 × 5 window: two of three on grey, the rest on colours.
-
-    Random filters would answer to edges, whose energy exceeds that of noise by orders of magnitude.
-    """
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        height, width, bands, filters = shape
-        cosines = _cosines(height)[:, None, :, None] * _cosines(width)[None, :, None, :]
-        finest_first = np.argsort(-np.add.outer(np.arange(height), np.arange(width)).ravel(), kind="stable")
-        basis = cosines.reshape(height, width, -1)[..., finest_first]
-        mixes = np.array([[1, 1, 1], [1, 1, 1], [1, -1, 0], [1, 1, 1], [1, 1, 1], [0, -1, 1]]) / np.sqrt(3)
-        kernel = np.zeros((height, width, bands, filters))
-        for index in range(filters):
-            kernel[..., index] = basis[..., index, None] * mixes[index % len(mixes)][:bands]
-        # One grey level is 1/128 here: noise of a few levels then answers with about 1.
-        return ops.convert_to_tensor(kernel * _DETAIL_GAIN, dtype)
-
-
-def _cosines(length: int) -> Any:
+def cosines(length: int) -> Any:
     """Orthonormal DCT-II basis, [position, frequency]."""
     position, frequency = np.mgrid[0:length, 0:length]
     basis = np.cos(np.pi * (position + 0.5) * frequency / length) * np.sqrt(2 / length)
@@ -129,23 +106,11 @@ def conv_block(features: Any, filters: int, stride: int = 1, size: int = 3) -> A
     return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(features))
 
 
+def relative_block(features: Any, filters: int) -> Any:
+    """As `context_block`, in units of how much the picture varies."""
+    return conv_block(layers.Concatenate()([features, Standardised()(features)]), filters, size=1)
+
+
 def context_block(features: Any, filters: int) -> Any:
     """Every place beside how it differs from the rest of the picture, [B, h, w, filters]."""
     return conv_block(layers.Concatenate()([features, DeviationFromMean()(features)]), filters, size=1)
-
-
-def residual_filters(pixels: Any, filters: int) -> Any:
-    """Noise residuals of pixels in [-1, 1], limited to (-1, 1): [B, H, W, filters].
-
-    In float32 always: float16 has too few digits for the noise of bright pixels.
-    """
-    residuals = layers.Conv2D(
-        filters,
-        _WINDOW,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=FineDetail(),
-        kernel_constraint=ZeroSum(),
-        dtype="float32",
-    )(pixels)
-    return layers.Activation("softsign", dtype="float32")(residuals)

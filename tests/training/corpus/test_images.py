@@ -68,6 +68,16 @@ def test_format_size_and_quality_do_not_give_a_fake_away(pictures: Made) -> None
         assert not np.array_equal(np.asarray(one), np.asarray(other))
 
 
+def test_every_fake_picture_has_a_mask_of_where_it_differs(pictures: Made) -> None:
+    folder, samples = pictures
+    for real, fake in zip(samples[::2], samples[1::2], strict=True):
+        assert not real.mask
+        mask = np.asarray(Image.open(folder / fake.mask))
+        assert mask.max() > 100
+        width, height = Image.open(folder / fake.path).size
+        assert mask.shape[1] / mask.shape[0] == pytest.approx(width / height, rel=0.1)
+
+
 def test_codec_size_and_length_do_not_give_a_fake_clip_away(clips: Made) -> None:
     folder, samples = clips
     facts = []

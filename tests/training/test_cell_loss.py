@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from training.cell_loss import CellLoss
+from training.masks import FORGED, UNKNOWN
+
+LOGITS = np.array([[[4.0, -4.0], [-4.0, -4.0]]], np.float32)
+
+
+def loss(cells: np.ndarray, logits: np.ndarray = LOGITS) -> float:
+    return float(CellLoss()(cells[None].astype(np.uint8), logits))
+
+
+def test_cells_that_are_right_cost_little() -> None:
+    right = np.array([[FORGED, 0], [0, 0]])
+    assert loss(right) < 0.05 < 1 < loss(FORGED - right)
+
+
+def test_unknown_cells_cost_nothing() -> None:
+    assert loss(np.full((2, 2), UNKNOWN)) == 0
+
+
+def test_a_coarser_heatmap_is_compared_with_means() -> None:
+    fine = np.kron(np.array([[FORGED, 0], [0, 0]]), np.ones((2, 2)))
+    assert loss(fine) == pytest.approx(loss(np.array([[FORGED, 0], [0, 0]])))

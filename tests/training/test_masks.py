@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.errors import DataError
+from training.masks import FORGED, UNCLEAR, cell_labels, row_cells
+from training.sample import WHOLE, Region
+
+LEFT_HALF: Region = (0.0, 0.0, 0.5, 1.0)
+INSIDE: Region = (0.1, 0.1, 0.3, 0.3)
+ROWS: list[Region] = [WHOLE, INSIDE, (0.4, 0.0, 0.6, 0.2), (0.7, 0.7, 0.9, 0.9), (0.496, 0.0, 0.896, 0.4)]
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    picture = np.zeros((100, 200), np.uint8)
+    picture[:, :100] = 200
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
+
+
+def test_cells_say_how_much_of_them_is_forged(mask: Path) -> None:
+    whole, inside, across, missed, _ = row_cells(mask, ROWS, 4)
+    assert np.array_equal(whole, np.tile([FORGED, FORGED, 0, 0], (4, 1)))
+    assert np.array_equal(across, whole)
+    assert (inside == FORGED).all()
+    assert not missed.any()
+
+
+def test_a_row_is_fake_where_it_shows_the_forged_part_and_what_it_was_put_into(mask: Path) -> None:
+    cells = row_cells(mask, ROWS, 10)
+    assert cell_labels(cells, ROWS, LEFT_HALF) == [1, UNCLEAR, 1, 0, UNCLEAR]
+    assert cell_labels(np.full_like(cells[:2], FORGED), ROWS[:2], WHOLE) == [1, 1]
+
+
+def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.png"):
+        row_cells(tmp_path / "nowhere.png", ROWS, 4)
