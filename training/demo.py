@@ -35,8 +35,6 @@ and microphone; each forged one is a real one put through a forgery operator, pu
 # With fewer, a split may end up without any.
 _FEWEST = 40
 _SETTINGS_JSON = "corpus.json"
-# Stricter than the exporter's: what was calibrated on generated media is too sure of forgery in photographs.
-_FAKE_THRESHOLD = 0.75
 
 
 def demo(
@@ -100,7 +98,7 @@ def make_corpus(
 def _export(output: Path, version: int | None, console: Console) -> None:
     console.rule("export")
     # As a process: the exporter imports the trainer, not the other way round.
-    command = [sys.executable, "-m", "exporter", str(output), "--fake-threshold", str(_FAKE_THRESHOLD)]
+    command = [sys.executable, "-m", "exporter", str(output)]
     if version is not None:
         command += ["--version", str(version)]
     if subprocess.run(command, check=False).returncode:  # noqa: S603  our own module
