@@ -194,6 +194,21 @@ def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
     assert done_after_run == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_runs_delays_a_newcomer_unless_a_worker_is_idle(
+    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: replace(SINGLE_RUNS, fixed=5.0))
+    engine = Engine(watched, workers=workers)
+    held = held_back(engine, watched)
+    while not engine.running:
+        time.sleep(0.001)
+    assert engine.backlog_seconds == pytest.approx(0 if workers > 1 else 5, abs=1)
+    watched.may_run.set()
+    held.result(10)
+    engine.close()
+
+
 def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, graph: Path) -> None:
     lone = WatchedSession(graph)
     engine = Engine(watched, workers=2, lone=lone)

@@ -1,0 +1,42 @@
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from server.detect.overload import Admission
+from server.engine.priority import Priority
+from server.errors import DeadlineExceeded, Overloaded
+
+
+def admission(wait: float) -> Admission:
+    """In front of an engine that has `wait` seconds to do."""
+    engine = SimpleNamespace(backlog_seconds=wait, seconds_before=lambda _: wait)
+    decoders = SimpleNamespace(backlog_seconds=0.0, seconds_before=lambda _: 0.0)
+    return Admission(cast("Any", SimpleNamespace(current=engine)), cast("Any", decoders), 10)
+
+
+def ask(admission: Admission, seconds: float, error: Exception | None = None) -> None:
+    with admission.accepted((Priority.NORMAL, time.monotonic() + seconds)):
+        if error:
+            raise error
+
+
+def test_a_margin_is_kept_to_the_deadline() -> None:
+    busy = admission(wait=8.0)
+    with pytest.raises(Overloaded):
+        ask(busy, seconds=10.0)
+    ask(busy, seconds=20.0)
+    assert (busy.refused, busy.in_flight) == (1, 0)
+
+
+def test_a_late_request_makes_the_margin_wider() -> None:
+    busy = admission(wait=6.0)
+    with pytest.raises(DeadlineExceeded):
+        ask(busy, seconds=9.1, error=DeadlineExceeded("too late"))
+    with pytest.raises(Overloaded):
+        ask(busy, seconds=9.1)
+
+
+def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
+    ask(admission(wait=0.0), seconds=0.01)
