@@ -20,7 +20,7 @@ def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
     """Gives a simplified copy of a branch (as `exporter.keras_to_onnx.convert` made it)."""
     # onnxsim folds constants and batch normalisations, and merges transposes and reshapes.
     simplified: onnx.ModelProto = onnxsim.simplify(branch)[0]
-    for rewrite in (hoist_transposes, fold_head, replace_zero_padded_maximum):
+    for rewrite in (hoist_transposes, fold_head, replace_zero_padded_maximum, convolve_constants):
         rewriter = Rewriter(simplified)
         rewrite(rewriter)
         rewriter.drop_unused()
@@ -57,6 +57,20 @@ def replace_zero_padded_maximum(rewriter: Rewriter) -> None:
             helper.make_node("MaxPool", [pad.input[0]], [inner], **(found | {"pads": pads})),
             helper.make_node("Max", [inner, rewriter.add_constant(border)], [pool.output[0]]),
         )
+
+
+def convolve_constants(rewriter: Rewriter) -> None:
+    """MatMul of one constant matrix and those of every row → Conv with a kernel of one step.
+
+    ORT's MatMul (up to 1.31) refuses to broadcast a matrix over zero rows.
+    """
+    for product in rewriter.nodes("MatMul"):
+        matrix, rows = rewriter.constant(product.input[0]), product.input[1]
+        if matrix is None or matrix.ndim != 2 or len(rewriter.shape(rows)) != 3:
+            continue
+        kernel = rewriter.add_constant(matrix[:, :, None])
+        conv = helper.make_node("Conv", [rows, kernel], product.output, product.name, kernel_shape=[1])
+        rewriter.replace([product], conv)
 
 
 def _spatial_zero_padding(rewriter: Rewriter, pad: onnx.NodeProto) -> list[int] | None:

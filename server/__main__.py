@@ -8,9 +8,14 @@ from server.settings import Settings
 
 async def serve(settings: Settings) -> None:
     # Here, so that --help and mistakes answer without loading ONNX Runtime.
-    from server import app
+    if settings.processes > 1:
+        from server import processes
 
-    await app.serve(settings)
+        await processes.serve(settings)
+    else:
+        from server import app
+
+        await app.serve(settings)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -43,8 +43,11 @@ async def running(settings: Settings) -> AsyncIterator["Server"]:
         await server.stop()
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
     """Serves until SIGTERM or SIGINT; SIGHUP looks for another version of the model.
+
+    Args:
+        ready: called once it listens.
 
     Raises:
         EngineFailed: the engine died.
@@ -54,6 +57,7 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
         loop.add_signal_handler(signal.SIGHUP, server.reload)
+        ready()
         await server.finished.wait()
         if server.dead:
             raise EngineFailed("the engine is dead; the log has the cause")

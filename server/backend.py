@@ -12,11 +12,11 @@ from server.access_log import access_log
 from server.detect import plan
 from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
+from server.engine.cores import usable_cores
 from server.engine.engine import Engine
 from server.engine.graph_cache import GraphCache, default_folder
 from server.engine.layout import Layout, divide_cores
 from server.engine.precision import open_session
-from server.engine.providers import usable_cores
 from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
@@ -71,7 +71,7 @@ class Backend:
         self._graphs = _graph_cache(settings)
         self._layout: Layout | None = None
         # The decoders' processes start while the graph is being loaded.
-        workers = settings.decode_workers or usable_cores()
+        workers = settings.decode_workers or settings.cores or usable_cores()
         self._decoders = DecodePool(workers, settings.media_limits, decoder)
         try:
             self.reloader = Reloader(repository, self._load)
@@ -121,8 +121,11 @@ class Backend:
             lambda file: Session(file, settings.provider, threads or 1, self._graphs),
         )
         plan.check_spec(session.manifest)
+        session.prepare()
         self_test(session)
-        self._layout = layout = divide_cores(session, settings.engine_workers, threads, self._layout)
+        self._layout = layout = divide_cores(
+            session, settings.engine_workers, threads, self._layout, settings.cores
+        )
         return Engine(
             layout.session,
             layout.workers,

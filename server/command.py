@@ -30,6 +30,11 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
     if loaded.print_config:
         print(logs.public(loaded.model_dump_json(indent=2, exclude={"print_config"})))
         return 0
+    return start(loaded, program, serve)
+
+
+def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
+    """Serves with these settings; the exit status is as that of `run`."""
     try:
         file = loaded.log_dir and loaded.log_dir / f"{program.split()[-1]}.log"
         logs.configure(loaded.log_level, loaded.log_format, file, loaded.log_keep_days)

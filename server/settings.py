@@ -61,6 +61,20 @@ class Settings(BaseSettings):
     )
     port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
 
+    processes: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Servers that share the port, for more than one core can answer; Linux only. Each has "
+        "its own engine, cache and limits, its share of the cores, and the next metrics_port.",
+    )
+    shared_port: bool = Field(
+        False, description="Let other servers listen on the same port: the system spreads connections."
+    )
+    cores: int = Field(
+        0, ge=0, le=1024, description="Cores to plan decoders and runs for; 0: those that there are."
+    )
+
     tls_certificate: Path | None = Field(
         None, description="PEM chain of the server's certificate; followed when it changes. None: no TLS."
     )
@@ -180,7 +194,7 @@ class Settings(BaseSettings):
         30.0, ge=0, description="After SIGTERM: how long accepted requests may take to finish."
     )
 
-    decode_workers: int = Field(0, ge=0, le=256, description="Decoder processes; 0: the cores.")
+    decode_workers: int = Field(0, ge=0, le=256, description="Decoder processes; 0: one a core.")
     jpeg_reduced_decoding: bool = Field(
         False,
         description="Decode a JPEG at a fraction of its size if the graph takes no crops of it: faster, but "

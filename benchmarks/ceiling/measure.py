@@ -20,7 +20,7 @@ from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import bare_sessions, layouts
 from benchmarks.yardstick.sample import TOLERANCE, Sample, rows_in, wrong_answers
 from clients import Detector
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 CONCURRENCY = (1, 8, 32)
 DIFFERENT_ROWS = 32

@@ -7,7 +7,7 @@ from benchmarks.ceiling.measure import Measured, Plan
 from benchmarks.report.figures import Figure, best, figure, milliseconds, percentile, ratio
 from benchmarks.report.tables import Table
 from benchmarks.yardstick.sample import Sample, rates
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 _HEADINGS = ("", "rows/s", "p50 ms", "p99 ms", "÷ ceiling", "CPU ms/row", "of it clients")
 

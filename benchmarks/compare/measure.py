@@ -26,7 +26,7 @@ from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, bare_sessions, layouts
 from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 _TELLING_SPREAD = 100 * TOLERANCE
 PROVIDER = "CPUExecutionProvider"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from benchmarks.compare.workloads import WORKLOADS
 from benchmarks.peers.catalogue import BY_NAME
 from benchmarks.yardstick.bare import layouts
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 # What one measurement takes beside its clock, and one start, for the budget.
 _EXTRA_SECONDS, _START_SECONDS = 0.7, 10.0

@@ -7,7 +7,7 @@ import typer
 
 from benchmarks.options import Rounds
 from benchmarks.report import console, results
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 app = typer.Typer()
 

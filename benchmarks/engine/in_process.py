@@ -17,9 +17,10 @@ from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick.bare import Layout, bare_sessions, layouts
 from benchmarks.yardstick.sample import wrong_answers
 from server.engine.batch import Rows, Scores
+from server.engine.cores import usable_cores
 from server.engine.engine import Engine
 from server.engine.layout import divide_cores
-from server.engine.providers import Wish, candidates, usable_cores
+from server.engine.providers import Wish, candidates
 from server.engine.session import Session
 
 CLIENTS = (1, 2, 8, 32, 128)

@@ -14,8 +14,8 @@ from benchmarks.material.media import photo_rows
 from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, by_turns
 from benchmarks.yardstick.bare import BareSession, Layout
+from server.engine.cores import usable_cores
 from server.engine.manifest import Precision, Trade
-from server.engine.providers import usable_cores
 from server.engine.repository import graph_file
 from server.engine.session import Session
 

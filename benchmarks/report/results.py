@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from server.engine.cores import usable_cores
 from server.engine.processor import name
-from server.engine.providers import usable_cores
 
 RESULTS = Path("benchmarks/results")
 _PACKAGES = (

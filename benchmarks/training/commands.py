@@ -8,7 +8,7 @@ from benchmarks.options import Backbone, Rounds, Size
 from benchmarks.report import console, results
 from benchmarks.training import listing as lists
 from benchmarks.training import preparing
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 
 app = typer.Typer()
 

@@ -48,6 +48,8 @@ class BareSession:
             {**others, **of_frames(frames[np.arange(start, start + layout.rows) % len(frames)])}
             for start in range(0, len(frames), layout.rows)
         ]
+        # On a GPU the first run takes seconds, which is no part of any measurement.
+        self.run(0)
 
     def probabilities(self) -> list[float]:
         """What each frame's answer must be."""

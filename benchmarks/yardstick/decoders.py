@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from benchmarks.material.media import generated_photos
 from benchmarks.processes import own_cpu_seconds
 from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec

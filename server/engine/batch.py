@@ -1,7 +1,7 @@
 """Rows of many requests in one run of the graph: put together, and taken apart again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.manifest import Manifest
+from server.engine.staging import Room
 
 Tensors = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
@@ -24,6 +25,7 @@ class Rows:
         clip_index: int64 [C, T] into frames.
         audio: float32 [A, S].
         weights: float32 [3], fusion weights of image, video, audio; 0 switches one off.
+        counts: image rows, clips, audio windows.
     """
 
     frames: NDArray[np.uint8]
@@ -31,11 +33,12 @@ class Rows:
     clip_index: NDArray[np.int64]
     audio: NDArray[np.float32]
     weights: NDArray[np.float32]
+    counts: tuple[int, int, int] = field(init=False)
 
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Image rows, clips, audio windows."""
-        return len(self.image_index), len(self.clip_index), len(self.audio)
+    def __post_init__(self) -> None:
+        # Kept, because everything on the way to a batch asks for them.
+        counts = len(self.image_index), len(self.clip_index), len(self.audio)
+        object.__setattr__(self, "counts", counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,21 @@ class Scores:
     inference_seconds: float = 0.0
     batch_requests: int = 1
 
+    def after(self, queue_seconds: float, inference_seconds: float, batch_requests: int) -> "Scores":
+        """The same with how long it took; `dataclasses.replace` needs twice the time."""
+        return Scores(
+            self.fake_probability,
+            self.modality_probability,
+            self.modality_present,
+            self.image_probability,
+            self.clip_probability,
+            self.audio_probability,
+            self.image_heatmap,
+            queue_seconds,
+            inference_seconds,
+            batch_requests,
+        )
+
 
 def empty_rows(manifest: Manifest) -> Rows:
     """Rows of a request that has nothing to judge, with the shapes of the manifest's graph."""
@@ -77,11 +95,9 @@ def empty_rows(manifest: Manifest) -> Rows:
     )
 
 
-def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> Rows:
-    """Blank rows of every modality (or `only` one): for warm-up, and for providers that need a row."""
+def blank_rows(manifest: Manifest, images: int, clips: int, windows: int) -> Rows:
+    """So many rows of nothing; of modalities that the manifest does not have, none must be asked for."""
     empty = empty_rows(manifest)
-    count = {name: rows if only in (None, name) else 0 for name in manifest.modalities}
-    images, clips, windows = (count.get(name, 0) for name in ("image", "video", "audio"))
     return Rows(
         np.zeros((1 if images or clips else 0, *empty.frames.shape[1:]), np.uint8),
         np.zeros(images, np.int64),
@@ -91,12 +107,22 @@ def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> 
     )
 
 
-def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
-    """The graph's inputs: rows concatenated per modality, each with the index of its request."""
+def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> Rows:
+    """Blank rows of every modality (or `only` one): for warm-up, and for providers that need a row."""
+    count = {name: rows if only in (None, name) else 0 for name in manifest.modalities}
+    return blank_rows(manifest, *(count.get(name, 0) for name in ("image", "video", "audio")))
+
+
+def assemble(requests: Sequence[Rows], manifest: Manifest, room: Room | None = None) -> Tensors:
+    """The graph's inputs: rows concatenated per modality, each with the index of its request.
+
+    Args:
+        room: for frames and sound; without it they get memory of their own, or a single request's.
+    """
     first_frame = np.array([0, *accumulate(len(rows.frames) for rows in requests[:-1])], np.int64)
     feeds: Tensors = {"weights": np.array([rows.weights for rows in requests], np.float32)}
     if manifest.image or manifest.video:
-        feeds["frames"] = _concatenate([rows.frames for rows in requests])
+        feeds["frames"] = _concatenate([rows.frames for rows in requests], room)
     if manifest.image:
         owners = _owners([len(rows.image_index) for rows in requests])
         feeds["image_index"] = _concatenate([rows.image_index for rows in requests]) + first_frame[owners]
@@ -106,7 +132,7 @@ def assemble(requests: Sequence[Rows], manifest: Manifest) -> Tensors:
         feeds["clip_index"] = _concatenate([rows.clip_index for rows in requests]) + first_frame[owners, None]
         feeds["clip_request"] = owners
     if manifest.audio:
-        feeds["audio"] = _concatenate([rows.audio for rows in requests])
+        feeds["audio"] = _concatenate([rows.audio for rows in requests], room)
         feeds["audio_request"] = _owners([len(rows.audio) for rows in requests])
     return feeds
 
@@ -132,8 +158,11 @@ def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     return scores
 
 
-def _concatenate(parts: list[NDArray[Number]]) -> NDArray[Number]:
+def _concatenate(parts: list[NDArray[Number]], room: Room | None = None) -> NDArray[Number]:
     filled = [part for part in parts if len(part)]
+    if room and filled:
+        shape = (sum(map(len, filled)), *filled[0].shape[1:])
+        return np.concatenate(filled, out=room(shape, filled[0].dtype))
     # A single part needs no copy: the decoder's own buffer goes into the graph.
     if len(filled) == 1:
         return np.ascontiguousarray(filled[0])

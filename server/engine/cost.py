@@ -11,8 +11,7 @@ from server.engine.session import Session
 _REPEATS = 3
 # Slow rows are not repeated for longer than this, because a server starts meanwhile.
 _REPEAT_SECONDS = 0.05
-_MOST_ROWS = 64
-# Twice the rows in a run must raise the rows a second by this share, or they are better run apart.
+# More rows in a run must raise the rows a second by this share, or they are better run apart.
 _GAIN = 0.05
 # How much the latest run counts, and how far from its estimate it is believed to be.
 _NEWEST_SHARE = 0.1
@@ -76,7 +75,7 @@ def warm_up(session: Session) -> CostModel:
     Raises:
         Exception: as ONNX Runtime does, if the graph cannot be run.
     """
-    session.run([one_row_each(session.manifest)])
+    session.prepare()
     empty = max(_fastest(session, empty_rows(session.manifest)), _SHORTEST_SECONDS)
     curves = [_curve(session, modality) for modality in MODALITIES]
     image, clip, window = (_line(curve, empty) for curve in curves)
@@ -85,16 +84,14 @@ def warm_up(session: Session) -> CostModel:
 
 
 def _curve(session: Session, modality: str) -> list[tuple[int, float]]:
-    """(rows, seconds) of runs of one modality, doubled as long as that pays; nothing without that branch."""
+    """(rows, seconds) of runs of one modality, ever more as long as that pays; nothing without the branch."""
     if modality not in session.manifest.modalities:
         return []
     curve: list[tuple[int, float]] = []
-    rows = 1
-    while rows <= _MOST_ROWS:
+    for rows in session.steps(modality):
         curve.append((rows, _fastest(session, one_row_each(session.manifest, rows, modality))))
         if not _pays(curve):
             break
-        rows *= 2
     return curve
 
 

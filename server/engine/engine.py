@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
@@ -186,25 +186,26 @@ class Engine:
     def _run(self, batch: list[Job]) -> None:
         # Answered together, even if run apart: the front handles many answers at once for much less than
         # one by one between runs that push its code and data out of the processor's caches.
-        answers = [answer for jobs in self._runs(batch) for answer in self._scored(jobs)]
-        for job, answer in zip(batch, answers, strict=True):
+        answers = [pair for jobs in self._runs(batch) for pair in zip(jobs, self._scored(jobs), strict=True)]
+        for job, answer in answers:
             if isinstance(answer, Scores):
                 job.future.set_result(answer)
             else:
                 job.future.set_exception(answer)
 
     def _runs(self, batch: list[Job]) -> Iterator[list[Job]]:
-        """The batch, cut where more rows in one run of the graph would gain nothing."""
-        jobs: list[Job] = []
-        filled = 0.0
-        for job in batch:
-            share = self._costs.share(job.rows)
-            if jobs and filled + share > 1:
-                yield jobs
-                jobs, filled = [], 0.0
-            jobs.append(job)
-            filled += share
-        yield jobs
+        """The batch, cut where more rows in one run of the graph would gain nothing or be slow."""
+        for numbers in self._session.together([job.rows for job in batch]):
+            jobs: list[Job] = []
+            filled = 0.0
+            for job in (batch[number] for number in numbers):
+                share = self._costs.share(job.rows)
+                if jobs and filled + share > 1:
+                    yield jobs
+                    jobs, filled = [], 0.0
+                jobs.append(job)
+                filled += share
+            yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
         lone = self._lone if self.running == 1 and not self.waiting else None
@@ -222,12 +223,7 @@ class Engine:
             self._on_batch(jobs, seconds)
         self.statistics.ran(len(jobs), sum(start - job.enqueued for job in jobs), seconds)
         return [
-            replace(
-                scores,
-                queue_seconds=start - job.enqueued,
-                inference_seconds=seconds,
-                batch_requests=len(jobs),
-            )
+            scores.after(start - job.enqueued, seconds, len(jobs))
             if math.isfinite(scores.fake_probability)
             else EngineFailed("the model has no number for this medium")
             for job, scores in zip(jobs, answers, strict=True)

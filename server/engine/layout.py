@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from server.engine.batch import one_row_each
-from server.engine.providers import usable_cores
+from server.engine.cores import usable_cores
 from server.engine.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,9 @@ class Layout:
     lone: Session | None = None
 
 
-def divide_cores(session: Session, workers: int = 0, threads: int = 0, like: Layout | None = None) -> Layout:
+def divide_cores(
+    session: Session, workers: int = 0, threads: int = 0, like: Layout | None = None, cores: int = 0
+) -> Layout:
     """Measured on the CPU, or remembered from an earlier start, unless a number is given.
 
     Args:
@@ -45,10 +47,11 @@ def divide_cores(session: Session, workers: int = 0, threads: int = 0, like: Lay
         workers: runs at once; 0 for what is best.
         threads: inside each run; 0 for what is best.
         like: what is in use now, which would spoil a measurement; to be divided as it is.
+        cores: to be divided; 0 for all that there are.
     """
-    cores = usable_cores()
+    cores = cores or usable_cores()
     if workers or threads or not session.provider.on_cpu or cores == 1:
-        suits = session.provider.workers
+        suits = cores if session.provider.on_cpu else session.provider.workers
         return Layout(session, workers or (max(1, suits // threads) if threads else suits))
     if like:
         return _layout(session, like.workers, like.session.threads, _threads(like.lone))

@@ -1,25 +1,30 @@
 """Which execution provider runs the graph, with which options, and why."""
 
-import math
-import os
+import contextlib
+import functools
+import io
+import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import onnxruntime as ort
 
+from server.engine.cores import usable_cores
 from server.errors import EngineFailed
+
+log = logging.getLogger(__name__)
 
 Wish = Literal["auto", "cuda", "coreml", "cpu"]
 
-# In a container, its own group is mounted as the root.
-_CGROUP = Path("/sys/fs/cgroup")
-
 _NAMES = {"cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
-# Ragged batches change shape from run to run: EXHAUSTIVE would tune anew for each, and the
-# default arena would double with each larger batch.
-_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+# EXHAUSTIVE takes longer for each shape and gains nothing, tensor cores want their channels last, and
+# the default arena would double with each larger batch.
+_CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "prefer_nhwc": "1",
+    "arena_extend_strategy": "kSameAsRequested",
+}
 _COREML_OPTIONS = {"ModelFormat": "MLProgram"}
 _OPTIONS: dict[str, dict[str, Any]] = {"cuda": _CUDA_OPTIONS, "coreml": _COREML_OPTIONS, "cpu": {}}
 
@@ -33,40 +38,22 @@ class Provider:
         why: for the log and GetModel.
         workers: batches worth having in the engine at once.
         accepts_empty: whether inputs may have zero rows; CoreML refuses them.
+        fixed_shapes: whether runs of another number of rows than the one before are slow.
+        page_locks: whether it copies faster from memory that is locked for it.
     """
 
     name: str
     why: str
     workers: int
     accepts_empty: bool = True
+    fixed_shapes: bool = False
+    page_locks: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
         """Whether runs compute at the same time, each on cores of its own, and not in turn on a device."""
         return self.name == _NAMES["cpu"]
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, or have the time of."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
-
-
-def _quota() -> float:
-    """Cores' worth of time that a container may use (control groups 2 and 1); infinite outside of one."""
-    try:
-        if (limit := _CGROUP / "cpu.max").exists():
-            quota, period = limit.read_text(encoding="ascii").split()
-        else:
-            quota, period = (
-                (_CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii")
-                for name in ("quota", "period")
-            )
-        share = float(quota) / float(period)
-    except (OSError, ValueError):  # "max" is no number
-        return math.inf
-    return share if share > 0 else math.inf
 
 
 def candidates(wish: Wish) -> list[Provider]:
@@ -76,6 +63,8 @@ def candidates(wish: Wish) -> list[Provider]:
         EngineFailed: the wished provider is not in this build of ONNX Runtime.
     """
     available = set(ort.get_available_providers())
+    if _NAMES["cuda"] in available and wish in ("auto", "cuda"):
+        _load_cuda()
     if wish != "auto":
         if _NAMES[wish] not in available:
             raise EngineFailed(
@@ -87,8 +76,26 @@ def candidates(wish: Wish) -> list[Provider]:
     return [_provider(short, f"first of {', '.join(built_in)} that works") for short in built_in]
 
 
+@functools.cache
+def _load_cuda() -> None:
+    """Loads the libraries of CUDA and cuDNN that pip installed, where the system's loader does not look."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):  # it prints what is missing, which may be elsewhere
+        ort.preload_dlls()
+    if said.getvalue():
+        log.info("%s", said.getvalue().strip())
+
+
 def _provider(short: str, why: str) -> Provider:
     # Convolutions gain nothing from batching on CPU: one thread a run and as many runs as
     # cores is fastest. Elsewhere a second worker assembles while the first one runs.
     workers = usable_cores() if short == "cpu" else 2
-    return Provider(_NAMES[short], why, workers, accepts_empty=short != "coreml", options=_OPTIONS[short])
+    return Provider(
+        _NAMES[short],
+        why,
+        workers,
+        accepts_empty=short != "coreml",
+        fixed_shapes=short == "cuda",
+        page_locks=short == "cuda",
+        options=_OPTIONS[short],
+    )

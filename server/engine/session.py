@@ -1,16 +1,31 @@
 """One loaded graph: an ONNX Runtime session with the manifest it carries."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import onnxruntime as ort
 
-from server.engine.batch import Rows, Scores, Tensors, assemble, disassemble, one_row_each
+from server.engine.batch import (
+    Rows,
+    Scores,
+    Tensors,
+    assemble,
+    blank_rows,
+    disassemble,
+    empty_rows,
+    one_row_each,
+)
+from server.engine.cores import usable_cores
 from server.engine.graph_cache import GraphCache
 from server.engine.manifest import METADATA_KEY, Manifest, parse_manifest
 from server.engine.providers import Provider, Wish, candidates
+from server.engine.shapes import Counts, Shapes
+from server.engine.staging import Staging
 from server.errors import EngineFailed, InvalidModel
 
 log = logging.getLogger(__name__)
@@ -27,6 +42,7 @@ class Session:
 
     Attributes:
         threads: inside one run on the CPU.
+        shapes: that runs are filled up to; None if the provider takes all alike.
 
     Raises:
         InvalidModel: not a graph, or not one with a manifest that this server understands.
@@ -41,14 +57,39 @@ class Session:
         self.provider, self._session = _open(path, wish, intra_op_threads, cache)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.manifest: Manifest = parse_manifest(metadata.get(METADATA_KEY), str(path))
+        self.shapes = Shapes.of(self.manifest, self._least()) if self.provider.fixed_shapes else None
+        self._staging = Staging() if self.provider.page_locks else None
+        self._by_shape: dict[Counts, ort.InferenceSession] = {}
+        self._opening = Lock()
         self._outputs = [output.name for output in self._session.get_outputs()]
         log.info("%s runs on %s: %s", path, self.provider.name, self.provider.why)
 
+    def prepare(self) -> None:
+        """Makes every shape ready that runs commonly have; where shapes do not matter, one run does.
+
+        Raises:
+            InvalidModel: the graph cannot be run.
+        """
+        every = self.shapes.all() if self.shapes else [one_row_each(self.manifest).counts]
+        missing = [blank_rows(self.manifest, *counts) for counts in every if counts not in self._by_shape]
+        # What cuDNN prepares is compiled on one core for each.
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            try:
+                list(pool.map(self.run, ([rows] for rows in missing)))
+            except Exception as error:  # ONNX Runtime's exceptions share no public base class
+                raise InvalidModel(f"{self._path} cannot be run: {error}") from error
+
     def run(self, requests: Sequence[Rows]) -> list[Scores]:
         """Scores the rows of all requests in one run of the graph."""
-        feeds = assemble(self._padded(requests), self.manifest)
-        outputs: Tensors = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        filled, session = self._filled(requests)
+        with self._staging.lend() if self._staging else nullcontext() as room:
+            feeds = assemble(filled, self.manifest, room)
+            outputs: Tensors = dict(zip(self._outputs, session.run(self._outputs, feeds), strict=True))
         return disassemble(outputs, requests)
+
+    def together(self, requests: Sequence[Rows]) -> Iterable[list[int]]:
+        """Numbers of the requests that a run may hold without becoming one of an uncommon shape."""
+        return self.shapes.together(requests) if self.shapes else [list(range(len(requests)))]
 
     def with_threads(self, threads: int) -> "Session":
         """Another session of the same graph."""
@@ -63,11 +104,41 @@ class Session:
         """What was remembered, by this process or an earlier one; None if nothing was."""
         return self._cache.recall(self._path, about) if self._cache else None
 
-    def _padded(self, requests: Sequence[Rows]) -> Sequence[Rows]:
-        if self.provider.accepts_empty:
-            return requests
-        # A last request of blank rows, whose answer nobody reads, so that no input is empty.
-        return [*requests, one_row_each(self.manifest)]
+    def steps(self, modality: str) -> list[int]:
+        """Rows of one modality, ascending, at which a run is worth timing."""
+        return self.shapes.steps(modality) if self.shapes else [1, 2, 4, 8, 16, 32, 64]
+
+    def _least(self) -> Counts:
+        """Rows that a run must have: a provider can fail where there are none, and not on the CPU."""
+        try:
+            self._session.run(None, assemble([empty_rows(self.manifest)], self.manifest))
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            log.info("%s gets a row of every modality in each run: %s", self._path, error)
+            return one_row_each(self.manifest).counts
+        return 0, 0, 0
+
+    def _filled(self, requests: Sequence[Rows]) -> tuple[Sequence[Rows], ort.InferenceSession]:
+        """The requests, if need be with one of blank rows, whose answer nobody reads, and what runs them."""
+        if self.shapes:
+            shape = self.shapes.around(requests)
+            held = zip(*(rows.counts for rows in requests), strict=True)
+            missing = [most - sum(counts) for most, counts in zip(shape, held, strict=True)]
+            blank = [blank_rows(self.manifest, *missing)] if any(missing) else []
+            return [*requests, *blank], self._of_shape(shape)
+        if not self.provider.accepts_empty:
+            return [*requests, one_row_each(self.manifest)], self._session
+        return requests, self._session
+
+    def _of_shape(self, shape: Counts) -> ort.InferenceSession:
+        with self._opening:
+            if shape not in self._by_shape:
+                # The first one is there already, to read the manifest from.
+                self._by_shape[shape] = (
+                    _session(self._path, self.provider, self.threads, self._cache)
+                    if self._by_shape
+                    else self._session
+                )
+            return self._by_shape[shape]
 
 
 def _open(

@@ -20,8 +20,8 @@ def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerIntercept
     options: list[tuple[str, int]] = [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        # A second server on the same port would silently take half of the requests.
-        ("grpc.so_reuseport", 0),
+        # Unless that is wanted, a second server would silently take half of the requests.
+        ("grpc.so_reuseport", int(settings.shared_port)),
         # Clients may ping once a minute while they wait; by default that would cut them off.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),

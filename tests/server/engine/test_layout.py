@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from server.engine import layout, providers
+from server.engine import layout
+from server.engine.cores import usable_cores
 from server.engine.graph_cache import GraphCache
 from server.engine.layout import divide_cores
 from server.engine.session import Session
@@ -101,7 +102,7 @@ def test_another_version_is_divided_like_the_one_that_serves(
 def test_nothing_is_measured_where_it_is_told(
     graph: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: int, expected: int
 ) -> None:
-    monkeypatch.setattr(providers, "usable_cores", lambda: 4)
+    monkeypatch.setattr(layout, "usable_cores", lambda: 4)
     measured = Measured(monkeypatch, {}, {})
     session = Session(graph, "cpu", threads or 1)
     found = divide_cores(session, workers, threads)
@@ -111,4 +112,4 @@ def test_nothing_is_measured_where_it_is_told(
 
 def test_a_real_measurement_chooses_something_that_works(session: Session) -> None:
     found = divide_cores(session)
-    assert found.workers * found.session.threads <= providers.usable_cores()
+    assert found.workers * found.session.threads <= usable_cores()

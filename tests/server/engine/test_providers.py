@@ -1,32 +1,27 @@
-import os
-from pathlib import Path
-
+import onnxruntime
 import pytest
 
 from server.engine import providers
-from server.engine.providers import usable_cores
+from server.engine.providers import candidates
 
 
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000\n"}, 8),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "250000 100000\n"}, 3),
-        ({"cpu.max": "9900000 100000\n"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
-        ({"cpu.max": "nonsense"}, 8),
-    ],
-)
-def test_a_container_counts_the_cores_that_it_has_the_time_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+def test_cuda_gets_the_libraries_that_pip_installed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(providers, "_CGROUP", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert usable_cores() == cores
+    loads = []
+
+    def load() -> None:
+        loads.append(1)
+        print("Failed to load libcudnn.so.9")  # as ONNX Runtime does
+
+    providers._load_cuda.cache_clear()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(providers._NAMES.values()))
+    monkeypatch.setattr(onnxruntime, "preload_dlls", load)
+    with caplog.at_level("INFO"):
+        assert candidates("cpu")[0].on_cpu
+        assert not loads
+        assert [each.fixed_shapes for each in candidates("auto")] == [True, False, False]
+        assert candidates("cuda")[0].name == "CUDAExecutionProvider"
+    assert loads == [1]
+    assert "libcudnn" in caplog.text
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,125 @@
+"""The few shapes that runs have on a provider that prepares anew for every shape.
+
+ONNX Runtime's convolutions on CUDA keep what cuDNN prepared for one number of rows, and forget it when
+another number comes (its issue 23006). That takes up to seconds, so batches of just any size would wait
+far longer than they run. Each shape therefore gets a session of its own, and batches are filled up with
+blank rows to the next shape.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from server.engine.batch import Rows
+from server.engine.manifest import MODALITIES, Manifest
+
+Counts = tuple[int, int, int]
+"""Image rows, clips, audio windows."""
+
+_MOST_ROWS = 64
+# Fewer rows than this take a device as long as one does.
+_FEW_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Multiples of what a photo, a piece of sound and a video bring.
+
+    Attributes:
+        video: the rows of one video with sound at most, unless a request asks for more.
+        least: rows of each kind that a run must have.
+    """
+
+    video: Counts
+    least: Counts = (0, 0, 0)
+
+    @classmethod
+    def of(cls, manifest: Manifest, least: Counts) -> "Shapes":
+        image, video, audio = manifest.image, manifest.video, manifest.audio
+        return cls(
+            (
+                image.frames_per_video if image else 0,
+                video.clips_per_video if video else 0,
+                audio.max_windows if audio else 0,
+            ),
+            least,
+        )
+
+    def all(self) -> list[Counts]:
+        """Those to prepare before the first request comes."""
+        images, clips, windows = ((0, 1) if most else (0,) for most in self.video)
+        units = dict.fromkeys(self._unit(counts) for counts in product(images, clips, windows))
+        every = (self._times(unit, factor) for unit in units for factor in _factors(unit))
+        return list(dict.fromkeys(every))
+
+    def steps(self, modality: str) -> list[int]:
+        """How many rows of one modality, without others, fill shapes of `all`; ascending."""
+        place = MODALITIES.index(modality)
+        unit = self._unit(_alone(place))
+        return [factor * unit[place] for factor in _factors(unit)]
+
+    def around(self, requests: Sequence[Rows]) -> Counts:
+        """The shape to run these requests together in; beyond all of `all`, the next power of two."""
+        total = (0, 0, 0)
+        for rows in requests:
+            total = _sum(total, rows.counts)
+        unit = self._unit(total)
+        needed = _needed(total, unit)
+        prepared = (factor for factor in _factors(unit) if factor >= needed)
+        return self._times(unit, next(prepared, _power_of_two(needed)))
+
+    def together(self, requests: Sequence[Rows]) -> Iterator[list[int]]:
+        """Numbers of the requests that share a run: with the same kinds of rows, and in a shape of `all`."""
+        by_unit: dict[Counts, list[int]] = {}
+        for number, rows in enumerate(requests):
+            by_unit.setdefault(self._unit(rows.counts), []).append(number)
+        for unit, numbers in by_unit.items():
+            most = _factors(unit)[-1]
+            run: list[int] = []
+            filled = (0, 0, 0)
+            for number in numbers:
+                more = _sum(filled, requests[number].counts)
+                if run and _needed(more, unit) > most:
+                    yield run
+                    run, more = [], requests[number].counts
+                run.append(number)
+                filled = more
+            yield run
+
+    def _times(self, unit: Counts, factor: int) -> Counts:
+        images, clips, windows = (
+            max(factor * each, least) for each, least in zip(unit, self.least, strict=True)
+        )
+        return images, clips, windows
+
+    def _unit(self, counts: Counts) -> Counts:
+        images, clips, windows = counts
+        if not (clips or windows) and self.video[0]:
+            return (1, 0, 0)
+        if not (images or clips) and self.video[2]:
+            return (0, 0, 1)
+        return self.video
+
+
+def _factors(unit: Counts) -> list[int]:
+    """Powers of two; 1 in any case."""
+    powers = [2**exponent for exponent in range(_MOST_ROWS.bit_length())]
+    return [1, *(power for power in powers[1:] if _FEW_ROWS <= power * max(unit) <= _MOST_ROWS)]
+
+
+def _alone(place: int) -> Counts:
+    """A row of one modality."""
+    return int(place == 0), int(place == 1), int(place == 2)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _needed(counts: Counts, unit: Counts) -> int:
+    """How many times `unit` covers `counts`; at least once."""
+    return max(1, *(-(-count // each) for count, each in zip(counts, unit, strict=True) if each))
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length()

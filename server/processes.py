@@ -1,0 +1,168 @@
+"""Several servers on one port, because a Python process answers on one core: started, watched, stopped.
+
+The system spreads connections over all that listen (SO_REUSEPORT). This process answers nothing itself. As a
+program of its own (`python -m server.processes`) it is one of the servers: settings come on the first line
+of standard input, whose end means that nobody watches any more, and a line goes out when it listens.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from server import command
+from server.engine.cores import usable_cores
+from server.errors import CannotListen, EngineFailed
+from server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+# Beyond the time that a server has for draining.
+_END_SECONDS = 15.0
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; SIGHUP reaches every server. One that ends is started again.
+
+    Raises:
+        CannotListen: the address is not to be had.
+        EngineFailed: a server ended before it ever listened; its own message is in the log.
+    """
+    finished = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, finished.set)
+    with _reserved_port(settings) as port:
+        servers = [_Server(share) for share in _shares(settings, port)]
+        loop.add_signal_handler(signal.SIGHUP, _send, servers, signal.SIGHUP)
+        stopping = asyncio.create_task(finished.wait())
+        ready = asyncio.create_task(servers[0].ready.wait())
+        keeping = [asyncio.create_task(servers[0].keep_running())]
+        try:
+            await asyncio.wait([stopping, ready, *keeping], return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                # Not before, as they would spoil what the first one measures, and use it now.
+                keeping += [asyncio.create_task(server.keep_running()) for server in servers[1:]]
+                log.info("one of %d servers is ready", len(servers))
+            await asyncio.wait([stopping, *keeping], return_when=asyncio.FIRST_COMPLETED)
+            for ended in filter(asyncio.Task.done, keeping):
+                ended.result()
+        finally:
+            for task in (stopping, ready, *keeping):
+                task.cancel()
+            await asyncio.gather(*(server.stop() for server in servers))
+
+
+def _send(servers: list["_Server"], number: signal.Signals) -> None:
+    for server in servers:
+        server.send(number)
+
+
+class _Server:
+    """One of them.
+
+    Attributes:
+        ready: set when it has listened once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.ready = asyncio.Event()
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def keep_running(self) -> None:
+        """Starts it, and again whenever it ends. Raises EngineFailed if it ends before it is ready at all."""
+        while True:
+            status = await self._run()
+            if not self.ready.is_set():
+                raise EngineFailed(f"a server ended with status {status} before it listened")
+            log.error("a server ended with status %d and is started again", status)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def send(self, number: signal.Signals) -> None:
+        """Does nothing if it does not run."""
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def stop(self) -> None:
+        """Lets it finish what it accepted."""
+        self.send(signal.SIGTERM)
+        if self._process:
+            try:
+                await asyncio.wait_for(
+                    self._process.wait(), self._settings.drain_timeout_seconds + _END_SECONDS
+                )
+            except TimeoutError:
+                self.send(signal.SIGKILL)
+
+    async def _run(self) -> int:
+        process = self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server.processes"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the one that watches, which lets them drain
+        )
+        if process.stdin and process.stdout:  # as was asked for
+            process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
+            if await process.stdout.readline():
+                self.ready.set()
+        return await process.wait()
+
+
+def _shares(settings: Settings, port: int) -> Iterator[Settings]:
+    """What each server is told."""
+    count, first = settings.processes, settings.metrics_port
+    cores = settings.cores or usable_cores()
+    for number in range(count):
+        yield settings.model_copy(
+            update={
+                "processes": 1,
+                "port": port,
+                "shared_port": True,
+                "cores": max(1, cores // count),
+                "metrics_port": first + number if first else first,
+                "log_dir": settings.log_dir and settings.log_dir / str(number),
+            }
+        )
+
+
+@contextmanager
+def _reserved_port(settings: Settings) -> Iterator[int]:
+    """A port that the servers can share and, unless that is wanted, nobody else listens on."""
+    if sys.platform != "linux":
+        raise CannotListen("servers can share a port on Linux only", "Use --processes 1.")
+    wanted = settings.host.strip("[]"), settings.port
+    try:
+        family, *_, address = socket.getaddrinfo(*wanted, type=socket.SOCK_STREAM)[0]
+        if not settings.shared_port:
+            with socket.create_server(address[:2], family=family) as alone:
+                address = alone.getsockname()
+        with socket.socket(family) as holder:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind(address)
+            yield int(holder.getsockname()[1])
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {settings.host}:{settings.port}: {error}", "Choose another --port."
+        ) from error
+
+
+async def _serve_until_left_alone(settings: Settings) -> None:
+    from server import app
+
+    def left_alone() -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), left_alone)
+    await app.serve(settings, lambda: print("ready", flush=True))
+
+
+if __name__ == "__main__":
+    told = Settings.model_validate_json(sys.stdin.readline())
+    sys.exit(command.start(told, "python -m server", _serve_until_left_alone))

@@ -1,0 +1,129 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from server.engine import providers
+from server.engine.batch import blank_rows
+from server.engine.engine import Engine
+from server.engine.selftest import self_test
+from server.engine.session import Session
+from server.engine.shapes import Counts, Shapes
+from tests.random_rows import assert_same, random_rows
+from tests.tiny_graph import tiny_detector
+
+COUNTS = st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9))
+
+
+@pytest.fixture(autouse=True)
+def cpu_that_wants_fixed_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ordinary = providers._provider
+    monkeypatch.setattr(
+        providers,
+        "_provider",
+        lambda *of: replace(ordinary(*of), fixed_shapes=True, page_locks=True, workers=2),
+    )
+
+
+@pytest.fixture
+def shaped(graph: Path) -> Session:
+    return Session(graph, "cpu")
+
+
+def test_photos_sound_and_videos_have_shapes_of_their_own(session: Session) -> None:
+    photos = [(1, 0, 0), (8, 0, 0), (16, 0, 0), (32, 0, 0), (64, 0, 0)]
+    sounds = [(0, 0, windows) for windows, *_ in photos]
+    assert Shapes((5, 2, 16)).all() == [*photos, *sounds, (5, 2, 16), (10, 4, 32), (20, 8, 64)]
+    assert Shapes((5, 0, 0)).all() == photos
+    assert Shapes((0, 0, 16)).all() == sounds
+    assert Shapes((0, 2, 0)).all() == [(0, 2, 0), (0, 8, 0), (0, 16, 0), (0, 32, 0), (0, 64, 0)]
+    assert Shapes((5, 0, 0), least=(3, 0, 0)).all() == [(3, 0, 0), *photos[1:]]
+
+
+@settings(deadline=None)
+@given(batch=st.lists(COUNTS, min_size=1, max_size=40))
+def test_runs_hold_every_request_once_in_a_shape_that_is_ready(session: Session, batch: list[Counts]) -> None:
+    shapes = Shapes((5, 3, 9), least=(0, 1, 0))
+    requests = [blank_rows(session.manifest, *counts) for counts in batch]
+    runs = list(shapes.together(requests))
+    assert sorted(number for run in runs for number in run) == list(range(len(batch)))
+    for run in runs:
+        shape = shapes.around([requests[number] for number in run])
+        assert shape in shapes.all()
+        total = np.sum([batch[number] for number in run], axis=0)
+        assert (total <= shape).all()
+        # A photo does not pay for the clips of a video that came at the same time.
+        assert shape[1] == 1 or any(batch[number][1] or min(batch[number][::2]) for number in run)
+
+
+def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: Session) -> None:
+    shapes = Shapes((5, 2, 16))
+    requests = [blank_rows(session.manifest, *counts) for counts in [(1, 0, 0), (70, 0, 0), (1, 0, 0)]]
+    assert list(shapes.together(requests)) == [[0], [1], [2]]
+    assert shapes.around(requests[1:2]) == (128, 0, 0)
+    assert shapes.around([blank_rows(session.manifest, 0, 9, 0)]) == (40, 16, 128)
+
+
+@settings(deadline=None, max_examples=25)
+@given(batch=st.lists(COUNTS, min_size=1, max_size=6))
+def test_filled_up_runs_answer_as_exact_ones_do(
+    graph: Path, session: Session, batch: list[tuple[int, int, int]]
+) -> None:
+    shaped = Session(graph, "cpu")
+    requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
+    for answer, rows in zip(shaped.run(requests), requests, strict=True):
+        assert_same(answer, session.run([rows])[0])
+
+
+def test_what_a_run_held_before_changes_nothing(shaped: Session, session: Session) -> None:
+    for images in (9, 2, 30, 1):
+        rows = random_rows(session.manifest, images, images, clips=2)
+        assert_same(shaped.run([rows])[0], session.run([rows])[0])
+
+
+def test_an_engine_answers_a_mixed_batch(shaped: Session, session: Session) -> None:
+    shaped.prepare()
+    self_test(shaped)
+    engine = Engine(shaped, 1, max_queue_delay=0.2)
+    kinds = [(1, 0, 0), (0, 0, 3), (2, 1, 4), (1, 0, 0), (0, 0, 1), (0, 2, 0)] * 3
+    requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(kinds)]
+    futures = [engine.submit(rows, deadline=float("inf")) for rows in requests]
+    for future, rows in zip(futures, requests, strict=True):
+        assert_same(future.result(30), session.run([rows])[0])
+    engine.close()
+
+
+def test_a_graph_that_fails_without_rows_gets_blank_ones(tmp_path: Path, session: Session) -> None:
+    graph = onnx.load(tiny_detector(tmp_path))
+    _refuse_no_sound(graph)
+    onnx.save(graph, tmp_path / "picky.onnx")
+    picky = Session(tmp_path / "picky.onnx", "cpu")
+    rows = random_rows(session.manifest, 1, images=2)
+    assert_same(picky.run([rows])[0], session.run([rows])[0])
+    self_test(picky)
+
+
+def _refuse_no_sound(model: onnx.ModelProto) -> None:
+    """Makes the weights depend on the first window, without changing them."""
+    for node in model.graph.node:
+        node.input[:] = ["same_weights" if name == "weights" else name for name in node.input]
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.zeros((1, 1), np.int64), "first"),
+            numpy_helper.from_array(np.zeros((), np.float32), "nothing"),
+        ]
+    )
+    for place, node in enumerate(
+        [
+            helper.make_node("GatherND", ["audio", "first"], ["window"]),
+            helper.make_node("ReduceMax", ["window"], ["loudest"], keepdims=0),
+            helper.make_node("Mul", ["loudest", "nothing"], ["zero"]),
+            helper.make_node("Add", ["weights", "zero"], ["same_weights"]),
+        ]
+    ):
+        model.graph.node.insert(place, node)

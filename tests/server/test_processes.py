@@ -1,0 +1,131 @@
+"""Several servers on one port, as an operator meets them: processes, signals, exit statuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from tests import media
+from tests.running_server import running_server
+from tests.server_process import ROOT, server_process
+from tests.tiny_graph import put_version
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers share a port on Linux only")
+
+PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+
+
+def command(models: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "server", "--models", str(models), "--processes", "2", *flags]
+
+
+def two_servers(models: Path) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
+    return server_process(command(models))
+
+
+def servers_of(process: "subprocess.Popen[str]") -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(number) for number in children.split()]
+
+
+def listening(number: int) -> bool:
+    """Whether the process has one of the sockets that take connections."""
+    process = Path(f"/proc/{number}")
+    with suppress(FileNotFoundError):  # it, or a descriptor, is gone while we look
+        lines = [line.split() for name in ("tcp", "tcp6") for line in (process / "net" / name).open()]
+        listeners = {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
+        return any(str(each.readlink()) in listeners for each in (process / "fd").iterdir())
+    return False
+
+
+def alive(number: int) -> bool:
+    return Path(f"/proc/{number}").exists()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@contextmanager
+def stub_at(address: str) -> Iterator[DetectorStub]:
+    """With a connection of its own, which may reach another server than the one before."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        yield DetectorStub(channel)
+
+
+def verdict(address: str) -> int:
+    with stub_at(address) as stub:
+        return stub.Detect(PHOTO, timeout=30, wait_for_ready=True).verdict
+
+
+def version(address: str) -> str:
+    with stub_at(address) as stub:
+        return stub.GetModel(pb.GetModelRequest(), timeout=30, wait_for_ready=True).version
+
+
+def test_every_server_listens_and_one_that_dies_is_replaced(models: Path) -> None:
+    with two_servers(models) as (process, address):
+        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        assert all(verdict(address) for _ in range(8))
+        before = servers_of(process)
+        os.kill(before[0], signal.SIGKILL)
+        eventually(lambda: before[0] not in servers_of(process))
+        assert all(verdict(address) for _ in range(8))
+        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        assert before[1] in servers_of(process)
+        assert before[0] not in servers_of(process)
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
+    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
+    with two_servers(models) as (process, address), grpc.insecure_channel(address) as channel:
+        eventually(lambda: len(servers_of(process)) == 2)
+        running = servers_of(process)
+        accepted = [DetectorStub(channel).Detect.future(video, timeout=60) for _ in range(4)]
+        assert accepted[0].result().verdict
+        process.send_signal(signal.SIGTERM)
+        assert all(call.result().verdict for call in accepted)
+        assert process.wait(60) == 0
+        assert not any(map(alive, running))
+
+
+def test_sighup_reaches_every_server(tmp_path: Path) -> None:
+    put_version(tmp_path / "models", "1")
+    flags = ("--model-poll-seconds", "0")
+    with server_process(command(tmp_path / "models", *flags)) as (process, address):
+        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        put_version(tmp_path / "models", "2")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: all(version(address) == "2" for _ in range(12)))
+
+
+def test_servers_whose_watcher_is_gone_stop(models: Path) -> None:
+    with two_servers(models) as (process, _):
+        eventually(lambda: len(servers_of(process)) == 2)
+        running = servers_of(process)
+        process.kill()
+        process.wait(60)
+        eventually(lambda: not any(map(alive, running)))
+
+
+@pytest.mark.parametrize("flags", [["--port", "PORT"], ["--model", "another"]])
+def test_a_wrong_start_says_why(models: Path, flags: list[str]) -> None:
+    with running_server(models) as other:
+        given = [flag.replace("PORT", other.address.rpartition(":")[2]) for flag in flags]
+        arguments = [*command(models), "--profile", "test", *given]
+        failed = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    assert failed.returncode == 1
+    assert ("CANNOT_LISTEN" if "--port" in flags else "MODEL_NOT_FOUND") in failed.stderr
+    assert "Traceback" not in failed.stderr
