@@ -48,7 +48,10 @@ def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
         node_block_list=[*parts.front, *parts.head, *large],
     )
     OnnxModel(half).topological_sort()
-    _join_float32_nodes(Rewriter(half))
+    rewriter = Rewriter(half)
+    # ORT (1.23 to 1.31) writes the same Cast once for each node that reads it.
+    rewriter.drop_repeated()
+    _join_float32_nodes(rewriter)
     # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
     del half.graph.value_info[:]
     return half

@@ -17,9 +17,9 @@ from onnxruntime.quantization import (
     CalibrationDataReader,
     QDQQuantizer,
     QuantType,
-    TensorsData,
     create_calibrator,
 )
+from onnxruntime.quantization.calibrate import TensorsData
 
 from exporter.layers import LAYERS, Parts
 from server.errors import InvalidModel

@@ -80,6 +80,12 @@ class Rewriter:
             for node in self.graph.node:
                 node.input[:] = [identity.input[0] if n == identity.output[0] else n for n in node.input]
 
+    def drop_repeated(self) -> None:
+        """Of nodes that are the same, their outputs included, keeps the first."""
+        nodes = {node.SerializeToString(deterministic=True): node for node in self.graph.node}
+        del self.graph.node[:]
+        self.graph.node.extend(nodes.values())
+
     def merge_twins(self) -> None:
         """Of nodes that compute the same from the same, keeps the first."""
         first: dict[bytes, onnx.NodeProto] = {}

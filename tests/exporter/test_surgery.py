@@ -195,3 +195,12 @@ def test_transposes_pass_borders_and_leave_no_copies_behind() -> None:
     after = rewritten(before, hoist_transposes)
     check_same(before, after, pixels(6, 7, 3))
     assert operators(after) == ["Transpose", "Cast", "Pad", "Add", "Reciprocal", "Add"]
+
+
+def test_a_node_that_was_written_twice_stays_once() -> None:
+    nodes = Nodes("")
+    root = nodes.add("Sqrt", "rows")
+    nodes.add("Add", root, root, output="result")
+    before = model(nodes, TensorProto.FLOAT, (4,), 2)
+    before.graph.node.insert(1, before.graph.node[0])
+    assert operators(rewritten(before, Rewriter.drop_repeated)) == ["Sqrt", "Add"]
