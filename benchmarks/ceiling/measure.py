@@ -1,26 +1,36 @@
 """How much of a bare session's speed is left when the whole server is around it.
 
-Measured in one run on the same rows, by turns and several times over:
-a bare ONNX Runtime session in several layouts (its best one is the ceiling), our server with
-decoded frames of the model's own size at several concurrencies, and the decode stage alone.
+Measured in one run, by turns and several times over: a bare ONNX Runtime session in several layouts (its
+best one is the ceiling), our server with decoded frames of the model's own size and with photos at several
+concurrencies, and the decode stage alone.
 """
 
 import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import cast
+
+import grpc
 
 from benchmarks.callers.job import Job, run_apart
-from benchmarks.material.media import photo_rows
+from benchmarks.material.media import generated_photos, photo_rows
 from benchmarks.peers.codecs import Pixels, write_messages
 from benchmarks.report.turns import Report, by_turns
 from benchmarks.serving import ServerProcess, of_model, serving
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import bare_sessions, layouts
-from benchmarks.yardstick.sample import TOLERANCE, Sample, rows_in, wrong_answers
+from benchmarks.yardstick.sample import TOLERANCES, Sample, rows_in, wrong_answers
 from clients import Detector
+from deepfake.v1 import detector_pb2
+from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.engine.cores import usable_cores
+from server.engine.manifest import Precision
+from server.engine.precision import PrecisionWish
+from server.engine.providers import Wish, candidates
+from server.engine.repository import graph_file
 
 CONCURRENCY = (1, 8, 32)
 DIFFERENT_ROWS = 32
@@ -29,13 +39,27 @@ CODEC = "detect"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `model` is .../<name>/<version>/model.onnx; times are in seconds."""
+    """What to measure. `model` is .../<name>/<version>/model.onnx; times are in seconds.
+
+    Attributes:
+        provider, precision, processes: flags of the server.
+    """
 
     model: Path
     concurrency: tuple[int, ...] = CONCURRENCY
     rounds: int = 3
     seconds: float = 8.0
     warm_up: float = 1.0
+    provider: Wish = "auto"
+    precision: PrecisionWish = "auto"
+    processes: int = 1
+
+    @property
+    def flags(self) -> list[str]:
+        # The same few media come again and again, and are to be judged each time.
+        chosen = {"provider": self.provider, "precision": self.precision, "processes": self.processes}
+        pairs = ((f"--{name}", str(value)) for name, value in chosen.items())
+        return [*of_model(self.model), "--cache-max-bytes", "0", *chain(*pairs)]
 
 
 @dataclass(slots=True)
@@ -43,8 +67,9 @@ class Measured:
     """All samples, one a round, by what was measured.
 
     Attributes:
-        bare, served: by layout, and by number of clients.
-        wrong: answers that differ by more than TOLERANCE from the bare session's.
+        bare: by layout.
+        served, photos: by number of clients, with decoded frames and with encoded photos.
+        wrong: answers that differ by more than is due to rounding from those to the same medium alone.
         failures: requests that failed, by status.
     """
 
@@ -52,6 +77,7 @@ class Measured:
     size: tuple[int, int]
     bare: dict[str, list[Sample]] = field(default_factory=dict)
     served: dict[int, list[Sample]] = field(default_factory=dict)
+    photos: dict[int, list[Sample]] = field(default_factory=dict)
     decode: list[Sample] = field(default_factory=list)
     wrong: int = 0
     failures: Counter[str] = field(default_factory=Counter)
@@ -72,42 +98,74 @@ def measure(plan: Plan, report: Report) -> Measured:
     """
     with ExitStack() as stack:
         report("starting the server")
-        # The same few media come again and again, and are to be judged each time.
-        server = stack.enter_context(serving(*of_model(plan.model), "--cache-max-bytes", "0"))
+        server = stack.enter_context(serving(*plan.flags))
         with Detector(server.address) as detector:
             model = detector.model()
         size = model.frame_height, model.frame_width
         measured = Measured(model.execution_provider, size)
-        frames = photo_rows(*size, DIFFERENT_ROWS)
-        bare = bare_sessions(plan.model, model.execution_provider, layouts(usable_cores()), frames)
-        expected = next(iter(bare.values())).probabilities()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        pixels = Pixels(*size, encoded=False)
-        requests = write_messages(CODEC, [frame.tobytes() for frame in frames], pixels, folder)
+        precision = cast("Precision", model.manifest["precision"])
+        frames = photo_rows(*size, DIFFERENT_ROWS)
+        provider = next(each for each in candidates(plan.provider) if each.name == model.execution_provider)
+        bare = bare_sessions(
+            graph_file(plan.model, precision),
+            (provider.name, provider.options),
+            layouts(usable_cores(), provider.on_cpu),
+            frames,
+        )
+        expected = next(iter(bare.values())).probabilities()
+        caller = _Caller(plan, server, folder, TOLERANCES[precision], measured)
+        tensors = caller.messages("tensors", [frame.tobytes() for frame in frames], encoded=False)
+        photos = caller.messages("photos", generated_photos(decoders.PHOTOS), encoded=True)
+        alone = [caller.alone(message) for message in photos]
         decode = stack.enter_context(decoders.decoding(size))
         for _, tell in by_turns(plan.rounds, report):
             # The one that is best on most machines last, next to the server: machines drift within seconds.
             for layout, session in reversed(bare.items()):
                 tell(f"bare session, {layout}")
                 measured.bare.setdefault(layout, []).append(session.sample(plan.seconds, plan.warm_up))
-            for concurrency in plan.concurrency:
-                tell(f"server, {concurrency} clients")
-                job = Job(server.port, CODEC, requests, concurrency, plan.warm_up, plan.seconds)
-                sample = _run_served(job, server, folder, expected, measured)
-                measured.served.setdefault(concurrency, []).append(sample)
+            for clients in plan.concurrency:
+                tell(f"server, {clients} clients")
+                measured.served.setdefault(clients, []).append(caller.sample(tensors, clients, expected))
             tell("decode stage")
             measured.decode.append(decoders.sample(decode, plan.seconds, plan.warm_up))
+            for clients in plan.concurrency:
+                tell(f"server, photos, {clients} clients")
+                measured.photos.setdefault(clients, []).append(caller.sample(photos, clients, alone))
     return measured
 
 
-def _run_served(
-    job: Job, server: ServerProcess, folder: Path, expected: list[float], measured: Measured
-) -> Sample:
-    before = server.cpu_seconds()
-    result = run_apart(job, folder)
-    used = server.cpu_seconds() - before
-    measured.wrong += wrong_answers(result.answers, expected, TOLERANCE)
-    measured.failures.update(result.failures)
-    rate = len(result.latencies) / job.seconds
-    rows = rows_in(rate, job.seconds, job.warm_up)
-    return Sample(rate, result.latencies, (used + result.cpu_seconds) / rows, result.cpu_seconds / rows)
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Asks the server, and counts what goes wrong in `measured`."""
+
+    plan: Plan
+    server: ServerProcess
+    folder: Path
+    tolerance: float
+    measured: Measured
+
+    def messages(self, name: str, payloads: list[bytes], encoded: bool) -> list[str]:
+        """Files with a request of each payload."""
+        folder = self.folder / name
+        folder.mkdir()
+        return write_messages(CODEC, payloads, Pixels(*self.measured.size, encoded), folder)
+
+    def alone(self, message: str) -> float:
+        """The answer to one request, while there is no other."""
+        with grpc.insecure_channel(self.server.address) as channel:
+            request = detector_pb2.DetectRequest.FromString(Path(message).read_bytes())
+            return DetectorStub(channel).Detect(request).fake_probability
+
+    def sample(self, messages: list[str], clients: int, expected: list[float]) -> Sample:
+        """Each client asks again once it is answered."""
+        plan, before = self.plan, self.server.cpu_seconds()
+        result = run_apart(
+            Job(self.server.port, CODEC, messages, clients, plan.warm_up, plan.seconds), self.folder
+        )
+        used = self.server.cpu_seconds() - before
+        self.measured.wrong += wrong_answers(result.answers, expected, self.tolerance)
+        self.measured.failures.update(result.failures)
+        rate = len(result.latencies) / plan.seconds
+        rows = rows_in(rate, plan.seconds, plan.warm_up)
+        return Sample(rate, result.latencies, (used + result.cpu_seconds) / rows, result.cpu_seconds / rows)

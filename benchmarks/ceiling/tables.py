@@ -45,6 +45,10 @@ def lines(measured: Measured) -> list[Line]:
             for number, samples in measured.served.items()
         ),
         _line("decode stage, photos", measured.decode, None),
+        *(
+            _line(f"server, photos, {number} clients", samples, None)
+            for number, samples in measured.photos.items()
+        ),
     ]
 
 

@@ -1,7 +1,7 @@
 """The commands that measure the graph and the engine without a load on a whole server."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from benchmarks.material.keras_model import EXPORTING, exported_model, raw_graph
 from benchmarks.options import Backbone, ExportedBackbone, ExportedSize, ModelFile, Rounds, Seconds, Size
 from benchmarks.report import console, results
 from server.engine.processor import features
+from server.engine.providers import Wish
 
 app = typer.Typer()
 
@@ -56,9 +57,7 @@ def engine(
     ] = None,
     backbone: ExportedBackbone = "efficientnetb0",
     size: ExportedSize = 256,
-    provider: Annotated[
-        Literal["auto", "cuda", "coreml", "cpu"], typer.Option(help="Of the engine and of the bare session.")
-    ] = "auto",
+    provider: Annotated[Wish, typer.Option(help="Of the engine and of the bare session.")] = "auto",
     rounds: Rounds = 3,
     seconds: Annotated[float, typer.Option(help="Of each measurement.", min=0.2)] = 3.0,
 ) -> None:

@@ -14,8 +14,8 @@ from benchmarks.material.media import photo_rows
 from benchmarks.report.figures import best, percentile
 from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, about, by_turns
-from benchmarks.yardstick.bare import Layout, bare_sessions, layouts
-from benchmarks.yardstick.sample import wrong_answers
+from benchmarks.yardstick.bare import bare_sessions, layouts
+from benchmarks.yardstick.sample import TOLERANCES, wrong_answers
 from server.engine.batch import Rows, Scores
 from server.engine.cores import usable_cores
 from server.engine.engine import Engine
@@ -25,7 +25,6 @@ from server.engine.session import Session
 
 CLIENTS = (1, 2, 8, 32, 128)
 DIFFERENT_ROWS = 64
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 2e-2}
 _FAR = 3600.0
 
 
@@ -58,7 +57,7 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
     frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
     provider = next(each for each in candidates(wish) if each.name == session.provider.name)
     measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
-    chosen = layouts(usable_cores()) if provider.on_cpu else _device_layouts()
+    chosen = layouts(usable_cores(), provider.on_cpu)
     bare = bare_sessions(model, (provider.name, provider.options), chosen, frames)
     expected = next(iter(bare.values())).probabilities()
     requests = [of_picture(manifest, frame) for frame in frames]
@@ -74,7 +73,7 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
                 latencies, answers = _Loop(engine, requests, seconds).run(clients)
                 measured.engine.setdefault(clients, []).append(len(latencies) / seconds)
                 measured.latencies.setdefault(clients, []).extend(latencies)
-                measured.wrong += wrong_answers(answers, expected, TOLERANCE[manifest.precision])
+                measured.wrong += wrong_answers(answers, expected, TOLERANCES[manifest.precision])
     finally:
         engine.close()
     return measured
@@ -92,10 +91,6 @@ def table(measured: Measured) -> Table:
     rows += [[*row, *points] for row, points in zip(rate_rows(engine, top), times, strict=True)]
     title = f"{measured.name} on {measured.provider}, {usable_cores()} cores"
     return Table(("", "rows/s", "÷ best bare", "p50 ms", "p99 ms"), rows, title)
-
-
-def _device_layouts() -> list[Layout]:
-    return [Layout(1, callers, rows) for rows in (1, 8, 32, 64) for callers in (1, 2)]
 
 
 class _Loop:

@@ -28,8 +28,10 @@ class Layout:
         return f"{self.callers} × {self.threads} threads, batch {self.rows}"
 
 
-def layouts(cores: int) -> list[Layout]:
+def layouts(cores: int, on_cpu: bool = True) -> list[Layout]:
     """Those among which the best one differs from machine to machine."""
+    if not on_cpu:
+        return [Layout(1, callers, rows) for rows in (1, 8, 32, 64, 128) for callers in (1, 2)]
     return list(dict.fromkeys([Layout(1, cores), Layout(1, cores, 8), Layout(cores, 1), Layout(cores, 1, 8)]))
 
 

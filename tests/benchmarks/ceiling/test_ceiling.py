@@ -27,18 +27,18 @@ def _one_photo_to_decode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_measured_and_every_answer_is_right(model: Path) -> None:
-    plan = Plan(model, concurrency=(1, 3), rounds=2, seconds=0.5, warm_up=0.2)
+    plan = Plan(model, concurrency=(1, 3), rounds=2, seconds=0.5, warm_up=0.2, processes=2)
     steps: list[str] = []
     measured = measure(plan, steps.append)
     assert measured.problems == []
     assert measured.size == (32, 32)
-    assert set(measured.served) == {1, 3}
-    for samples in [*measured.bare.values(), *measured.served.values()]:
+    assert set(measured.served) == set(measured.photos) == {1, 3}
+    for samples in [*measured.bare.values(), *measured.served.values(), *measured.photos.values()]:
         assert len(samples) == 2
         assert all(sample.rate > 0 and sample.latencies and sample.cpu > 0 for sample in samples)
     assert len(measured.decode) == 2
     assert "round 2 of 2: server, 3 clients" in steps
-    assert len(table(plan, measured).rows) == len(measured.bare) + 3
+    assert len(table(plan, measured).rows) == len(measured.bare) + 5
 
 
 def test_wrong_answers_are_counted(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
