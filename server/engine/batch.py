@@ -14,6 +14,8 @@ from server.engine.staging import Room
 Tensors = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
 
+_OF_ROWS = ("image_probability", "clip_probability", "audio_probability", "image_heatmap")
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -139,22 +141,26 @@ def assemble(requests: Sequence[Rows], manifest: Manifest, room: Room | None = N
 
 def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     """The graph's outputs, cut into one answer for each of `requests`."""
-    image_end = clip_end = audio_end = 0
+    image, clip, audio, heatmap = (_float32(outputs, name) for name in _OF_ROWS)
+    fused = outputs["fake_probability"].tolist()
+    probability, present = outputs["modality_probability"], outputs["modality_present"]
+    first_image = first_clip = first_window = 0
     scores = []
     for number, rows in enumerate(requests):
         images, clips, windows = rows.counts
-        image_end, clip_end, audio_end = image_end + images, clip_end + clips, audio_end + windows
+        end_image, end_clip, end_window = first_image + images, first_clip + clips, first_window + windows
         scores.append(
             Scores(
-                float(outputs["fake_probability"][number]),
-                outputs["modality_probability"][number],
-                outputs["modality_present"][number],
-                _rows_of(outputs, "image_probability", image_end, images),
-                _rows_of(outputs, "clip_probability", clip_end, clips),
-                _rows_of(outputs, "audio_probability", audio_end, windows),
-                _rows_of(outputs, "image_heatmap", image_end, images),
+                fused[number],
+                probability[number],
+                present[number],
+                image[first_image:end_image],
+                clip[first_clip:end_clip],
+                audio[first_window:end_window],
+                heatmap[first_image:end_image],
             )
         )
+        first_image, first_clip, first_window = end_image, end_clip, end_window
     return scores
 
 
@@ -173,7 +179,6 @@ def _owners(counts: list[int]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
-def _rows_of(outputs: Tensors, name: str, end: int, count: int) -> NDArray[np.float32]:
-    if name not in outputs:
-        return np.zeros(0, np.float32)
-    return outputs[name][end - count : end].astype(np.float32, copy=False)
+def _float32(outputs: Tensors, name: str) -> NDArray[np.float32]:
+    """Empty if the graph has no such output."""
+    return outputs[name].astype(np.float32, copy=False) if name in outputs else np.zeros(0, np.float32)

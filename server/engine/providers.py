@@ -39,7 +39,6 @@ class Provider:
         workers: batches worth having in the engine at once.
         accepts_empty: whether inputs may have zero rows; CoreML refuses them.
         fixed_shapes: whether runs of another number of rows than the one before are slow.
-        page_locks: whether it copies faster from memory that is locked for it.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Provider:
     workers: int
     accepts_empty: bool = True
     fixed_shapes: bool = False
-    page_locks: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,6 +94,5 @@ def _provider(short: str, why: str) -> Provider:
         workers,
         accepts_empty=short != "coreml",
         fixed_shapes=short == "cuda",
-        page_locks=short == "cuda",
         options=_OPTIONS[short],
     )

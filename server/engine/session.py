@@ -30,6 +30,9 @@ from server.errors import EngineFailed, InvalidModel
 
 log = logging.getLogger(__name__)
 
+# Severities of ONNX Runtime, which writes to standard error in a format of its own.
+_ERROR, _FATAL = 3, 4
+
 
 class Session:
     """A graph on an execution provider. `run` may be called from several threads at once.
@@ -58,7 +61,7 @@ class Session:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.manifest: Manifest = parse_manifest(metadata.get(METADATA_KEY), str(path))
         self.shapes = Shapes.of(self.manifest, self._least()) if self.provider.fixed_shapes else None
-        self._staging = Staging() if self.provider.page_locks else None
+        self._staging = Staging() if self.shapes else None
         self._by_shape: dict[Counts, ort.InferenceSession] = {}
         self._opening = Lock()
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -110,8 +113,10 @@ class Session:
 
     def _least(self) -> Counts:
         """Rows that a run must have: a provider can fail where there are none, and not on the CPU."""
+        quiet = ort.RunOptions()
+        quiet.log_severity_level = _FATAL
         try:
-            self._session.run(None, assemble([empty_rows(self.manifest)], self.manifest))
+            self._session.run(None, assemble([empty_rows(self.manifest)], self.manifest), quiet)
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             log.info("%s gets a row of every modality in each run: %s", self._path, error)
             return one_row_each(self.manifest).counts
@@ -169,6 +174,8 @@ def _session(
         options = ort.SessionOptions()
         options.intra_op_num_threads = intra_op_threads
         options.inter_op_num_threads = 1
+        # Its warnings are about every node that a device leaves to the CPU, for each session anew.
+        options.log_severity_level = _ERROR
         # A thread that spins between runs takes its core from the decoders.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options

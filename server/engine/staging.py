@@ -1,4 +1,4 @@
-"""Memory in which batches for a device are put together: kept from run to run, and page-locked for CUDA.
+"""Memory in which batches for a device are put together: kept from run to run, and page-locked with CUDA.
 
 New memory costs a page fault for every 4 KiB, and from memory that the system may move CUDA copies by way
 of another buffer of its own.
@@ -24,19 +24,14 @@ Room = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]
 
 _ALIGNMENT = 256
 _SMALLEST_BYTES = 2**20
-# The runtime that ONNX Runtime was built with is loaded already, and no other may be.
 _CUDA_RUNTIMES = ("libcudart.so.13", "libcudart.so.12")
 
 
 class Staging:
-    """Buffers for as many runs as there are at a time; each is as large as its largest batch needed.
+    """Buffers for as many runs as there are at a time; each is as large as its largest batch needed."""
 
-    Args:
-        page_locked: whether to lock them for CUDA, if that can be done.
-    """
-
-    def __init__(self, page_locked: bool = True) -> None:
-        self._runtime = _cuda_runtime() if page_locked else None
+    def __init__(self) -> None:
+        self._runtime = _cuda_runtime()
         self._lock = threading.Lock()
         self._free: list[_Buffer] = []
 
@@ -87,6 +82,7 @@ def _memory(size: int, runtime: ctypes.CDLL | None) -> NDArray[np.uint8]:
 
 
 def _cuda_runtime() -> ctypes.CDLL | None:
+    """The one that ONNX Runtime uses; None without CUDA."""
     for name in _CUDA_RUNTIMES:
         try:
             return ctypes.CDLL(name, os.RTLD_NOLOAD | os.RTLD_NOW)

@@ -24,9 +24,7 @@ COUNTS = st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9))
 def cpu_that_wants_fixed_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     ordinary = providers._provider
     monkeypatch.setattr(
-        providers,
-        "_provider",
-        lambda *of: replace(ordinary(*of), fixed_shapes=True, page_locks=True, workers=2),
+        providers, "_provider", lambda *of: replace(ordinary(*of), fixed_shapes=True, workers=2)
     )
 
 
