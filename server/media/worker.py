@@ -5,7 +5,9 @@ limits as JSON, and the numbers of an inherited socket and file in memory.
 """
 
 import contextlib
+import gc
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -21,6 +23,10 @@ from server.media import wire
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 
+# PyAV's containers and streams refer to each other: small to Python's collector, which would let hundreds
+# wait, and large for what FFmpeg holds behind them.
+_MEDIA_UNTIL_COLLECTED = 50
+
 Decoder = Callable[[bytes, RowSpec, MediaLimits, MediaKind | None], MediaRows]
 
 
@@ -34,9 +40,10 @@ def main() -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     idle_bytes = _address_space()
     _cap(idle_bytes, limits)
+    gc.freeze()
     link.send({})
     with contextlib.suppress(EOFError, OSError):
-        while True:
+        for number in itertools.count(1):
             header, body = link.receive()
             data = bytes(body)
             del body
@@ -48,6 +55,8 @@ def main() -> None:
             link.send(answer | {"retires": retires}, arrays)
             if retires:
                 return
+            if number % _MEDIA_UNTIL_COLLECTED == 0:
+                gc.collect()
 
 
 def _answer(
