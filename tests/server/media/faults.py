@@ -43,6 +43,11 @@ def _leak(rest: bytes, limits: MediaLimits) -> None:
     _leaked.append(bytearray(limits.max_memory_bytes * 2 // 3))
 
 
+def _leave_in_a_circle(rest: bytes, limits: MediaLimits) -> None:
+    circle: list[object] = [bytes(limits.max_memory_bytes // 250)]
+    circle.append(circle)
+
+
 def _make_a_mistake(rest: bytes, limits: MediaLimits) -> None:
     raise KeyError("nobody thought of this")
 
@@ -64,6 +69,7 @@ _FAULTS = {
     b"hang": _hang,
     b"memory": _eat_memory,
     b"leak": _leak,
+    b"circle": _leave_in_a_circle,
     b"mistake": _make_a_mistake,
     b"corrupt": _refuse,
     b"wait": _wait_for_file,

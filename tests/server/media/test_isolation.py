@@ -140,6 +140,15 @@ def test_a_codec_that_asks_for_too_much_memory_is_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the address space")
+def test_a_process_whose_codec_leaves_circles_collects_them(faulty: DecodePool) -> None:
+    before = process(faulty)
+    # Half of the memory is when it would be replaced.
+    for _ in range(300):
+        ask(faulty, b"circle")
+    assert process(faulty) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the address space")
 def test_a_process_that_leaks_is_replaced(faulty: DecodePool) -> None:
     before = process(faulty)
     for _ in range(3):
