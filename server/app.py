@@ -1,6 +1,7 @@
 """The composition root: puts the backend behind a gRPC listener, serves, and drains."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -52,6 +53,8 @@ async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) ->
     Raises:
         EngineFailed: the engine died.
     """
+    # What the imports made stays: to look at all of it again would stop every request for about 30 ms.
+    gc.freeze()
     async with running(settings) as server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -75,6 +75,8 @@ class Session:
         """
         every = self.shapes.all() if self.shapes else [one_row_each(self.manifest).counts]
         missing = [blank_rows(self.manifest, *counts) for counts in every if counts not in self._by_shape]
+        if self.shapes and missing:
+            log.info("preparing runs of %d shapes, each of which can take seconds", len(missing))
         # What cuDNN prepares is compiled on one core for each.
         with ThreadPoolExecutor(usable_cores()) as pool:
             try:
