@@ -109,7 +109,7 @@ class _Server:
         )
         if process.stdin and process.stdout:  # as was asked for
             process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
-            if await process.stdout.readline():
+            async for _ in process.stdout:
                 self.ready.set()
         return await process.wait()
 
