@@ -131,14 +131,16 @@ class Session:
             held = zip(*(rows.counts for rows in requests), strict=True)
             missing = [most - sum(counts) for most, counts in zip(shape, held, strict=True)]
             blank = [blank_rows(self.manifest, *missing)] if any(missing) else []
-            return [*requests, *blank], self._of_shape(shape)
+            return [*requests, *blank], self._of_shape(shape, self.shapes)
         if not self.provider.accepts_empty:
             return [*requests, one_row_each(self.manifest)], self._session
         return requests, self._session
 
-    def _of_shape(self, shape: Counts) -> ort.InferenceSession:
+    def _of_shape(self, shape: Counts, common: Shapes) -> ort.InferenceSession:
         with self._opening:
             if shape not in self._by_shape:
+                if shape not in common.all():
+                    log.info("a run of %d images, %d clips and %d windows has to be prepared first", *shape)
                 # The first one is there already, to read the manifest from.
                 self._by_shape[shape] = (
                     _session(self._path, self.provider, self.threads, self._cache)

@@ -78,6 +78,16 @@ def test_filled_up_runs_answer_as_exact_ones_do(
         assert_same(answer, session.run([rows])[0])
 
 
+def test_a_shape_that_has_to_be_prepared_meanwhile_is_logged_once(
+    shaped: Session, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = random_rows(session.manifest, 1, images=65)
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            assert_same(shaped.run([rows])[0], session.run([rows])[0])
+    assert caplog.text.count("128 images") == 1
+
+
 def test_what_a_run_held_before_changes_nothing(shaped: Session, session: Session) -> None:
     for images in (9, 2, 30, 1):
         rows = random_rows(session.manifest, images, images, clips=2)
