@@ -68,15 +68,16 @@ class Session:
         log.info("%s runs on %s: %s", path, self.provider.name, self.provider.why)
 
     def prepare(self) -> None:
-        """Makes every shape ready that runs commonly have; where shapes do not matter, one run does.
+        """Makes every shape ready that runs commonly have, where shapes matter.
 
         Raises:
             InvalidModel: the graph cannot be run.
         """
-        every = self.shapes.all() if self.shapes else [one_row_each(self.manifest).counts]
-        missing = [blank_rows(self.manifest, *counts) for counts in every if counts not in self._by_shape]
-        if self.shapes and missing:
-            log.info("preparing runs of %d shapes, each of which can take seconds", len(missing))
+        common = self.shapes.all() if self.shapes else []
+        missing = [blank_rows(self.manifest, *counts) for counts in common if counts not in self._by_shape]
+        if not missing:
+            return
+        log.info("preparing runs of %d shapes, each of which can take seconds", len(missing))
         # What cuDNN prepares is compiled on one core for each.
         with ThreadPoolExecutor(usable_cores()) as pool:
             try:
