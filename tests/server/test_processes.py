@@ -48,7 +48,10 @@ def listening(number: int) -> bool:
 
 
 def alive(number: int) -> bool:
-    return Path(f"/proc/{number}").exists()
+    """One that ended, and that nobody has asked how, is not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def eventually(condition: Callable[[], bool]) -> None:
