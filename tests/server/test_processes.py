@@ -32,9 +32,21 @@ def two_servers(models: Path) -> AbstractContextManager[tuple["subprocess.Popen[
     return server_process(command(models))
 
 
+def state_and_parent(number: int) -> tuple[str, int]:
+    """As in /proc; Z for one that is gone, or that ended and nobody has asked how."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        state, parent, *_ = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return state, int(parent)
+    return "Z", 0
+
+
+def alive(number: int) -> bool:
+    return state_and_parent(number)[0] != "Z"
+
+
 def servers_of(process: "subprocess.Popen[str]") -> list[int]:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(number) for number in children.split()]
+    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return sorted(number for number in numbers if state_and_parent(number)[1] == process.pid)
 
 
 def listening(number: int) -> bool:
@@ -44,13 +56,6 @@ def listening(number: int) -> bool:
         lines = [line.split() for name in ("tcp", "tcp6") for line in (process / "net" / name).open()]
         listeners = {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
         return any(str(each.readlink()) in listeners for each in (process / "fd").iterdir())
-    return False
-
-
-def alive(number: int) -> bool:
-    """One that ended, and that nobody has asked how, is not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
