@@ -49,8 +49,8 @@ def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
     )
     OnnxModel(half).topological_sort()
     rewriter = Rewriter(half)
-    # ORT (1.23 to 1.31) writes the same Cast once for each node that reads it.
-    rewriter.drop_repeated()
+    # Some versions of ORT, as 1.26 and 1.31, write the same Cast once for each node that reads it.
+    rewriter.merge_twins()
     _join_float32_nodes(rewriter)
     # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
     del half.graph.value_info[:]

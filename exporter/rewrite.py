@@ -80,23 +80,25 @@ class Rewriter:
             for node in self.graph.node:
                 node.input[:] = [identity.input[0] if n == identity.output[0] else n for n in node.input]
 
-    def drop_repeated(self) -> None:
-        """Of nodes that are the same, their outputs included, keeps the first."""
-        nodes = {node.SerializeToString(deterministic=True): node for node in self.graph.node}
-        del self.graph.node[:]
-        self.graph.node.extend(nodes.values())
-
     def merge_twins(self) -> None:
         """Of nodes that compute the same from the same, keeps the first."""
         first: dict[bytes, onnx.NodeProto] = {}
         same: dict[str, str] = {}
+        kept: list[onnx.NodeProto] = []
         for node in self.graph.node:
             node.input[:] = [same.get(name, name) for name in node.input]
             bare = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
             bare.attribute.extend(node.attribute)
             twin = first.setdefault(bare.SerializeToString(deterministic=True), node)
-            if twin is not node and not any(map(self._is_output, node.output)):
-                same |= dict(zip(node.output, twin.output, strict=True))
+            outputs = dict(zip(node.output, twin.output, strict=True))
+            if twin is node or any(
+                self._is_output(mine) and mine != other for mine, other in outputs.items()
+            ):
+                kept.append(node)
+            else:
+                same |= outputs
+        del self.graph.node[:]
+        self.graph.node.extend(kept)
 
     def drop_unused(self) -> None:
         """Removes nodes and constants that no output depends on."""

@@ -136,30 +136,40 @@ def _reserved_port(settings: Settings) -> Iterator[int]:
     """A port that the servers can share and, unless that is wanted, nobody else listens on."""
     if sys.platform != "linux":
         raise CannotListen("servers can share a port on Linux only", "Use --processes 1.")
-    wanted = settings.host.strip("[]"), settings.port
     try:
-        family, *_, address = socket.getaddrinfo(*wanted, type=socket.SOCK_STREAM)[0]
-        if not settings.shared_port:
-            with socket.create_server(address[:2], family=family) as alone:
-                address = alone.getsockname()
-        with socket.socket(family) as holder:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            holder.bind(address)
-            yield int(holder.getsockname()[1])
+        holder = _bound(settings)
     except OSError as error:
         raise CannotListen(
             f"cannot listen on {settings.host}:{settings.port}: {error}", "Choose another --port."
         ) from error
+    with holder:
+        yield int(holder.getsockname()[1])
+
+
+def _bound(settings: Settings) -> socket.socket:
+    wanted = settings.host.strip("[]"), settings.port
+    family, *_, address = socket.getaddrinfo(*wanted, type=socket.SOCK_STREAM)[0]
+    if not settings.shared_port:
+        with socket.create_server(address[:2], family=family) as alone:
+            address = alone.getsockname()
+    holder = socket.socket(family)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind(address)
+    return holder
 
 
 async def _serve_until_left_alone(settings: Settings) -> None:
     from server import app
 
+    loop, watcher = asyncio.get_running_loop(), sys.stdin.fileno()
+
     def left_alone() -> None:
-        if not os.read(sys.stdin.fileno(), 1):
+        if not os.read(watcher, 1):
+            # The end can be read again and again, and would be as long as requests are finished.
+            loop.remove_reader(watcher)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), left_alone)
+    loop.add_reader(watcher, left_alone)
     await app.serve(settings, lambda: print("ready", flush=True))
 
 

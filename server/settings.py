@@ -65,8 +65,8 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Servers that share the port, for more than one core can answer; Linux only. Each has "
-        "its own engine, cache and limits, its share of the cores, and the next metrics_port.",
+        description="Servers that share the port, so that more than one core answers; Linux only. Each has "
+        "its own engine, cache and limits, its share of the cores, the next metrics_port, and log_dir/NUMBER.",
     )
     shared_port: bool = Field(
         False, description="Let other servers listen on the same port: the system spreads connections."

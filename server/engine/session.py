@@ -128,9 +128,9 @@ class Session:
     def _filled(self, requests: Sequence[Rows]) -> tuple[Sequence[Rows], ort.InferenceSession]:
         """The requests, if need be with one of blank rows, whose answer nobody reads, and what runs them."""
         if self.shapes:
-            shape = self.shapes.around(requests)
-            held = zip(*(rows.counts for rows in requests), strict=True)
-            missing = [most - sum(counts) for most, counts in zip(shape, held, strict=True)]
+            images, clips, windows = map(sum, zip(*(rows.counts for rows in requests), strict=True))
+            shape = self.shapes.around((images, clips, windows))
+            missing = shape[0] - images, shape[1] - clips, shape[2] - windows
             blank = [blank_rows(self.manifest, *missing)] if any(missing) else []
             return [*requests, *blank], self._of_shape(shape, self.shapes)
         if not self.provider.accepts_empty:

@@ -58,13 +58,10 @@ class Shapes:
         unit = self._unit(_alone(place))
         return [factor * unit[place] for factor in _factors(unit)]
 
-    def around(self, requests: Sequence[Rows]) -> Counts:
-        """The shape to run these requests together in; beyond all of `all`, the next power of two."""
-        total = (0, 0, 0)
-        for rows in requests:
-            total = _sum(total, rows.counts)
-        unit = self._unit(total)
-        needed = _needed(total, unit)
+    def around(self, counts: Counts) -> Counts:
+        """The shape to run so many rows in; beyond all of `all`, the next power of two."""
+        unit = self._unit(counts)
+        needed = _needed(counts, unit)
         prepared = (factor for factor in _factors(unit) if factor >= needed)
         return self._times(unit, next(prepared, _power_of_two(needed)))
 

@@ -203,4 +203,4 @@ def test_a_node_that_was_written_twice_stays_once() -> None:
     nodes.add("Add", root, root, output="result")
     before = model(nodes, TensorProto.FLOAT, (4,), 2)
     before.graph.node.insert(1, before.graph.node[0])
-    assert operators(rewritten(before, Rewriter.drop_repeated)) == ["Sqrt", "Add"]
+    assert operators(rewritten(before, Rewriter.merge_twins)) == ["Sqrt", "Add"]
