@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Servers that share the port, so that more than one core answers; Linux only. Each has "
-        "its own engine, cache and limits, its share of the cores, the next metrics_port, and log_dir/NUMBER.",
+        "its own engine, cache and limits, its share of the cores, the next metrics_port and log_dir/NUMBER.",
     )
     shared_port: bool = Field(
         False, description="Let other servers listen on the same port: the system spreads connections."
