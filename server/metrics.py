@@ -142,7 +142,7 @@ class _Values(Collector):
             ),
             (
                 "wait_stretch",
-                "How many times longer than estimated nearly all requests take.",
+                "How many times longer than estimated a wait is taken for.",
                 pipeline.admission.forecast.stretch,
             ),
             ("engine_workers", "Batches that the engine runs at once.", engine.workers),

@@ -120,7 +120,7 @@ class VerdictCache:
         flight = self._flights[key] = _Flight()
         try:
             detection = await compute()
-            flight.answer = replace(detection, rows=tuple(map(_own, detection.rows)))
+            flight.answer = replace(detection, rows=tuple(map(_own, detection.rows)), cached=True)
             return detection
         except _LASTING as error:
             flight.answer = _fresh(error)
@@ -135,7 +135,7 @@ class VerdictCache:
         self.hits += 1
         if isinstance(answer, MediaError):
             raise _fresh(answer)
-        return replace(answer, cached=True)
+        return answer
 
     def _store(self, question: Question, answer: Detection | MediaError) -> None:
         size = _ENTRY_BYTES + sum(_row_bytes(row) for row in getattr(answer, "rows", ()))

@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from blake3 import blake3
+
 from server.detect.admission import Holding
 from server.detect.request import Medium, Request, Stopwatch
 from server.errors import DetectorError
 from server.media.types import MediaKind
-from server.sources.fetched import SourceFacts, sha256
+from server.sources.fetched import SourceFacts
 from server.sources.source import Sources
 
-Hashes = tuple[tuple[str, MediaKind | None], ...]
-"""SHA-256 and stated kind of each medium of a request."""
+Hashes = tuple[tuple[bytes, MediaKind | None], ...]
+"""BLAKE3 digest and stated kind of each medium of a request."""
 
-# Hashing so much takes about half a millisecond, less than gRPC needs to receive it; a thread would
+# Hashing so much takes a quarter of a millisecond, less than gRPC needs to receive it; a thread would
 # cost a tenth of one and delay the answer.
 _AT_ONCE_BYTES = 2**20
 
@@ -52,19 +54,24 @@ def hashes_at_once(request: Request) -> Hashes | None:
     if len(contents) < len(request.media) or request.size > _AT_ONCE_BYTES:
         return None
     return tuple(
-        (sha256(content), medium.kind) for content, medium in zip(contents, request.media, strict=True)
+        (_digest(content), medium.kind) for content, medium in zip(contents, request.media, strict=True)
     )
 
 
-async def hashes(request: Request, facts: tuple[SourceFacts | None, ...]) -> Hashes | None:
+async def hashes(request: Request) -> Hashes | None:
     """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
     found = []
-    for medium, source in zip(request.media, facts, strict=True):
+    for medium in request.media:
         if not isinstance(medium.source, bytes):
             return None
-        content_hash = source.sha256 if source else await asyncio.to_thread(sha256, medium.source)
-        found.append((content_hash, medium.kind))
+        found.append((await asyncio.to_thread(_digest, medium.source), medium.kind))
     return tuple(found)
+
+
+def _digest(content: bytes) -> bytes:
+    # Nobody must be able to make a fake that passes for a photo judged before; three to four times as fast
+    # as SHA-256.
+    return blake3(content).digest()
 
 
 async def of_each(media: tuple[Medium, ...], work: Callable[[Medium], Awaitable[_Result]]) -> list[_Result]:

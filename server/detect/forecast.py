@@ -1,12 +1,12 @@
 """How long a request will take, learnt from those before."""
 
-# All but this share of the requests take no longer than forecast.
-_LATE_SHARE = 0.005
+# How many of those that were let in with little time to spare may be late.
+_LATE_SHARE = 0.03
 _STEP = 0.05
 # Whatever was learnt in quiet, other work on the machine or a new model can slow everything for a while.
 _LEAST, _MOST = 1.5, 4.0
-# Of the time that a request has: an estimate below this share decided nothing.
-_TELLING_SHARE = 0.25
+# Of the time that a request has: a forecast below this share decided nothing.
+_TELLING_SHARE = 0.5
 _NEWEST_SHARE = 0.1
 
 
@@ -18,8 +18,8 @@ class Forecast:
 
     Attributes:
         alone: seconds that a request takes that finds nothing before it, on average.
-        stretch: how many times longer than wait and own work nearly all requests take: a quantile that
-            moves with each of them (stochastic approximation, Robbins and Monro, 1951).
+        stretch: how many times longer than estimated a wait is taken for, such that few are late; it moves
+            with each request (stochastic approximation, Robbins and Monro, 1951).
     """
 
     def __init__(self) -> None:
@@ -27,14 +27,13 @@ class Forecast:
         self.stretch = _LEAST
 
     def seconds(self, wait: float) -> float:
-        """In which nearly all requests are answered whose wait is estimated so; 0 if there is none."""
-        return self.stretch * (wait + self.alone) if wait else 0.0
+        """In which a request is likely answered whose wait is estimated so; 0 if there is none."""
+        return self.stretch * wait + self.alone if wait else 0.0
 
     def learn(self, wait: float, took: float, allowed: float) -> None:
         """After a request took `took` of the `allowed` seconds until its deadline, late or not."""
         if not wait:
             self.alone += _NEWEST_SHARE * (took - self.alone) if self.alone else took
-        elif wait + self.alone >= _TELLING_SHARE * allowed:
-            longer = took > self.seconds(wait)
-            step = _STEP * (1 - _LATE_SHARE if longer else -_LATE_SHARE)
+        elif self.seconds(wait) >= _TELLING_SHARE * allowed:
+            step = _STEP * (1 - _LATE_SHARE if took >= allowed else -_LATE_SHARE)
             self.stretch = min(_MOST, max(_LEAST, self.stretch * (1 + step)))

@@ -141,7 +141,7 @@ class Pipeline:
         with self.media_bytes.hold() as held:
             request, sources = await contents.fetched(request, self._sources, held, timing)
             if hashes is None and self.verdicts.enabled:
-                hashes = await contents.hashes(request, sources)
+                hashes = await contents.hashes(request)
             judge = partial(self._judge, request, spec, engine, planner, timing)
             if hashes is None:
                 detection = await judge()

@@ -27,6 +27,9 @@ _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
+# Of the latest runs: with so many that had company, the next one will have it before it ends.
+_OFTEN = 0.8
+_NEWEST_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Engine:
         run_timeout: seconds that a run may take beyond ten times its estimate.
         on_death: called once, from a thread of the engine, when runs keep failing or one does not end.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
-        lone: of the same graph, for a request that comes while nothing else runs or waits; None: `session`.
+        lone: of the same graph, for a request that comes while nothing else runs or waits, nor is
+            likely to do so soon; None: `session`.
 
     Attributes:
         serial: tells the engines of one process apart.
@@ -83,6 +87,8 @@ class Engine:
             max_batch_size, max_batch_seconds, max_queue_delay, self._parallel, self._costs.fixed
         )
         self._last_end = 0.0
+        self._begun = 0
+        self._company = 0.0
         self._run_timeout = run_timeout
         self._on_death = on_death
         self._on_batch = on_batch
@@ -111,7 +117,7 @@ class Engine:
     @property
     def backlog_seconds(self) -> float:
         """Estimated seconds until a request that comes now would be run."""
-        return (self._running_seconds() + self._queue.seconds) / self._parallel
+        return self._seconds_until_free() + self._queue.seconds / self._parallel
 
     @property
     def waiting(self) -> int:
@@ -130,7 +136,7 @@ class Engine:
 
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
-        return (self._running_seconds() + self._queue.seconds_before(urgency)) / self._parallel
+        return self._seconds_until_free() + self._queue.seconds_before(urgency) / self._parallel
 
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""
@@ -169,6 +175,7 @@ class Engine:
     def _work(self, number: int) -> None:
         while (batch := self._queue.take()) is not None:
             self._running[number] = self._busy(batch)
+            self._begun += 1
             with suppress(InvalidStateError):  # it was given up as hanging
                 self._run(batch)
             self._running[number] = None
@@ -177,11 +184,14 @@ class Engine:
         now = time.monotonic()
         return _Busy(batch, now, now + self._costs.fixed + sum(job.cost for job in batch))
 
-    def _running_seconds(self) -> float:
-        """Estimated seconds that all workers need to finish what they run; 0 while one is idle."""
+    def _seconds_until_free(self) -> float:
+        """Estimated seconds until something else can be run."""
         now = time.monotonic()
-        busy = [run for run in self._running if run]
-        return sum(max(0.0, run.end - now) for run in busy) if len(busy) == self.workers else 0.0
+        left = [max(0.0, run.end - now) for run in self._running if run]
+        if len(left) < self.workers:
+            return 0.0
+        # One device does one thing after the other.
+        return min(left) if self.provider.on_cpu else sum(left)
 
     def _run(self, batch: list[Job]) -> None:
         # Answered together, even if run apart: the front handles many answers at once for much less than
@@ -208,7 +218,8 @@ class Engine:
             yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
-        lone = self._lone if self.running == 1 and not self.waiting else None
+        begun, alone = self._begun, self.running == 1 and not self.waiting
+        lone = self._lone if alone and self._company < _OFTEN else None
         start = time.monotonic()
         try:
             answers = (lone or self._session).run([job.rows for job in jobs])
@@ -217,6 +228,8 @@ class Engine:
         self._failures = 0
         end = time.monotonic()
         seconds = end - start
+        had_company = not alone or self._begun > begun or self.waiting > 0
+        self._company += _NEWEST_SHARE * (had_company - self._company)
         if lone is None:
             self._learn(jobs, start, end)
         if self._on_batch:

@@ -209,6 +209,27 @@ def test_what_runs_delays_a_newcomer_unless_a_worker_is_idle(
     engine.close()
 
 
+def test_a_newcomer_waits_for_the_worker_that_is_done_first(
+    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = replace(SINGLE_RUNS, per_row=(5.0, 5.0, 5.0))
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: costs)
+    engine = Engine(watched, workers=2)
+    watched.may_run.clear()
+    held = []
+    for images in (1, 4):
+        held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon()))
+        while engine.running < len(held):
+            time.sleep(0.001)
+    assert engine.backlog_seconds == pytest.approx(5, abs=2)
+    waiting = engine.submit(random_rows(engine.manifest, 9, images=2), soon())
+    assert engine.backlog_seconds == pytest.approx(5 + 10 / 2, abs=2)
+    watched.may_run.set()
+    for future in (*held, waiting):
+        future.result(10)
+    engine.close()
+
+
 def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, graph: Path) -> None:
     lone = WatchedSession(graph)
     engine = Engine(watched, workers=2, lone=lone)
@@ -224,4 +245,38 @@ def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, gr
     lone.may_run.set()
     alone.result(10)
     assert (lone.runs, watched.runs) == ([1], [1])
+    engine.close()
+
+
+def test_who_is_alone_by_chance_gets_one_core_like_the_others(watched: WatchedSession, graph: Path) -> None:
+    lone = WatchedSession(graph)
+    engine = Engine(watched, workers=2, lone=lone)
+    rows = random_rows(engine.manifest, 1, images=1)
+
+    def two_at_once() -> None:
+        for session in (watched, lone):
+            session.may_run.clear()
+        futures = [engine.submit(rows, soon()) for _ in range(2)]
+        while engine.running < 2:
+            time.sleep(0.001)
+        for session in (watched, lone):
+            session.may_run.set()
+        for future in futures:
+            future.result(10)
+        while engine.running:
+            time.sleep(0.001)
+
+    def one_alone() -> bool:
+        """Whether all cores ran it."""
+        before = len(lone.runs)
+        engine.submit(rows, soon()).result(10)
+        while engine.running:
+            time.sleep(0.001)
+        return len(lone.runs) > before
+
+    assert one_alone()
+    for _ in range(20):
+        two_at_once()
+    assert not one_alone()
+    assert [one_alone() for _ in range(40)][-1]
     engine.close()
