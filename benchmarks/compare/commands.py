@@ -15,11 +15,12 @@ from benchmarks.compare.measure import measure
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.tables import tables
 from benchmarks.compare.workloads import WORKLOADS
-from benchmarks.options import Rounds
+from benchmarks.options import ModelFile, Rounds
 from benchmarks.peers.catalogue import BY_NAME
 from benchmarks.peers.install import environments, install
 from benchmarks.report import console
 from benchmarks.report.results import RESULTS
+from server.engine.manifest import Precision
 
 _WIDTH = 150
 _MINUTES = 40.0
@@ -40,6 +41,8 @@ def compare(
         float, typer.Option(help="Of each measurement. 0: what --minutes leaves for it.", min=0)
     ] = 0.0,
     minutes: Annotated[float, typer.Option(help="For all, about.", min=0)] = _MINUTES,
+    model: ModelFile = None,
+    precision: Annotated[Precision, typer.Option(help="Of --model.")] = "fp32",
 ) -> None:
     """Compares the server with the ceilings and with each peer that is installed (peers-install).
 
@@ -52,6 +55,8 @@ def compare(
         loads=tuple(float(percent) / 100 for percent in open_loop.split(",") if percent),
         rounds=rounds,
         seconds=seconds,
+        model=model,
+        precision=precision,
     )
     if not seconds:
         plan = plan.within(minutes)

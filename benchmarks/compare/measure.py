@@ -16,10 +16,12 @@ from benchmarks.callers.job import Job, Result, run_apart
 from benchmarks.compare.compared import Compared, Turn
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
-from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
+from benchmarks.material.keras_model import raw_graph
+from benchmarks.peers.catalogue import BY_NAME, ECHO, OURS, Peer
 from benchmarks.peers.codecs import write_messages
 from benchmarks.peers.launch import Launch
 from benchmarks.peers.process import NotStarted, PeerProcess, running
+from benchmarks.peers.scorer import Scorer
 from benchmarks.processes import free_port
 from benchmarks.report.figures import percentile
 from benchmarks.report.turns import Report, about, by_turns
@@ -27,6 +29,7 @@ from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, bare_sessions, layouts
 from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
 from server.engine.cores import usable_cores
+from server.engine.repository import graph_file
 
 _TELLING_SPREAD = 100 * TOLERANCE
 PROVIDER = "CPUExecutionProvider"
@@ -40,7 +43,10 @@ def measure(plan: Plan, report: Report) -> dict[str, Compared]:
     Raises:
         RuntimeError: a model has to be made and cannot, or the callers fail.
     """
-    return {name: _Comparison(plan, WORKLOADS[name], report).run() for name in plan.workloads}
+    chosen = {name: WORKLOADS[name] for name in plan.workloads}
+    if plan.model:
+        chosen = {name: workload.of(plan.model, plan.precision) for name, workload in chosen.items()}
+    return {name: _Comparison(plan, workload, report).run() for name, workload in chosen.items()}
 
 
 class _Comparison:
@@ -51,6 +57,7 @@ class _Comparison:
         self._report = about(workload.name, report)
         self._report("making model and requests")
         self._model = workload.model().resolve()
+        self._raw = raw_graph(self._model) if workload.against_raw else None
         self._payloads = workload.payloads()
         shape = workload.size, workload.size, 3
         frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
@@ -61,8 +68,10 @@ class _Comparison:
     def run(self) -> Compared:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            bare = bare_sessions(self._model, PROVIDER, layouts(usable_cores()), self._frames)
+            file = graph_file(self._model, self._workload.precision)
+            bare = bare_sessions(file, PROVIDER, layouts(usable_cores()), self._frames)
             self._expected = next(iter(bare.values())).probabilities()
+            self._peers_expected = self._answers_of_raw() or self._expected
             if np.ptp(self._expected) < _TELLING_SPREAD:
                 raise RuntimeError(
                     f"{self._model} answers all requests alike, so nothing could be checked: delete it"
@@ -85,19 +94,7 @@ class _Comparison:
         """The peer, held; nothing if it does not start, which is noted."""
         self._report(f"starting {peer.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        workload, port = self._workload, free_port()
-        launch = Launch(
-            model=str(self._model),
-            folder=str(folder),
-            environment=str(peer.folder()),
-            port=port,
-            encoded=workload.encoded,
-            height=workload.size,
-            width=workload.size,
-            workers=usable_cores(),
-            batch=workload.batch,
-            known=workload.known,
-        )
+        launch = self._launch(peer, folder)
         message = Path(self._encoded(peer.codec)[0]).read_bytes()
         try:
             server = stack.enter_context(running(peer, launch, message))
@@ -107,6 +104,31 @@ class _Comparison:
         server.hold()
         self._compared.startup[peer.name] = server.startup
         yield server
+
+    def _launch(self, peer: Peer, folder: Path) -> Launch:
+        workload = self._workload
+        raw = None if peer.name == OURS else self._raw
+        return Launch(
+            model=str(raw or self._model),
+            folder=str(folder),
+            environment=str(peer.folder()),
+            port=free_port(),
+            encoded=workload.encoded,
+            height=workload.size,
+            width=workload.size,
+            workers=usable_cores(),
+            batch=workload.batch,
+            known=workload.known,
+            raw=raw is not None,
+            precision=workload.precision,
+        )
+
+    def _answers_of_raw(self) -> list[float]:
+        """What peers with a graph of their own must answer; nothing if they have ours."""
+        if self._raw is None:
+            return []
+        scorer = Scorer(self._launch(BY_NAME[ECHO], self._folder))
+        return [float(scorer.probabilities([payload])[0]) for payload in self._payloads]
 
     def _encoded(self, codec: str) -> list[str]:
         """Files with the requests as that codec has them."""
@@ -168,9 +190,15 @@ class _Comparison:
             result = run_apart(job, self._folder)
             used = server.cpu_seconds() - before
             memory = server.memory_bytes()
-        return self._as_turn(result, job, used, memory, checked=server.peer.name != ECHO)
+        return self._as_turn(result, job, used, memory, self._expected_of(server.peer))
 
-    def _as_turn(self, result: Result, job: Job, used: float, memory: int, checked: bool) -> Turn:
+    def _expected_of(self, peer: Peer) -> list[float]:
+        """Nothing of one whose answers say nothing."""
+        if peer.name == ECHO:
+            return []
+        return self._expected if peer.name == OURS else self._peers_expected
+
+    def _as_turn(self, result: Result, job: Job, used: float, memory: int, expected: list[float]) -> Turn:
         answers = len(result.latencies)
         # Processor time is of the warm-up, too, so the requests that share it are those of both.
         thousands = max(1.0, answers * result.worked / result.seconds) / 1000
@@ -183,7 +211,7 @@ class _Comparison:
             cpu=used / thousands,
             caller_cpu=result.cpu_seconds / thousands,
             memory=memory,
-            wrong=wrong_answers(result.answers, self._expected, TOLERANCE) if checked else 0,
+            wrong=wrong_answers(result.answers, expected, TOLERANCE) if expected else 0,
         )
 
     def _deadline(self) -> float:

@@ -1,11 +1,13 @@
 """What a comparison measures, and for how long."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from benchmarks.compare.workloads import WORKLOADS
 from benchmarks.peers.catalogue import BY_NAME
 from benchmarks.yardstick.bare import layouts
 from server.engine.cores import usable_cores
+from server.engine.manifest import Precision
 
 # What one measurement takes beside its clock, and one start, for the budget.
 _EXTRA_SECONDS, _START_SECONDS = 0.7, 10.0
@@ -22,6 +24,7 @@ class Plan:
         loads: of the open loops, as shares of each server's own capacity.
         seconds, warm_up: of each measurement.
         deadline: in service times, which are the fastest server's median with the fewest clients.
+        model: an exported detector to use instead of each workload's own, in `precision`.
     """
 
     workloads: tuple[str, ...] = tuple(WORKLOADS)
@@ -32,6 +35,8 @@ class Plan:
     seconds: float = 2.0
     warm_up: float = 0.3
     deadline: float = 4.0
+    model: Path | None = None
+    precision: Precision = "fp32"
 
     def within(self, minutes: float) -> "Plan":
         """With as many seconds for each measurement as that leaves, if that is not more than it takes."""

@@ -1,13 +1,16 @@
 """What servers are compared on: a model, and requests for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.material.keras_model import exported_model
 from benchmarks.material.mean_graph import mean_graph
 from benchmarks.material.media import generated_photos, photo
 from benchmarks.peers.codecs import Pixels
+from server.engine.manifest import Precision
+from server.engine.session import Session
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
@@ -28,6 +31,8 @@ class Workload:
         encoded: whether requests are JPEG photos of 1.2 to 1.6 megapixels; otherwise frames of that size.
         batch: requests worth running together on this CPU; 1: none, convolutions gain nothing from it.
         known: whether our server may answer from its cache what it has judged before.
+        against_raw: whether peers decode with Pillow and run what tf2onnx made of the model's weights.
+        precision: of our graph.
     """
 
     name: str
@@ -37,10 +42,24 @@ class Workload:
     encoded: bool = False
     batch: int = 1
     known: bool = False
+    against_raw: bool = False
+    precision: Precision = "fp32"
 
     @property
     def pixels(self) -> Pixels:
         return Pixels(self.size, self.size, self.encoded)
+
+    def of(self, model: Path, precision: Precision) -> "Workload":
+        """The same with another exported detector, .../<name>/<version>/model.onnx.
+
+        Raises:
+            RuntimeError: its frames are not square, or this is not about a detector.
+        """
+        manifest = Session(model, "cpu").manifest
+        if manifest.height != manifest.width or self.batch > 1:
+            raise RuntimeError(f"{self.name} cannot be measured with {model}")
+        about = f"{model} in {precision} instead of {self.about}"
+        return replace(self, about=about, model=lambda: model, size=manifest.height, precision=precision)
 
     def payloads(self) -> list[bytes]:
         """Requests to cycle through, the same every time."""
@@ -57,8 +76,7 @@ class Workload:
         return frames.tobytes()
 
 
-def _efficientnet() -> Path:
-    return exported_model("efficientnetb0", 256)
+_efficientnet = partial(exported_model, "efficientnetb0", 256)
 
 
 WORKLOADS = {
@@ -73,6 +91,14 @@ WORKLOADS = {
             256,
             encoded=True,
             known=True,
+        ),
+        Workload(
+            "product",
+            "EfficientNetB0, JPEG of 1.2 to 1.6 megapixels, and for peers the raw graph and Pillow",
+            _efficientnet,
+            256,
+            encoded=True,
+            against_raw=True,
         ),
         Workload("tiny", "mean of 192 bytes: the server alone", lambda: mean_graph(8), 8, batch=_SHORT_RUNS),
         Workload(

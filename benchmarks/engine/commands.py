@@ -44,7 +44,8 @@ def graph(
     """
     screen = console.wide()
     with console.measuring(screen, EXPORTING) as report:
-        raw, model = raw_graph(backbone, size), exported_model(backbone, size)
+        model = exported_model(backbone, size)
+        raw = raw_graph(model)
         report("by turns")
         compared = graphs.compare(raw, model, rounds)
     screen.print(graphs.table(compared).rich())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 NAME = "benchmark"
+_KERAS_FILE = "image_model_best.keras"
 _SAMPLES = 8
 KEEP = RESULTS / "models"
 EXPORTING = "exporting the model (only the first time)"
@@ -45,15 +46,17 @@ def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: st
     return model
 
 
-def raw_graph(backbone: str, size: int, folder: Path = KEEP) -> Path:
-    """What tf2onnx makes of the same Keras model, left as it is.
+def raw_graph(model: Path) -> Path:
+    """What tf2onnx makes of the Keras model of pictures that a model.onnx was exported from, left as it is.
 
     Raises:
-        RuntimeError: as `exported_model`.
+        RuntimeError: it is not where the exporter found it, or as `exported_model`.
     """
-    models = exported_model(backbone, size, folder).parents[2]
+    models = model.resolve().parents[2]
     raw = models / "raw.onnx"
     if not raw.is_file():
+        if not (models / _KERAS_FILE).is_file():
+            raise RuntimeError(f"{models} does not hold {_KERAS_FILE}, of which {model} was made")
         _run("benchmarks.material.keras_model", str(models), "--raw", str(raw))
     return raw
 
@@ -64,7 +67,7 @@ def write_raw_graph(folder: Path, raw: Path) -> None:
 
     from exporter.keras_to_onnx import convert, load_model
 
-    file = folder / "image_model_best.keras"
+    file = folder / _KERAS_FILE
     onnx.save(convert(load_model(file, "image"), "image", file), raw)
 
 
@@ -80,7 +83,7 @@ def write_keras_model(folder: Path, backbone: str, size: int) -> None:
     model = build_image_model(backbone, size, size, weights="none")  # type: ignore[arg-type]
     _tell_pictures_apart(model, size)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "image_model_best.keras"
+    file = folder / _KERAS_FILE
     model.save(file)
     settings = {"backbone": backbone, "weights": "none", "trained": False}
     write_record(

@@ -49,7 +49,8 @@ class Peer:
         if self.name == OURS:
             # The same few media come again and again, and elsewhere are to be judged each time.
             cache = [] if launch.known else ["--cache-max-bytes", "0"]
-            return serving.command(launch.port, *serving.of_model(Path(launch.model)), *cache)
+            model = [*serving.of_model(Path(launch.model)), "--precision", launch.precision]
+            return serving.command(launch.port, *model, *cache)
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
 
 
@@ -70,4 +71,8 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 
 def handler_requirements() -> list[str]:
     """What every peer's handler imports, as it is here: the same runtime and the same decoders."""
-    return [f"{package}=={version(package)}" for package in ("onnxruntime", "av")] + ["soxr", "numpy"]
+    return [f"{package}=={version(package)}" for package in ("onnxruntime", "av")] + [
+        "soxr",
+        "numpy",
+        "pillow",
+    ]

@@ -14,7 +14,7 @@ class Launch:
     """One server of one workload.
 
     Attributes:
-        model: the exported .../<name>/<version>/model.onnx.
+        model: the exported .../<name>/<version>/model.onnx, or if `raw` what tf2onnx made of its weights.
         folder: the server's own, for files it needs while it runs.
         environment: folder of the virtual environment that the peer is installed in.
         port: to listen on, on this machine.
@@ -23,6 +23,7 @@ class Launch:
         workers: runs of the graph at once, on one thread each.
         batch: requests worth running together; 1: none.
         known: whether our server may answer from its cache.
+        precision: of our server's graph.
     """
 
     model: str
@@ -35,6 +36,8 @@ class Launch:
     workers: int
     batch: int
     known: bool = False
+    raw: bool = False
+    precision: str = "fp32"
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))

@@ -4,11 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
+pytest.importorskip("PIL", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
+
+import onnx
 
 from benchmarks.compare import history
 from benchmarks.compare import measure as comparing
@@ -65,6 +69,39 @@ def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
     compared = measure(plan, lambda _: None)["small"]
     assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
+
+
+def test_peers_can_be_given_the_raw_graph_and_are_held_against_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mean_graph(8, tmp_path)
+    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.UINT8, ["N", 8, 8, 3])
+    logit = onnx.helper.make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["N"])
+    nodes = [
+        onnx.helper.make_node("Cast", ["rows"], ["floats"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("ReduceMean", ["floats"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        onnx.helper.make_node("Log", ["mean"], ["logit"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "raw", [rows], [logit])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), model.parents[2] / "raw.onnx")
+    raw = replace(WORKLOADS["product"], model=lambda: model, size=8)
+    monkeypatch.setitem(WORKLOADS, "small", raw)
+    plan = replace(SMALL, clients=(1,), loads=(), rounds=1)
+    assert measure(plan, lambda _: None)["small"].wrong == 0
+    monkeypatch.setattr("benchmarks.peers.scorer.Scorer.probabilities", lambda *_: np.ones(1, np.float32))
+    compared = measure(plan, lambda _: None)["small"]
+    assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
+
+
+def test_a_model_of_ones_own_takes_the_place_of_a_workloads(tmp_path: Path) -> None:
+    model = mean_graph(16, tmp_path)
+    plan = replace(SMALL, workloads=("tensors",), peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
+    compared = measure(replace(plan, model=model), lambda _: None)["tensors"]
+    assert compared.wrong == 0
+    assert str(model) in compared.about
+    with pytest.raises(RuntimeError, match="tiny cannot be measured with"):
+        measure(replace(plan, workloads=("tiny",), model=model), lambda _: None)
 
 
 def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
