@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     )
     max_batch_size: int = Field(64, ge=1, description="Requests in one batch at most.")
     max_batch_seconds: float = Field(
-        0.1,
+        0.05,
         gt=0,
         description="Estimated time to run one batch at most, so that a video does not stall photos; a "
         "single request may take longer. A batch is run in pieces where long runs gain nothing.",

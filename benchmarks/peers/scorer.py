@@ -51,7 +51,7 @@ class Scorer:
 
 
 def _by_pillow(payload: bytes, spec: RowSpec) -> NDArray[np.uint8]:
-    # Here, because the environments of peers made before this was measured do without it.
+    # Here, because only one workload needs it.
     from PIL import Image
 
     photo = Image.open(io.BytesIO(payload)).convert("RGB")

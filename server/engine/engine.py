@@ -69,7 +69,7 @@ class Engine:
         session: Session,
         workers: int = 0,
         max_batch_size: int = 64,
-        max_batch_seconds: float = 0.1,
+        max_batch_seconds: float = 0.05,
         max_queue_delay: float = 0.0,
         run_timeout: float = 60.0,
         on_death: Callable[[], None] = lambda: None,

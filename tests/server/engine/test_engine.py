@@ -248,7 +248,11 @@ def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, gr
     engine.close()
 
 
-def test_who_is_alone_by_chance_gets_one_core_like_the_others(watched: WatchedSession, graph: Path) -> None:
+def test_who_is_alone_by_chance_gets_one_core_like_the_others(
+    watched: WatchedSession, graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = replace(SINGLE_RUNS, per_row=(0.1, 0.1, 0.1))
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: costs)
     lone = WatchedSession(graph)
     engine = Engine(watched, workers=2, lone=lone)
     rows = random_rows(engine.manifest, 1, images=1)
