@@ -48,6 +48,8 @@ def compare(
 
     Options with several values take them with commas. Exits with 1 if an answer was wrong.
     """
+    if model is None and precision != "fp32":
+        raise typer.BadParameter("--precision is of --model, which is missing")
     plan = Plan(
         workloads=_names(workloads, WORKLOADS),
         peers=_names(peers, BY_NAME),

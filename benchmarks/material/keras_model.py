@@ -53,10 +53,11 @@ def raw_graph(model: Path) -> Path:
         RuntimeError: it is not where the exporter found it, or as `exported_model`.
     """
     models = model.resolve().parents[2]
-    raw = models / "raw.onnx"
-    if not raw.is_file():
-        if not (models / _KERAS_FILE).is_file():
-            raise RuntimeError(f"{models} does not hold {_KERAS_FILE}, of which {model} was made")
+    raw, trained = models / "raw.onnx", models / _KERAS_FILE
+    if not (raw.is_file() or trained.is_file()):
+        raise RuntimeError(f"{models} does not hold {_KERAS_FILE}, of which {model} was made")
+    # One of earlier weights would be compared with a detector of others.
+    if not raw.is_file() or (trained.is_file() and trained.stat().st_mtime > raw.stat().st_mtime):
         _run("benchmarks.material.keras_model", str(models), "--raw", str(raw))
     return raw
 

@@ -43,3 +43,9 @@ def test_a_comparison_is_shown_kept_and_set_beside_the_last(
     assert "0.50 × the last run" in second
     assert "3 wrong answers" in second
     assert len(list(tmp_path.glob("compare-*.json"))) == 2
+
+
+def test_a_precision_without_its_model_is_refused() -> None:
+    done = CliRunner().invoke(app, ["compare", "--precision", "int8"])
+    assert done.exit_code == 2
+    assert "--model" in done.output
