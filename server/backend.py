@@ -113,7 +113,7 @@ class Backend:
     def _load(self, graph: Path) -> Engine:
         """An engine that is ready to serve the graph. Raises ModelError, EngineFailed."""
         settings = self._settings
-        threads = settings.intra_op_threads
+        threads, delay = settings.intra_op_threads, settings.max_queue_delay_microseconds
         session = open_session(
             graph,
             settings.precision,
@@ -131,7 +131,7 @@ class Backend:
             layout.workers,
             settings.max_batch_size,
             settings.max_batch_seconds,
-            settings.max_queue_delay_microseconds / 1e6,
+            None if delay is None else delay / 1e6,
             settings.engine_timeout_seconds,
             self._on_death,
             self._metrics.batch if self._metrics else None,

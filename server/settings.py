@@ -159,8 +159,12 @@ class Settings(BaseSettings):
         description="Estimated time to run one batch at most, so that a video does not stall photos; a "
         "single request may take longer. A batch is run in pieces where long runs gain nothing.",
     )
-    max_queue_delay_microseconds: int = Field(
-        0, ge=0, description="How long an idle engine waits for company before it runs a batch."
+    max_queue_delay_microseconds: int | None = Field(
+        None,
+        ge=0,
+        description="How long an idle engine waits for more requests before it runs a batch. Default: not at "
+        "all, unless rows cost little and requests rarely come alone; then for as many as usual, but no "
+        "longer than 2 ms and what a run costs without rows.",
     )
     engine_timeout_seconds: float = Field(
         60.0,

@@ -11,6 +11,7 @@ from server.detect import contents, timeline, verdict
 from server.detect.admission import MediaBytes
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
+from server.detect.mailbox import Mailbox
 from server.detect.overload import Admission
 from server.detect.plan import Planner
 from server.detect.request import (
@@ -62,6 +63,7 @@ class Pipeline:
     ) -> None:
         self._live = live
         self._decoders = decoders
+        self._mailbox = Mailbox()
         self._sources = sources
         self._planner = Planner(live.current.manifest)
         self.admission = Admission(live, decoders, max_requests)
@@ -164,7 +166,7 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         rows = planner.merge(media, weights)
         submitted = time.perf_counter()
-        scores = await asyncio.wrap_future(engine.submit(rows, request.deadline, request.priority))
+        scores = await self._mailbox.result(engine.submit(rows, request.deadline, request.priority))
         timing.ran(submitted, scores)
         return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
 
@@ -179,7 +181,7 @@ class Pipeline:
                 job = self._decoders.submit(
                     content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
                 )
-                rows = await asyncio.wrap_future(job)
+                rows = await self._mailbox.result(job)
                 timing.lap("decode", start, time.perf_counter(), bytes=len(content))
                 return rows
             case uri:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from server.engine.batch import Rows, Scores
+from server.engine.company import Company
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
 from server.engine.priority import Priority, Urgency
@@ -27,9 +28,6 @@ _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
-# Of the latest runs: with so many that had company, the next one will have it before it ends.
-_OFTEN = 0.8
-_NEWEST_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,15 @@ class _Busy:
 class Engine:
     """Runs the session for many callers. Construct it warmed up and ready.
 
-    While workers run batches, the next ones form in the queue; an idle worker never waits,
-    unless `max_queue_delay` says so.
+    While workers run batches, the next ones form in the queue; an idle worker waits for more only where
+    `Company` says so.
 
     Args:
         session: the loaded graph.
         workers: batches at once; 0 for what suits the provider.
         max_batch_size: requests in a batch at most.
         max_batch_seconds: estimated seconds of a batch at most.
-        max_queue_delay: seconds to wait for more requests when idle.
+        max_queue_delay: seconds to wait for more requests when idle; None for what pays.
         run_timeout: seconds that a run may take beyond ten times its estimate.
         on_death: called once, from a thread of the engine, when runs keep failing or one does not end.
         on_batch: called from a worker with the jobs of a run and its seconds, before they are answered.
@@ -70,7 +68,7 @@ class Engine:
         workers: int = 0,
         max_batch_size: int = 64,
         max_batch_seconds: float = 0.05,
-        max_queue_delay: float = 0.0,
+        max_queue_delay: float | None = None,
         run_timeout: float = 60.0,
         on_death: Callable[[], None] = lambda: None,
         on_batch: Callable[[list[Job], float], None] | None = None,
@@ -83,12 +81,12 @@ class Engine:
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
         self._parallel = workers if session.provider.on_cpu else 1
+        self._company = Company(max_queue_delay)
         self._queue = JobQueue(
-            max_batch_size, max_batch_seconds, max_queue_delay, self._parallel, self._costs.fixed
+            max_batch_size, max_batch_seconds, self._company, self._parallel, self._costs.fixed
         )
         self._last_end = 0.0
         self._begun = 0
-        self._company = 0.0
         self._run_timeout = run_timeout
         self._on_death = on_death
         self._on_batch = on_batch
@@ -218,8 +216,8 @@ class Engine:
             yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
-        begun, alone = self._begun, self.running == 1 and not self.waiting
-        lone = self._lone if alone and self._company < _OFTEN else None
+        begun, beside = self._begun, self.running - 1
+        lone = self._lone if self._company.rare and not (beside or self.waiting) else None
         start = time.monotonic()
         try:
             answers = (lone or self._session).run([job.rows for job in jobs])
@@ -228,8 +226,7 @@ class Engine:
         self._failures = 0
         end = time.monotonic()
         seconds = end - start
-        had_company = not alone or self._begun > begun or self.waiting > 0
-        self._company += _NEWEST_SHARE * (had_company - self._company)
+        self._company.saw(len(jobs) + self.waiting + beside + self._begun - begun, self._costs.fixed)
         if lone is None:
             self._learn(jobs, start, end)
         if self._on_batch:

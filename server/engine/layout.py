@@ -19,6 +19,8 @@ _SECONDS = 0.1
 _REPEATS = 3
 # What more threads must gain: runs at once are rarely few, and a session for a lone one costs memory.
 _GAIN, _LONE_GAIN = 1.25, 1.1
+# Of a run that is shorter, most is the interpreter's work, whose lock lets threads only take turns.
+_SHORT_SECONDS = 0.0005
 _NOTE = "layout"
 
 
@@ -72,8 +74,11 @@ def divide_cores(
 
 def _measured(session: Session, cores: int) -> Layout:
     """Doubles the threads as long as that makes runs at once, or a lone one, faster."""
+    seconds = _seconds_alone(session)
+    if seconds < _SHORT_SECONDS:
+        return Layout(session, 1)
     best, lone = Layout(session, cores), session
-    rate, seconds = _runs_per_second(session, cores), _seconds_alone(session)
+    rate = _runs_per_second(session, cores)
     threads = 2
     while threads <= cores:
         wider = session.with_threads(threads)

@@ -5,9 +5,10 @@ import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Condition
+from threading import Condition, Lock
 
 from server.engine.batch import Rows, Scores
+from server.engine.company import Company
 from server.engine.priority import Priority, Urgency
 from server.errors import DeadlineExceeded, ShuttingDown
 
@@ -48,7 +49,7 @@ class JobQueue:
     Args:
         max_batch_size: jobs in one batch at most.
         max_batch_seconds: estimated cost of one batch at most; a single job may cost more.
-        max_queue_delay: seconds that the first job of a batch may wait for company.
+        company: knows how long the first job of a batch waits for others.
         takers: workers that compute at the same time, and share what waits.
         fixed_seconds: estimated cost of a batch beside that of its jobs.
     """
@@ -57,20 +58,23 @@ class JobQueue:
         self,
         max_batch_size: int,
         max_batch_seconds: float,
-        max_queue_delay: float,
+        company: Company,
         takers: int,
         fixed_seconds: float = 0.0,
     ) -> None:
         self._max_batch_size = max_batch_size
         self._max_batch_seconds = max_batch_seconds
-        self._max_queue_delay = max_queue_delay
+        self._company = company
         self._takers = takers
         self._fixed_seconds = fixed_seconds
         self._hopeless = 0
         self._jobs: list[Job] = []
         self._cost = 0.0
         self._closed = False
-        self._changed = Condition()
+        # While one worker gathers a batch, jobs wake nobody: each time, two threads would swap places.
+        self._gathering = False
+        lock = Lock()
+        self._changed, self._gathered = Condition(lock), Condition(lock)
 
     def put(self, job: Job) -> None:
         """Adds a job. Raises ShuttingDown after `close`."""
@@ -79,25 +83,32 @@ class JobQueue:
                 raise ShuttingDown("the engine is stopping")
             heapq.heappush(self._jobs, job)
             self._cost += job.cost
-            self._changed.notify()
+            if not self._gathering:
+                self._changed.notify()
+            elif not self._delay():
+                self._gathered.notify()
 
     def take(self) -> list[Job] | None:
         """The next batch, at least one job; None once the queue is closed and empty. Blocks."""
         with self._changed:
             while True:
-                if not self._jobs:
+                if not self._jobs or (self._gathering and not self._closed):
                     if self._closed:
                         return None
                     self._changed.wait()
                     continue
-                self._wait_for_company()
-                if batch := self._batch():
+                self._gather()
+                batch = self._batch()
+                if self._jobs:
+                    self._changed.notify()
+                if batch:
                     return batch
 
     def close(self) -> None:
         """Takes no new jobs; those that wait are still handed out."""
         with self._changed:
             self._closed = True
+            self._gathered.notify()
             self._changed.notify_all()
 
     def abandon(self) -> list[Job]:
@@ -138,14 +149,18 @@ class JobQueue:
             job.future.set_exception(error)
         return True
 
-    def _wait_for_company(self) -> None:
-        until = min((job.enqueued for job in self._jobs), default=0.0) + self._max_queue_delay
-        while (
-            (left := until - time.monotonic()) > 0
-            and 0 < len(self._jobs) < self._max_batch_size
-            and not self._closed
-        ):
-            self._changed.wait(left)
+    def _gather(self) -> None:
+        self._gathering = True
+        while (left := self._delay()) > 0:
+            self._gathered.wait(left)
+        self._gathering = False
+
+    def _delay(self) -> float:
+        """Seconds that what waits is still to wait for company."""
+        if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
+            return 0.0
+        delay = self._company.delay(len(self._jobs), self._cost)
+        return max(0.0, min(job.enqueued for job in self._jobs) + delay - time.monotonic()) if delay else 0.0
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.

@@ -39,6 +39,13 @@ def test_many_runs_at_once_and_all_cores_for_a_lone_one(
     assert_same(found.lone.run([rows])[0], session.run([rows])[0])
 
 
+def test_runs_that_hardly_compute_get_one_worker(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Measured(monkeypatch, {}, {1: 0.0001})
+    found = divide_cores(session)
+    assert (found.workers, found.session, found.lone) == (1, session, None)
+    assert measured.measurements == 0
+
+
 def test_more_threads_inside_a_run_where_they_are_faster(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
+from server.engine.company import Company
 from server.engine.priority import Priority
 from server.engine.queue import Job, JobQueue
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
@@ -26,9 +28,9 @@ def job(deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priorit
 
 
 def queue_of(
-    *jobs: Job, size: int = 100, seconds: float = 1e9, delay: float = 0.0, takers: int = 1
+    *jobs: Job, size: int = 100, seconds: float = 1e9, delay: float | None = None, takers: int = 1
 ) -> JobQueue:
-    queue = JobQueue(size, seconds, delay, takers)
+    queue = JobQueue(size, seconds, Company(delay), takers)
     for waiting in jobs:
         queue.put(waiting)
     return queue
@@ -147,7 +149,7 @@ def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> No
 
 
 def test_the_fixed_cost_counts_against_a_deadline() -> None:
-    queue = JobQueue(100, 1e9, 0.0, 1, fixed_seconds=2.0)
+    queue = JobQueue(100, 1e9, Company(), 1, fixed_seconds=2.0)
     late, wanted = job(deadline=1.0), job()
     queue.put(late)
     queue.put(wanted)
@@ -168,6 +170,26 @@ def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     queue = queue_of(job(), size=2, delay=30.0)
     threading.Timer(0.05, lambda: queue.put(job())).start()
     assert len(taken(queue)) == 2
+
+
+def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> None:
+    company = Company()
+    for _ in range(100):
+        company.saw(3, fixed=30.0)
+    queue = JobQueue(100, 1e9, company, 1)
+    queue.put(job())
+    for _ in range(2):
+        threading.Timer(0.05, lambda: queue.put(job())).start()
+    assert len(taken(queue)) == 3
+
+
+def test_only_one_worker_gathers_and_the_others_get_what_comes_next() -> None:
+    queue = queue_of(size=2, delay=30.0)
+    with ThreadPoolExecutor(2) as workers:
+        batches = [workers.submit(taken, queue) for _ in range(2)]
+        for _ in range(4):
+            queue.put(job())
+        assert [len(batch.result(10)) for batch in batches] == [2, 2]
 
 
 def test_closing_hands_out_what_waits_and_then_nothing() -> None:

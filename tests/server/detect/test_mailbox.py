@@ -1,0 +1,84 @@
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from unittest.mock import Mock
+
+import pytest
+
+from server.detect.mailbox import Mailbox
+from server.errors import EngineFailed
+
+
+async def started(mailbox: Mailbox, *work: "Future[int]") -> list["asyncio.Task[int]"]:
+    tasks = [asyncio.ensure_future(mailbox.result(each)) for each in work]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_each_gets_its_own_result_from_whatever_thread() -> None:
+    mailbox = Mailbox()
+    with ThreadPoolExecutor(8) as pool:
+        results = [mailbox.result(pool.submit(pow, number, 2)) for number in range(500)]
+        assert await asyncio.gather(*results) == [number**2 for number in range(500)]
+
+
+async def test_an_error_reaches_who_waits_and_nobody_else() -> None:
+    mailbox = Mailbox()
+    bad: Future[int] = Future()
+    good: Future[int] = Future()
+    failing, working = await started(mailbox, bad, good)
+    bad.set_exception(EngineFailed("no"))
+    good.set_result(7)
+    with pytest.raises(EngineFailed):
+        await failing
+    assert await working == 7
+
+
+async def test_who_is_cancelled_cancels_what_has_not_begun() -> None:
+    work: Future[int] = Future()
+    (task,) = await started(Mailbox(), work)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert work.cancelled()
+
+
+async def test_work_that_ends_after_its_caller_is_forgotten() -> None:
+    mailbox = Mailbox()
+    late: Future[int] = Future()
+    other: Future[int] = Future()
+    gone, there = await started(mailbox, late, other)
+    late.set_running_or_notify_cancel()
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    late.set_result(1)
+    other.set_result(2)
+    assert await there == 2
+
+
+async def test_work_that_is_cancelled_elsewhere_cancels_who_waits() -> None:
+    work: Future[int] = Future()
+    (task,) = await started(Mailbox(), work)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_many_answers_of_a_batch_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    wake = Mock(wraps=loop.call_soon_threadsafe)
+    monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
+    work: list[Future[int]] = [Future() for _ in range(50)]
+    tasks = await started(Mailbox(), *work)
+
+    def answer() -> None:
+        for number, each in enumerate(work):
+            each.set_result(number)
+
+    # The loop stands still meanwhile, as it does while another thread has the interpreter's lock.
+    thread = threading.Thread(target=answer)
+    thread.start()
+    thread.join()
+    assert await asyncio.gather(*tasks) == list(range(50))
+    wake.assert_called_once()
