@@ -157,7 +157,10 @@ class Engine:
             DeadlineExceeded: too late to run.
             EngineFailed: the graph could not be run on these rows.
         """
-        job = Job(priority, deadline, time.monotonic(), rows, self._costs.seconds(rows))
+        costs = self._costs
+        job = Job(
+            priority, deadline, time.monotonic(), rows, costs.seconds(rows), fills=costs.share(rows) >= 1
+        )
         self._queue.put(job)
         return job.future
 

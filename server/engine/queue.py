@@ -29,6 +29,7 @@ class Job:
         deadline: time.monotonic() by which the answer must be there.
         enqueued: time.monotonic() of arrival.
         cost: estimated seconds that its rows add to a run.
+        fills: whether more rows in the same run would gain nothing.
     """
 
     priority: Priority
@@ -36,6 +37,7 @@ class Job:
     enqueued: float
     rows: Rows = field(compare=False)
     cost: float = field(compare=False)
+    fills: bool = field(compare=False, default=False)
     future: "Future[Scores]" = field(compare=False, default_factory=Future)
 
     @property
@@ -159,7 +161,7 @@ class JobQueue:
         """Seconds that what waits is still to wait for company."""
         if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
             return 0.0
-        delay = self._company.delay(len(self._jobs), self._cost)
+        delay = self._company.delay(len(self._jobs), math.inf if self._jobs[0].fills else self._cost)
         return max(0.0, min(job.enqueued for job in self._jobs) + delay - time.monotonic()) if delay else 0.0
 
     def _batch(self) -> list[Job]:

@@ -24,7 +24,7 @@ def logits(branch: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.flo
 def calibrated(modality: str, branch: onnx.ModelProto) -> Probability:
     """Probabilities on both sides of 0.5, where they tell most."""
     found = logits(branch, ROWS[modality])
-    temperature = float(found.std())
+    temperature = 2 * float(found.std())
     return partial(probability, Calibration(temperature=temperature, bias=-float(found.mean()) / temperature))
 
 
@@ -56,7 +56,7 @@ def test_answers_on_other_rows_are_close(quantized: Quantized, modality: str) ->
     rows = image_rows(50, 1) if modality == "image" else audio_rows(50, 1)
     branch = BRANCHES[modality]()
     before, after = map(calibrated(modality, branch), (logits(branch, rows), logits(quantized.branch, rows)))
-    assert np.ptp(before) > 0.5
+    assert np.ptp(before) > 0.25
     assert 0 < np.abs(after - before).mean() < LIMIT
 
 
@@ -95,7 +95,7 @@ def test_what_suffers_most_is_left_out() -> None:
     assert set(quantized.float_layers) <= {"inner_0", "relu_0", "inner_1"}
     assert {"inner_2", "inner_3"} <= in_bytes(quantized.branch)
     before, after = (judge(logits(one, ROWS["image"])) for one in (branch, quantized.branch))
-    assert np.abs(after - before).mean() <= LIMIT
+    assert np.abs(after - before).mean() <= LIMIT / 2
 
 
 def test_what_cannot_be_quantised_is_refused() -> None:
@@ -103,5 +103,5 @@ def test_what_cannot_be_quantised_is_refused() -> None:
         """Turns on the last digits."""
         return np.asarray(np.modf(found.astype(np.float64) * 1e5)[0])
 
-    with pytest.raises(InvalidModel, match=f"more than {LIMIT:g}"):
+    with pytest.raises(InvalidModel, match="half of the layers left out too"):
         quantize(image_branch(), ROWS["image"], unlucky)

@@ -22,9 +22,11 @@ NO_ROWS = Rows(
 )
 
 
-def job(deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL) -> Job:
+def job(
+    deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL, fills: bool = False
+) -> Job:
     now = time.monotonic()
-    return Job(priority, now + deadline, now, NO_ROWS, cost)
+    return Job(priority, now + deadline, now, NO_ROWS, cost, fills)
 
 
 def queue_of(
@@ -172,11 +174,22 @@ def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     assert len(taken(queue)) == 2
 
 
-def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> None:
+def usually(requests: int) -> Company:
+    """Of runs that cost half a minute."""
     company = Company()
     for _ in range(100):
-        company.saw(3, fixed=30.0)
-    queue = JobQueue(100, 1e9, company, 1)
+        company.saw(requests, fixed=30.0)
+    return company
+
+
+def test_one_that_gains_nothing_from_company_does_not_wait_for_it() -> None:
+    queue = JobQueue(100, 1e9, usually(3), 1)
+    queue.put(job(fills=True))
+    assert len(taken(queue)) == 1
+
+
+def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> None:
+    queue = JobQueue(100, 1e9, usually(3), 1)
     queue.put(job())
     for _ in range(2):
         threading.Timer(0.05, lambda: queue.put(job())).start()
