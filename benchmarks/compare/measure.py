@@ -17,7 +17,7 @@ from benchmarks.compare.compared import Compared, Turn
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
 from benchmarks.material.keras_model import raw_graph
-from benchmarks.peers.catalogue import BY_NAME, ECHO, OURS, Peer
+from benchmarks.peers.catalogue import BY_NAME, ECHO, Peer
 from benchmarks.peers.codecs import write_messages
 from benchmarks.peers.launch import Launch
 from benchmarks.peers.process import NotStarted, PeerProcess, running
@@ -107,7 +107,7 @@ class _Comparison:
 
     def _launch(self, peer: Peer, folder: Path) -> Launch:
         workload = self._workload
-        raw = None if peer.name == OURS else self._raw
+        raw = None if peer.ours else self._raw
         return Launch(
             model=str(raw or self._model),
             folder=str(folder),
@@ -196,7 +196,7 @@ class _Comparison:
         """Nothing of one whose answers say nothing."""
         if peer.name == ECHO:
             return []
-        return self._expected if peer.name == OURS else self._peers_expected
+        return self._expected if peer.ours else self._peers_expected
 
     def _as_turn(self, result: Result, job: Job, used: float, memory: int, expected: list[float]) -> Turn:
         answers = len(result.latencies)

@@ -8,9 +8,12 @@ from pathlib import Path
 from benchmarks import serving
 from benchmarks.peers.launch import Launch
 from benchmarks.report.results import RESULTS
+from server.engine.cores import usable_cores
 
 ENVIRONMENTS = RESULTS / "peers"
 OURS, ECHO = "ours", "gRPC echo"
+OURS_PER_CORE = "ours per core"
+"""With a process for each core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,10 @@ class Peer:
 
     Attributes:
         codec: how it is spoken to: a name in `benchmarks.peers.codecs`.
-        module: its program in `benchmarks.peers`, whose argument names a `Launch`.
+        module: its program in `benchmarks.peers`, whose argument names a `Launch`; empty: our server.
         environment: the virtual environment that has what it needs; empty: this one.
         requirements: what that needs besides `handler_requirements()`.
+        flags: of our server.
     """
 
     name: str
@@ -29,6 +33,11 @@ class Peer:
     module: str = ""
     environment: str = ""
     requirements: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        return not self.module
 
     def python(self) -> str:
         """The interpreter that runs it."""
@@ -46,16 +55,17 @@ class Peer:
 
     def command(self, launch: Launch, file: Path) -> list[str]:
         """What starts it, when `file` holds the launch."""
-        if self.name == OURS:
+        if self.ours:
             # The same few media come again and again, and elsewhere are to be judged each time.
             cache = [] if launch.known else ["--cache-max-bytes", "0"]
             model = [*serving.of_model(Path(launch.model)), "--precision", launch.precision]
-            return serving.command(launch.port, *model, *cache)
+            return serving.command(launch.port, *model, *cache, *self.flags)
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
 
 
 PEERS = (
     Peer(OURS, "detect"),
+    Peer(OURS_PER_CORE, "detect", flags=("--processes", str(usable_cores()))),
     Peer(ECHO, "bytes", "echo"),
     Peer("grpc.aio", "bytes", "grpc_aio"),
     Peer("tritonserver", "infer", "triton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),

@@ -50,22 +50,22 @@ async def fetched(
 
 def hashes_at_once(request: Request) -> Hashes | None:
     """None if that takes a while, because there is much to hash or it is not at hand yet."""
-    contents = [medium.source for medium in request.media if isinstance(medium.source, bytes)]
-    if len(contents) < len(request.media) or request.size > _AT_ONCE_BYTES:
-        return None
-    return tuple(
-        (_digest(content), medium.kind) for content, medium in zip(contents, request.media, strict=True)
-    )
+    return None if request.size > _AT_ONCE_BYTES else _hashes(request)
 
 
 async def hashes(request: Request) -> Hashes | None:
     """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
-    found = []
-    for medium in request.media:
-        if not isinstance(medium.source, bytes):
-            return None
-        found.append((await asyncio.to_thread(_digest, medium.source), medium.kind))
-    return tuple(found)
+    if request.size > _AT_ONCE_BYTES:
+        return await asyncio.to_thread(_hashes, request)
+    return _hashes(request)
+
+
+def _hashes(request: Request) -> Hashes | None:
+    """None if a medium is no file, or not at hand."""
+    files = [(medium.source, medium.kind) for medium in request.media if isinstance(medium.source, bytes)]
+    if len(files) < len(request.media):
+        return None
+    return tuple((_digest(content), kind) for content, kind in files)
 
 
 def _digest(content: bytes) -> bytes:
