@@ -161,8 +161,13 @@ class JobQueue:
         """Seconds that what waits is still to wait for company."""
         if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
             return 0.0
-        delay = self._company.delay(len(self._jobs), math.inf if self._jobs[0].fills else self._cost)
-        return max(0.0, min(job.enqueued for job in self._jobs) + delay - time.monotonic()) if delay else 0.0
+        first = self._jobs[0]
+        delay = self._company.delay(len(self._jobs), math.inf if first.fills else self._cost)
+        if not delay:
+            return 0.0
+        latest = first.deadline - (self._fixed_seconds + self._cost) / _COMPANY_SHARE
+        until = min(job.enqueued for job in self._jobs) + delay
+        return max(0.0, min(until, latest) - time.monotonic())
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.

@@ -174,6 +174,11 @@ def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     assert len(taken(queue)) == 2
 
 
+def test_nobody_waits_for_company_until_it_is_too_late() -> None:
+    urgent = job(deadline=0.5)
+    assert taken(queue_of(urgent, delay=30.0)) == [urgent]
+
+
 def usually(requests: int) -> Company:
     """Of runs that cost half a minute."""
     company = Company()
