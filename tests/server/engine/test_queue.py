@@ -44,7 +44,7 @@ def taken(queue: JobQueue) -> list[Job]:
     return batch
 
 
-@given(st.lists(st.floats(1, 1000), min_size=1, max_size=20))
+@given(st.lists(st.floats(10, 1000), min_size=1, max_size=20))
 def test_the_earliest_deadline_goes_first(deadlines: list[float]) -> None:
     batch = taken(queue_of(*(job(deadline) for deadline in deadlines)))
     assert [each.deadline for each in batch] == sorted(each.deadline for each in batch)
@@ -53,14 +53,14 @@ def test_the_earliest_deadline_goes_first(deadlines: list[float]) -> None:
 
 def test_priority_goes_before_deadline() -> None:
     batch, normal, interactive = (
-        job(1, priority=Priority.BATCH),
-        job(2),
-        job(3, priority=Priority.INTERACTIVE),
+        job(10, priority=Priority.BATCH),
+        job(20),
+        job(30, priority=Priority.INTERACTIVE),
     )
     assert taken(queue_of(batch, normal, interactive)) == [interactive, normal, batch]
 
 
-@given(st.lists(st.tuples(st.sampled_from(Priority), st.floats(1, 1000)), min_size=1, max_size=20))
+@given(st.lists(st.tuples(st.sampled_from(Priority), st.floats(10, 1000)), min_size=1, max_size=20))
 def test_the_least_urgent_gives_way_and_all_others_stay(urgencies: list[tuple[Priority, float]]) -> None:
     jobs = [job(deadline, priority=priority) for priority, deadline in urgencies]
     queue = queue_of(*jobs)
@@ -96,7 +96,7 @@ def test_a_batch_closes_on_count() -> None:
 
 
 def test_a_batch_closes_on_cost_so_that_one_video_does_not_stall_photos() -> None:
-    photos, video = [job(1, 0.01) for _ in range(4)], job(2, 1.0)
+    photos, video = [job(10, 0.01) for _ in range(4)], job(20, 1.0)
     queue = queue_of(*photos, video, seconds=0.05)
     assert taken(queue) == photos
     assert taken(queue) == [video]
@@ -144,7 +144,7 @@ def test_company_takes_a_quarter_of_the_time_until_any_deadline_in_its_batch(
 
 
 def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> None:
-    tight, short, long = job(deadline=1.0, cost=0.1), job(deadline=50.0, cost=0.1), job(cost=0.8)
+    tight, short, long = job(deadline=10.0, cost=1.0), job(deadline=50.0, cost=1.0), job(cost=8.0)
     queue = queue_of(tight, short, long)
     assert taken(queue) == [tight, short]
     assert taken(queue) == [long]
@@ -175,7 +175,7 @@ def test_an_idle_worker_waits_for_company_only_when_told() -> None:
 
 
 def test_nobody_waits_for_company_until_it_is_too_late() -> None:
-    urgent = job(deadline=0.5)
+    urgent = job(deadline=1.0, cost=0.2)
     assert taken(queue_of(urgent, delay=30.0)) == [urgent]
 
 
