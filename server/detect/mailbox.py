@@ -29,6 +29,9 @@ class Mailbox:
         except asyncio.CancelledError:
             work.cancel()
             raise
+        finally:
+            # An error refers to this frame, and these to the error: a cycle that would keep media alive.
+            del work, waiting
 
     def _put(
         self, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[_Result]", work: "Future[_Result]"
