@@ -178,10 +178,11 @@ class Pipeline:
                 return raw_audio_rows(pcm, sample_rate, spec)
             case bytes(content):
                 start = time.perf_counter()
-                job = self._decoders.submit(
-                    content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
+                rows = await self._mailbox.result(
+                    self._decoders.submit(
+                        content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
+                    )
                 )
-                rows = await self._mailbox.result(job)
                 timing.lap("decode", start, time.perf_counter(), bytes=len(content))
                 return rows
             case uri:

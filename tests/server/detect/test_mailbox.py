@@ -1,6 +1,9 @@
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
@@ -32,6 +35,27 @@ async def test_an_error_reaches_who_waits_and_nobody_else() -> None:
     with pytest.raises(EngineFailed):
         await failing
     assert await working == 7
+
+
+async def test_an_error_is_gone_with_who_asked_and_not_only_after_a_garbage_collection() -> None:
+    errors: list[weakref.ref[EngineFailed]] = []
+
+    def fail() -> int:
+        errors.append(weakref.ref(error := EngineFailed("no")))
+        try:
+            raise error
+        finally:
+            del error
+
+    mailbox = Mailbox()
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as pool, suppress(EngineFailed):
+            await mailbox.result(pool.submit(fail))
+        await asyncio.sleep(0)  # the loop holds what woke this task until then
+        assert errors[0]() is None
+    finally:
+        gc.enable()
 
 
 async def test_who_is_cancelled_cancels_what_has_not_begun() -> None:
