@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import cache as once
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -177,6 +178,9 @@ def _session(
 ) -> ort.InferenceSession:
     def options() -> ort.SessionOptions:
         options = ort.SessionOptions()
+        if provider.on_cpu:
+            _share_arena()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         options.intra_op_num_threads = intra_op_threads
         options.inter_op_num_threads = 1
         # Its warnings are about every node that a device leaves to the CPU, for each session anew.
@@ -189,3 +193,12 @@ def _session(
     if cache is None or not provider.on_cpu:
         return ort.InferenceSession(path, options(), providers=providers)
     return cache.open(path, options, providers)
+
+
+@once
+def _share_arena() -> None:
+    # An arena of its own for each session would keep what its largest run took, also for the session of
+    # lone requests and, while a version is exchanged, for the next one.
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    of_default_size = ort.OrtArenaCfg(0, -1, -1, -1)
+    ort.create_and_register_allocator(memory, of_default_size)

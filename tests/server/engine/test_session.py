@@ -3,16 +3,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.engine.batch import empty_rows
+import server
+from server.engine.batch import blank_rows, empty_rows
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
 from tests.random_rows import assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
+BUNDLED = Path(server.__file__).parent / "bundled/demo/1/model.onnx"
 COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
 
 
@@ -77,3 +80,15 @@ def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> Non
 def test_a_provider_that_is_not_there_is_an_error(graph: Path) -> None:
     with pytest.raises(EngineFailed, match="coreml"):
         Session(graph, "coreml")
+
+
+def test_another_session_of_a_large_graph_takes_hardly_more_memory() -> None:
+    first, second = (Session(BUNDLED, "cpu") for _ in range(2))
+    rows = [blank_rows(first.manifest, 64, 0, 0)]
+    for _ in range(2):
+        first.run(rows)
+    before = psutil.Process().memory_info().rss
+    for _ in range(2):
+        second.run(rows)
+    # What such a run needs is some 200 MB, which the second would keep as well if it had an arena of its own.
+    assert psutil.Process().memory_info().rss - before < 100 * 2**20
