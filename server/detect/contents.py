@@ -50,22 +50,26 @@ async def fetched(
 
 def hashes_at_once(request: Request) -> Hashes | None:
     """None if that takes a while, because there is much to hash or it is not at hand yet."""
-    return None if request.size > _AT_ONCE_BYTES else _hashes(request)
+    return _hashes(request) if _only_files(request) and request.size <= _AT_ONCE_BYTES else None
 
 
 async def hashes(request: Request) -> Hashes | None:
     """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
+    if not _only_files(request):
+        return None
     if request.size > _AT_ONCE_BYTES:
         return await asyncio.to_thread(_hashes, request)
     return _hashes(request)
 
 
-def _hashes(request: Request) -> Hashes | None:
-    """None if a medium is no file, or not at hand."""
-    files = [(medium.source, medium.kind) for medium in request.media if isinstance(medium.source, bytes)]
-    if len(files) < len(request.media):
-        return None
-    return tuple((_digest(content), kind) for content, kind in files)
+def _only_files(request: Request) -> bool:
+    return all(isinstance(medium.source, bytes) for medium in request.media)
+
+
+def _hashes(request: Request) -> Hashes:
+    return tuple(
+        (_digest(medium.source), medium.kind) for medium in request.media if isinstance(medium.source, bytes)
+    )
 
 
 def _digest(content: bytes) -> bytes:

@@ -19,19 +19,13 @@ class Mailbox:
         self._post: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._called = False
 
-    async def result(self, work: "Future[_Result]") -> _Result:
-        """What `work` gives. Cancelling this cancels `work`."""
+    def bring(self, work: "Future[_Result]") -> "asyncio.Future[_Result]":
+        """What `work` gives, to be awaited. Cancelling it cancels `work`."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[_Result] = loop.create_future()
+        waiting.add_done_callback(partial(_give_up, work))
         work.add_done_callback(partial(self._put, loop, waiting))
-        try:
-            return await waiting
-        except asyncio.CancelledError:
-            work.cancel()
-            raise
-        finally:
-            # An error refers to this frame, and these to the error: a cycle that would keep media alive.
-            del work, waiting
+        return waiting
 
     def _put(
         self, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[_Result]", work: "Future[_Result]"
@@ -57,3 +51,8 @@ class Mailbox:
                 waiting.set_exception(error)
             else:
                 waiting.set_result(work.result())
+
+
+def _give_up(work: "Future[_Result]", waiting: "asyncio.Future[_Result]") -> None:
+    if waiting.cancelled():
+        work.cancel()

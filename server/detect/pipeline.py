@@ -50,6 +50,7 @@ class Pipeline:
     Attributes:
         admission: counts the requests.
         media_bytes: counts those bytes.
+        mailbox: brings what engine and decoders give.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Pipeline:
     ) -> None:
         self._live = live
         self._decoders = decoders
-        self._mailbox = Mailbox()
+        self.mailbox = Mailbox()
         self._sources = sources
         self._planner = Planner(live.current.manifest)
         self.admission = Admission(live, decoders, max_requests)
@@ -166,7 +167,7 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         rows = planner.merge(media, weights)
         submitted = time.perf_counter()
-        scores = await self._mailbox.result(engine.submit(rows, request.deadline, request.priority))
+        scores = await self.mailbox.bring(engine.submit(rows, request.deadline, request.priority))
         timing.ran(submitted, scores)
         return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
 
@@ -178,7 +179,7 @@ class Pipeline:
                 return raw_audio_rows(pcm, sample_rate, spec)
             case bytes(content):
                 start = time.perf_counter()
-                rows = await self._mailbox.result(
+                rows = await self.mailbox.bring(
                     self._decoders.submit(
                         content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
                     )

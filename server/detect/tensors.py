@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.detect.mailbox import Mailbox
 from server.detect.plan import fusion_weights
 from server.detect.request import Options, Stopwatch
 from server.engine.batch import Rows, Scores, Tensors, empty_rows
@@ -90,7 +91,7 @@ def outputs_of(manifest: Manifest) -> list[TensorSpec]:
 
 
 async def infer(
-    engine: Engine, tensors: Tensors, urgency: Urgency, max_rows: int, timing: Stopwatch
+    engine: Engine, tensors: Tensors, urgency: Urgency, max_rows: int, timing: Stopwatch, mailbox: Mailbox
 ) -> Tensors:
     """All outputs of the graph for these inputs.
 
@@ -103,6 +104,7 @@ async def infer(
         urgency: its priority and deadline.
         max_rows: pictures, frames of clips and windows together, at most; also subjects.
         timing: gets the wait and the run of the subject that took longest.
+        mailbox: of this event loop.
 
     Raises:
         InvalidRequest: the inputs contradict the graph's contract.
@@ -111,13 +113,14 @@ async def infer(
     subjects = split(tensors, engine.manifest, max_rows)
     priority, deadline = urgency
     submitted = time.perf_counter()
-    waiting = [asyncio.wrap_future(engine.submit(subject.rows, deadline, priority)) for subject in subjects]
+    waiting = [mailbox.bring(engine.submit(subject.rows, deadline, priority)) for subject in subjects]
     try:
         scores = await asyncio.gather(*waiting)
     finally:
-        # Nobody will read the others' answers when one has failed.
-        for future in waiting:
-            future.cancel()
+        # Nobody will read the others' answers when one has failed; and its error refers to this frame, which
+        # must not refer back to it: such a cycle would keep the inputs alive.
+        while waiting:
+            waiting.pop().cancel()
     timing.ran(submitted, max(scores, key=lambda score: score.queue_seconds + score.inference_seconds))
     return join(subjects, scores, engine.manifest)
 

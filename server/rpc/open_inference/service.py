@@ -130,7 +130,9 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             manifest = engine.manifest
             description.check_served(manifest, request.model_name, request.model_version)
             names = tensors.wanted_outputs(request, [spec.name for spec in outputs_of(manifest)])
-            outputs = await infer(engine, inputs, urgency, self._settings.max_inference_rows, timing)
+            outputs = await infer(
+                engine, inputs, urgency, self._settings.max_inference_rows, timing, self._pipeline.mailbox
+            )
             response = pb.ModelInferResponse(
                 model_name=manifest.name, model_version=manifest.version, id=request.id
             )

@@ -12,16 +12,10 @@ from server.detect.mailbox import Mailbox
 from server.errors import EngineFailed
 
 
-async def started(mailbox: Mailbox, *work: "Future[int]") -> list["asyncio.Task[int]"]:
-    tasks = [asyncio.ensure_future(mailbox.result(each)) for each in work]
-    await asyncio.sleep(0)
-    return tasks
-
-
 async def test_each_gets_its_own_result_from_whatever_thread() -> None:
     mailbox = Mailbox()
     with ThreadPoolExecutor(8) as pool:
-        results = [mailbox.result(pool.submit(pow, number, 2)) for number in range(500)]
+        results = [mailbox.bring(pool.submit(pow, number, 2)) for number in range(500)]
         assert await asyncio.gather(*results) == [number**2 for number in range(500)]
 
 
@@ -29,7 +23,7 @@ async def test_an_error_reaches_who_waits_and_nobody_else() -> None:
     mailbox = Mailbox()
     bad: Future[int] = Future()
     good: Future[int] = Future()
-    failing, working = await started(mailbox, bad, good)
+    failing, working = mailbox.bring(bad), mailbox.bring(good)
     bad.set_exception(EngineFailed("no"))
     good.set_result(7)
     with pytest.raises(EngineFailed):
@@ -51,7 +45,7 @@ async def test_an_error_is_gone_with_who_asked_and_not_only_after_a_garbage_coll
     gc.disable()
     try:
         with ThreadPoolExecutor(1) as pool, suppress(EngineFailed):
-            await mailbox.result(pool.submit(fail))
+            await mailbox.bring(pool.submit(fail))
         await asyncio.sleep(0)  # the loop holds what woke this task until then
         assert errors[0]() is None
     finally:
@@ -60,10 +54,11 @@ async def test_an_error_is_gone_with_who_asked_and_not_only_after_a_garbage_coll
 
 async def test_who_is_cancelled_cancels_what_has_not_begun() -> None:
     work: Future[int] = Future()
-    (task,) = await started(Mailbox(), work)
-    task.cancel()
+    waiting = Mailbox().bring(work)
+    waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await waiting
+    await asyncio.sleep(0)
     assert work.cancelled()
 
 
@@ -71,7 +66,7 @@ async def test_work_that_ends_after_its_caller_is_forgotten() -> None:
     mailbox = Mailbox()
     late: Future[int] = Future()
     other: Future[int] = Future()
-    gone, there = await started(mailbox, late, other)
+    gone, there = mailbox.bring(late), mailbox.bring(other)
     late.set_running_or_notify_cancel()
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -83,10 +78,10 @@ async def test_work_that_ends_after_its_caller_is_forgotten() -> None:
 
 async def test_work_that_is_cancelled_elsewhere_cancels_who_waits() -> None:
     work: Future[int] = Future()
-    (task,) = await started(Mailbox(), work)
+    waiting = Mailbox().bring(work)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await waiting
 
 
 async def test_many_answers_of_a_batch_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +89,8 @@ async def test_many_answers_of_a_batch_wake_the_loop_once(monkeypatch: pytest.Mo
     wake = Mock(wraps=loop.call_soon_threadsafe)
     monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
     work: list[Future[int]] = [Future() for _ in range(50)]
-    tasks = await started(Mailbox(), *work)
+    mailbox = Mailbox()
+    waiting = [mailbox.bring(each) for each in work]
 
     def answer() -> None:
         for number, each in enumerate(work):
@@ -104,5 +100,5 @@ async def test_many_answers_of_a_batch_wake_the_loop_once(monkeypatch: pytest.Mo
     thread = threading.Thread(target=answer)
     thread.start()
     thread.join()
-    assert await asyncio.gather(*tasks) == list(range(50))
+    assert await asyncio.gather(*waiting) == list(range(50))
     wake.assert_called_once()

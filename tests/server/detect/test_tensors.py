@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from server.detect.mailbox import Mailbox
 from server.detect.request import Stopwatch
 from server.detect.tensors import ANY, TensorSpec, infer, inputs_of, join, outputs_of, split
 from server.engine.batch import Tensors, assemble
@@ -90,7 +91,7 @@ async def test_the_engine_answers_like_the_bare_graph(bare: ort.InferenceSession
     rows = [random_rows(engine.manifest, seed, images=2, clips=1, windows=seed) for seed in range(3)]
     feeds = assemble(rows, engine.manifest)
     timing = Stopwatch()
-    answer = await infer(engine, feeds, (Priority.NORMAL, time.monotonic() + 30), MAX_ROWS, timing)
+    answer = await infer(engine, feeds, (Priority.NORMAL, time.monotonic() + 30), MAX_ROWS, timing, Mailbox())
     assert_equal(answer, run_bare(bare, feeds))
     assert min(timing.queue, timing.inference) > 0
     assert engine.statistics.figures.scored.count == 3
