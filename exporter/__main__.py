@@ -45,6 +45,12 @@ def main(
             "(validation split) and measured by (test split); default: --media-dir."
         ),
     ] = None,
+    max_change: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Of the probability of files, on average, that another precision may bring."
+        ),
+    ] = 0.01,
 ) -> None:
     """Convert trained Keras models and fuse them into one ONNX detector.
 
@@ -70,6 +76,7 @@ def main(
                 media_dir,
                 wanted,
                 data_dir,
+                max_change,
                 lambda step: status.update(escape(step)),
             )
     except DetectorError as error:

@@ -48,6 +48,7 @@ def export(
     media_folder: Path | None = None,
     precisions: Sequence[Precision] = (),
     data_folder: Path | None = None,
+    max_change: float = 0.01,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Writes `output/<name>/<version>/model.onnx`, other precisions and MODEL_CARD.md; all or nothing.
@@ -62,6 +63,7 @@ def export(
         media_folder: real media to check parity on; generated rows without it.
         precisions: fp16 and int8 are written as well where they are named.
         data_folder: labelled media to make and judge these by; the others without it.
+        max_change: of the probability of files, on average, that another precision may bring.
         progress: told each step.
 
     Raises:
@@ -89,7 +91,9 @@ def export(
     detectors = [Detector(detector, manifest)]
     if others := [precision for precision in precisions if precision != "fp32"]:
         evidence = collect_evidence(manifest, data_folder, samples)
-        detectors += in_precisions(others, detectors[0], branches, models, samples, evidence, progress)
+        detectors += in_precisions(
+            others, detectors[0], branches, models, samples, evidence, max_change, progress
+        )
     path = _publish(output / name / str(version), detectors)
     return Exported(path, manifest, tuple(one.manifest for one in detectors[1:]))
 

@@ -10,7 +10,7 @@ from exporter.evidence import Evidence
 from exporter.graph import build_detector, write_manifest
 from exporter.half import halve
 from exporter.parity import KerasModel, measure_parity, probability
-from exporter.quantize import LIMIT, quantize
+from exporter.quantize import quantize
 from exporter.samples import Samples
 from exporter.trade import measure_change, measure_speed, pays
 from server.engine.manifest import Manifest, Precision, Trade
@@ -42,6 +42,7 @@ def in_precisions(
     models: Mapping[str, KerasModel],
     samples: Sequence[Samples],
     evidence: Evidence,
+    max_change: float,
     progress: Callable[[str], None],
 ) -> list[Detector]:
     """The detector in other precisions.
@@ -51,6 +52,8 @@ def in_precisions(
         base: the detector in fp32.
         branches: that it was made of.
         models, samples: as of `exporter.parity.measure_parity`.
+        evidence: what they are calibrated on and measured by.
+        max_change: of the probability of files, on average.
         progress: told each step.
 
     Raises:
@@ -59,10 +62,10 @@ def in_precisions(
     converted: dict[Precision, _Converted] = {"fp32": _Converted(base.graph)}
     for precision in precisions:
         progress(f"converting to {precision}")
-        converted[precision] = _convert(precision, base.manifest, branches, evidence)
+        converted[precision] = _convert(precision, base.manifest, branches, evidence, max_change)
     progress("comparing the precisions")
     graphs = {precision: one.graph.SerializeToString() for precision, one in converted.items()}
-    trades = _trades(graphs, base.manifest, evidence, converted)
+    trades = _trades(graphs, base.manifest, evidence, converted, max_change)
     detectors = []
     for precision, trade in trades.items():
         manifest = base.manifest.model_copy(update={"precision": precision, "trade": trade})
@@ -74,7 +77,11 @@ def in_precisions(
 
 
 def _convert(
-    precision: Precision, manifest: Manifest, branches: Mapping[str, onnx.ModelProto], evidence: Evidence
+    precision: Precision,
+    manifest: Manifest,
+    branches: Mapping[str, onnx.ModelProto],
+    evidence: Evidence,
+    max_change: float,
 ) -> _Converted:
     parts, float_layers = {}, {}
     for modality, branch in branches.items():
@@ -82,7 +89,8 @@ def _convert(
         if precision == "fp16":
             parts[modality] = halve(branch, rows)
             continue
-        quantized = quantize(branch, rows, partial(probability, getattr(manifest, modality)))
+        judge = partial(probability, getattr(manifest, modality))
+        quantized = quantize(branch, rows, judge, max_change)
         parts[modality] = quantized.branch
         float_layers[modality] = quantized.float_layers
     return _Converted(build_detector(manifest, parts), float_layers)
@@ -93,16 +101,17 @@ def _trades(
     manifest: Manifest,
     evidence: Evidence,
     converted: Mapping[Precision, _Converted],
+    max_change: float,
 ) -> dict[Precision, Trade]:
     seconds = measure_speed(graphs, manifest, evidence.calibration)
     before = seconds["fp32"]
     trades: dict[Precision, Trade] = {}
     for precision, change in measure_change(graphs, manifest, evidence.files).items():
         for modality, lost in change.items():
-            if not lost.mean <= LIMIT:
+            if not lost.mean <= max_change:
                 raise InvalidModel(
                     f"{precision} changes the probabilities of the {modality} model by {lost.mean:.2g} on "
-                    f"average; {LIMIT:g} is allowed",
+                    f"average; {max_change:g} is allowed",
                     f"Export without {precision}, or calibrate on more and other media.",
                 )
         after = seconds[precision]

@@ -24,16 +24,13 @@ from onnxruntime.quantization.calibrate import TensorsData
 from exporter.layers import LAYERS, Parts
 from server.errors import InvalidModel
 
-LIMIT = 0.01
-"""Mean absolute change in the probability of files that is accepted."""
-
 Rows = NDArray[np.generic]
 Probability = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 # Left in float32 they would cost the time that the layers on both sides gain.
 _BETWEEN = ("Relu", "Clip", "Add", "Mul", "MaxPool")
 # Other files leave the ranges, and their rows err together: they changed twice as much as calibration rows.
-_ROW_LIMIT = LIMIT / 2
+_OF_ROWS = 0.5
 _ROWS_AT_ONCE = 8
 _RANKING_ROWS = 16
 
@@ -51,13 +48,14 @@ class Quantized:
     float_layers: tuple[str, ...]
 
 
-def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability) -> Quantized:
-    """Quantises as much of the backbone as leaves its answers close enough for files to stay within LIMIT.
+def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability, max_change: float) -> Quantized:
+    """Quantises as much of the backbone as leaves its answers close enough.
 
     Args:
         branch: as `exporter.clean.clean` made it.
         rows: [N, ...] to calibrate and to compare on.
         probability: of logits, both [N].
+        max_change: of the probability of files, on average.
 
     Raises:
         InvalidModel: not even half of the layers can be quantised.
@@ -72,21 +70,23 @@ def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability) -> Q
     parts = Parts(branch)
     names = [*parts.layers, *parts.between(_BETWEEN)]
     left_out: list[str] = []
-    if names and not change(names) <= _ROW_LIMIT:
-        left_out = _worst(names, change)
+    limit = _OF_ROWS * max_change
+    if names and not change(names) <= limit:
+        left_out = _worst(names, change, limit)
     kept = [name for name in names if name not in left_out]
     return Quantized(_quantized(branch, ranges, kept), tuple(left_out))
 
 
-def _worst(names: Sequence[str], change: Callable[[Sequence[str], int | None], float]) -> list[str]:
+def _worst(
+    names: Sequence[str], change: Callable[[Sequence[str], int | None], float], limit: float
+) -> list[str]:
     """The fewest of those that do most harm alone, without which the rest keeps the limit."""
     worst_first = sorted(names, key=lambda name: change([name], _RANKING_ROWS), reverse=True)
     for count in _steps(len(names) // 2):
-        if change(worst_first[count:], None) <= _ROW_LIMIT:
+        if change(worst_first[count:], None) <= limit:
             return worst_first[:count]
     raise InvalidModel(
-        f"in int8 the answers change by more than {_ROW_LIMIT:g} on average, with half of the layers left "
-        "out too",
+        f"in int8 the answers change by more than {limit:g} on average, with half of the layers left out too",
         "Export without int8, or calibrate on more and other media.",
     )
 

@@ -15,6 +15,7 @@ from server.engine.processor import features
 from server.engine.repository import graph_file
 from server.engine.selftest import self_test
 from server.engine.session import Session
+from server.errors import InvalidModel
 from tests import media
 from tests.exporter.conftest import add_record
 from tests.random_rows import assert_same, random_rows
@@ -118,6 +119,27 @@ def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
     tolerance = 1e-5 if precision == "fp32" else 1e-3
     for answer, rows in zip(session.run(requests), requests, strict=True):
         assert_same(answer, session.run([rows])[0], tolerance)
+
+
+def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
+    keras_files: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    shutil.copy(keras_files["audio"], tmp_path)
+    add_record(tmp_path, "audio")
+    output = tmp_path / "out"
+    with pytest.raises(InvalidModel, match="changes the probabilities of the audio model by"):
+        export(
+            tmp_path,
+            output,
+            "detector",
+            None,
+            FusionWeights(),
+            Thresholds(),
+            precisions=("fp16",),
+            data_folder=data,
+            max_change=0,
+        )
+    assert not list(output.rglob("*.onnx"))
 
 
 def test_nothing_is_read_where_nothing_is_asked_for(keras_files: dict[str, Path], tmp_path: Path) -> None:

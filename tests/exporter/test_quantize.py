@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from exporter.layers import Parts
 from exporter.parity import open_graph, probability
-from exporter.quantize import LIMIT, Probability, Quantized, quantize
+from exporter.quantize import Probability, Quantized, quantize
 from server.engine.manifest import Branch as Calibration
 from server.errors import InvalidModel
 from tests.exporter.branches import audio_branch, audio_rows, image_branch, image_rows
 
 ROWS: dict[str, NDArray[np.generic]] = {"image": image_rows(24), "audio": audio_rows(24)}
+MAX_CHANGE = 0.01
 BRANCHES = {"image": image_branch, "audio": audio_branch}
 
 
@@ -36,7 +37,7 @@ def modality(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def quantized(modality: str) -> Quantized:
     branch = BRANCHES[modality]()
-    return quantize(branch, ROWS[modality], calibrated(modality, branch))
+    return quantize(branch, ROWS[modality], calibrated(modality, branch), MAX_CHANGE)
 
 
 def in_bytes(branch: onnx.ModelProto) -> set[str]:
@@ -57,7 +58,7 @@ def test_answers_on_other_rows_are_close(quantized: Quantized, modality: str) ->
     branch = BRANCHES[modality]()
     before, after = map(calibrated(modality, branch), (logits(branch, rows), logits(quantized.branch, rows)))
     assert np.ptp(before) > 0.25
-    assert 0 < np.abs(after - before).mean() < LIMIT
+    assert 0 < np.abs(after - before).mean() < MAX_CHANGE
 
 
 def test_zero_rows_give_zero_answers(quantized: Quantized, modality: str) -> None:
@@ -66,7 +67,7 @@ def test_zero_rows_give_zero_answers(quantized: Quantized, modality: str) -> Non
 
 def test_a_row_that_is_no_number_spoils_no_other() -> None:
     branch = audio_branch()
-    quantized = quantize(branch, ROWS["audio"], calibrated("audio", branch)).branch
+    quantized = quantize(branch, ROWS["audio"], calibrated("audio", branch), MAX_CHANGE).branch
     spoiled = ROWS["audio"].copy()
     spoiled[3], spoiled[5] = np.nan, np.inf
     others = [number for number in range(len(spoiled)) if number not in (3, 5)]
@@ -89,13 +90,13 @@ def test_weights_are_per_channel_and_take_seven_bits(quantized: Quantized) -> No
 def test_what_suffers_most_is_left_out() -> None:
     branch = image_branch(outlier=1e4)
     judge = calibrated("image", branch)
-    quantized = quantize(branch, ROWS["image"], judge)
+    quantized = quantize(branch, ROWS["image"], judge, MAX_CHANGE)
     assert quantized.float_layers
     # Both ends of the activations whose range the outlier takes, and what lies between.
     assert set(quantized.float_layers) <= {"inner_0", "relu_0", "inner_1"}
     assert {"inner_2", "inner_3"} <= in_bytes(quantized.branch)
     before, after = (judge(logits(one, ROWS["image"])) for one in (branch, quantized.branch))
-    assert np.abs(after - before).mean() <= LIMIT / 2
+    assert np.abs(after - before).mean() <= MAX_CHANGE / 2
 
 
 def test_what_cannot_be_quantised_is_refused() -> None:
@@ -104,4 +105,4 @@ def test_what_cannot_be_quantised_is_refused() -> None:
         return np.asarray(np.modf(found.astype(np.float64) * 1e5)[0])
 
     with pytest.raises(InvalidModel, match="half of the layers left out too"):
-        quantize(image_branch(), ROWS["image"], unlucky)
+        quantize(image_branch(), ROWS["image"], unlucky, MAX_CHANGE)
