@@ -28,6 +28,12 @@ ENV_PREFIX = "DEEPFAKE_"
 Kind = TypeVar("Kind", bound="Settings")
 _MIB = 2**20
 
+MESSAGE_COPIES = 3
+"""Of what a message brings, in memory until its answer is given: what gRPC received, what protobuf made of
+it, and what was read from that."""
+STREAM_COPIES = 2
+"""The same in a stream, whose messages gRPC does not keep."""
+
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "development": {},
     "production": {"host": "0.0.0.0", "reflection": False, "log_format": "json"},  # noqa: S104
@@ -178,7 +184,9 @@ class Settings(BaseSettings):
     max_queue_bytes: int = Field(
         2048 * _MIB,
         ge=1024,
-        description="Bytes of media received, fetched or waiting for their answer; more are refused at once.",
+        description="Bytes of media received, fetched or waiting for their answer, with the copies that gRPC "
+        "and protobuf keep of messages: three times what comes in one call, twice what comes in a stream, "
+        "once what comes in DetectUpload or by URI. More are refused at once.",
     )
     cache_max_bytes: int = Field(
         64 * _MIB, ge=0, description="Memory for verdicts on files that were judged before; 0: no cache."
@@ -290,8 +298,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _room_for_one_medium(self) -> Self:
-        if self.max_queue_bytes < max(self.max_media_bytes, self.max_message_bytes):
-            raise ValueError("max_queue_bytes: must be at least max_media_bytes and max_message_bytes")
+        if self.max_queue_bytes < max(self.max_media_bytes, MESSAGE_COPIES * self.max_message_bytes):
+            raise ValueError(
+                "max_queue_bytes: must be at least max_media_bytes, and "
+                f"{MESSAGE_COPIES} times max_message_bytes"
+            )
         return self
 
     @model_validator(mode="after")

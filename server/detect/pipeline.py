@@ -100,7 +100,7 @@ class Pipeline:
             detection = self._known(request, hashes)
             if detection is None:
                 work = partial(self._detect, request, hashes, watch)
-                detection = await self.admit(work, request.urgency, request.size)
+                detection = await self.admit(work, request.urgency, request.copies * request.size)
         except DetectorError as error:
             if error.medium is not None:
                 _name_medium(error, request.media, error.medium)

@@ -80,12 +80,19 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Media of one subject. `deadline` is a time.monotonic(), `priority` has no influence on the answer."""
+    """Media of one subject.
+
+    Attributes:
+        deadline: a time.monotonic().
+        priority: has no influence on the answer.
+        copies: of the media that are in memory until the answer is given, these included.
+    """
 
     media: tuple[Medium, ...]
     deadline: float
     options: Options = Options()
     priority: Priority = Priority.NORMAL
+    copies: int = 1
 
     @property
     def urgency(self) -> Urgency:

@@ -42,29 +42,56 @@ _MAX_ID = 256
 _MAX_NAME = 1024
 
 
-def to_request(message: pb.DetectRequest, settings: Settings, seconds: float | None) -> Request:
+def to_request(
+    message: pb.DetectRequest, settings: Settings, seconds: float | None, copies: int = 1
+) -> Request:
     """Checks a message against the contract.
 
     Args:
         seconds: until the caller's deadline; None if it set none.
+        copies: of the media that are in memory until the answer is given.
 
     Raises:
         InvalidRequest: the message contradicts the contract.
         MediaLimitExceeded: a medium is too large.
     """
-    if len(message.id) > _MAX_ID:
-        raise InvalidRequest(f"id is longer than {_MAX_ID} characters")
     if not 1 <= len(message.media) <= settings.max_media_per_request:
         raise InvalidRequest(
             f"a request has 1 to {settings.max_media_per_request} media, not {len(message.media)}"
         )
     media = tuple(_medium(medium, number, settings) for number, medium in enumerate(message.media))
+    return _request(message, media, settings, seconds, copies)
+
+
+def to_uploaded_request(
+    message: pb.DetectRequest, content: bytes, settings: Settings, seconds: float | None
+) -> Request:
+    """The same for a message whose one medium came apart from it, as `content`.
+
+    Raises:
+        InvalidRequest: the message contradicts the contract.
+    """
+    (medium,) = message.media
+    media = (Medium(content, _kind(medium, 0), medium.name),)
+    return _request(message, media, settings, seconds, copies=1)
+
+
+def _request(
+    message: pb.DetectRequest,
+    media: tuple[Medium, ...],
+    settings: Settings,
+    seconds: float | None,
+    copies: int,
+) -> Request:
+    if len(message.id) > _MAX_ID:
+        raise InvalidRequest(f"id is longer than {_MAX_ID} characters")
     allowed = settings.default_deadline_seconds if seconds is None else seconds
     return Request(
         media,
         time.monotonic() + allowed,
         to_options(message.options, settings),
         _priority(message.options.priority),
+        copies,
     )
 
 
@@ -134,11 +161,7 @@ def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectRes
 
 
 def _medium(message: pb.Medium, number: int, settings: Settings) -> Medium:
-    if len(message.name) > _MAX_NAME:
-        raise InvalidRequest(f"media[{number}].name is longer than {_MAX_NAME} characters")
-    if message.kind and message.kind not in _KINDS:
-        raise InvalidRequest(f"media[{number}].kind: unknown value {message.kind}")
-    kind = _KINDS.get(message.kind)
+    kind = _kind(message, number)
     match message.WhichOneof("source"):
         case "content":
             # Once, because each look at the field copies it.
@@ -156,6 +179,14 @@ def _medium(message: pb.Medium, number: int, settings: Settings) -> Medium:
             return Medium(_audio(message.audio, number), kind, message.name)
         case _:
             raise InvalidRequest(f"media[{number}] has no source: set content, uri, frames or audio")
+
+
+def _kind(message: pb.Medium, number: int) -> MediaKind | None:
+    if len(message.name) > _MAX_NAME:
+        raise InvalidRequest(f"media[{number}].name is longer than {_MAX_NAME} characters")
+    if message.kind and message.kind not in _KINDS:
+        raise InvalidRequest(f"media[{number}].kind: unknown value {message.kind}")
+    return _KINDS.get(message.kind)
 
 
 def _frames(message: pb.RawFrames, number: int) -> RawFrames:

@@ -10,12 +10,13 @@ from google.protobuf import json_format
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.pipeline import Pipeline
+from server.detect.request import Request
 from server.engine.engine import Engine
 from server.engine.reload import Reloader
 from server.errors import InvalidRequest, TooSlow
 from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
-from server.settings import Settings
+from server.settings import MESSAGE_COPIES, STREAM_COPIES, Settings
 from server.telemetry import Record, Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
@@ -35,7 +36,8 @@ class Detector(pb_grpc.DetectorServicer):
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
         try:
             with self._telemetry.request("Detect", request.id, context.invocation_metadata()) as record:
-                return await self._answer(request, context.time_remaining(), record)
+                asked = convert.to_request(request, self._settings, context.time_remaining(), MESSAGE_COPIES)
+                return await self._answer(request, asked, record)
         except Exception as error:
             await abort(context, error)
 
@@ -44,9 +46,12 @@ class Detector(pb_grpc.DetectorServicer):
     ) -> pb.DetectResponse:
         try:
             with self._telemetry.request("DetectUpload", metadata=context.invocation_metadata()) as record:
-                request = await upload.receive(request_iterator, self._settings, self._pipeline.media_bytes)
+                media_bytes, settings = self._pipeline.media_bytes, self._settings
+                request, content = await upload.receive(request_iterator, settings, media_bytes)
                 record.identify(request.id)
-                return await self._answer(request, context.time_remaining(), record)
+                seconds = context.time_remaining()
+                asked = convert.to_uploaded_request(request, content, settings, seconds)
+                return await self._answer(request, asked, record)
         except Exception as error:
             await abort(context, error)
 
@@ -105,10 +110,7 @@ class Detector(pb_grpc.DetectorServicer):
     ) -> pb.GetModelResponse:
         return describe(self._reloader.live.current, self._reloader.available, self._settings)
 
-    async def _answer(
-        self, message: pb.DetectRequest, seconds: float | None, record: Record
-    ) -> pb.DetectResponse:
-        request = convert.to_request(message, self._settings, seconds)
+    async def _answer(self, message: pb.DetectRequest, request: Request, record: Record) -> pb.DetectResponse:
         detection = await self._pipeline.detect(request, record.timing)
         record.answered(detection)
         return convert.to_response(message, detection)
@@ -121,7 +123,9 @@ class Detector(pb_grpc.DetectorServicer):
                 self._telemetry.request("DetectStream", request.id, context.invocation_metadata()) as record,
                 _unique(request.id, in_flight),
             ):
-                response = await self._answer(request, context.time_remaining(), record)
+                seconds = context.time_remaining()
+                asked = convert.to_request(request, self._settings, seconds, STREAM_COPIES)
+                response = await self._answer(request, asked, record)
                 return pb.DetectStreamResponse(id=request.id, response=response)
         except Exception as error:
             return pb.DetectStreamResponse(id=request.id, error=to_status(error))

@@ -11,8 +11,8 @@ from server.settings import Settings
 
 async def receive(
     parts: AsyncIterator[pb.DetectUploadRequest], settings: Settings, media_bytes: MediaBytes
-) -> pb.DetectRequest:
-    """The request that Detect would have got.
+) -> tuple[pb.DetectRequest, bytes]:
+    """The request that Detect would have got, but for the content of its medium, and that content.
 
     Its bytes are counted while they arrive; from then on they are the pipeline's to count.
 
@@ -53,8 +53,9 @@ async def receive(
         raise InvalidRequest("the upload has no header")
     if header.size_bytes and header.size_bytes != len(content):
         raise InvalidRequest(f"the upload has {len(content)} bytes, its header says {header.size_bytes}")
-    medium = pb.Medium(content=bytes(content), kind=header.kind, name=header.name)
-    return pb.DetectRequest(id=header.id, media=[medium], options=header.options)
+    # A message would copy it, and keep the copy until the answer is given.
+    medium = pb.Medium(kind=header.kind, name=header.name)
+    return pb.DetectRequest(id=header.id, media=[medium], options=header.options), bytes(content)
 
 
 def _check_size(size: int, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from server.engine.live import LiveEngine
 from server.rpc.open_inference import description, tensors
 from server.rpc.open_inference.urgency import urgency_of
 from server.rpc.status import abort, to_status
-from server.settings import Settings
+from server.settings import MESSAGE_COPIES, STREAM_COPIES, Settings
 from server.telemetry import Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
@@ -87,7 +87,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         try:
             metadata = context.invocation_metadata()
             with self._telemetry.request("ModelInfer", request.id, metadata) as record:
-                return await self._answer(request, context.time_remaining(), record.timing)
+                seconds = context.time_remaining()
+                return await self._answer(request, seconds, record.timing, MESSAGE_COPIES)
         except Exception as error:
             await abort(context, error)
 
@@ -121,7 +122,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
                     unread.cancel()
 
     async def _answer(
-        self, request: pb.ModelInferRequest, seconds: float | None, timing: Stopwatch
+        self, request: pb.ModelInferRequest, seconds: float | None, timing: Stopwatch, copies: int
     ) -> pb.ModelInferResponse:
         inputs = tensors.to_tensors(request)
         urgency = urgency_of(request, seconds, self._settings.default_deadline_seconds)
@@ -140,7 +141,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             tensors.add_outputs(response, outputs, names)
             return response
 
-        size = sum(tensor.nbytes for tensor in inputs.values())
+        size = copies * sum(tensor.nbytes for tensor in inputs.values())
         return await self._pipeline.admit(work, urgency, size)
 
     async def _stream_answer(
@@ -149,7 +150,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         try:
             metadata = context.invocation_metadata()
             with self._telemetry.request("ModelStreamInfer", request.id, metadata) as record:
-                answer = await self._answer(request, context.time_remaining(), record.timing)
+                seconds = context.time_remaining()
+                answer = await self._answer(request, seconds, record.timing, STREAM_COPIES)
                 return pb.ModelStreamInferResponse(infer_response=answer)
         except Exception as error:
             status = to_status(error)

@@ -18,6 +18,7 @@ from tests.running_server import running_server, stub_of
 
 PHOTO = media.photo_jpeg(64, 48)
 LIMIT = 100_000
+ROOM = 3 * LIMIT
 
 
 def header(size: int = 0) -> pb.DetectUploadRequest:
@@ -77,10 +78,10 @@ def test_single_bytes_do_not_keep_an_upload_alive(impatient: DetectorStub) -> No
 
 
 def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models: Path) -> None:
-    limits = {"max_media_bytes": LIMIT, "max_message_bytes": LIMIT, "max_queue_bytes": LIMIT}
+    limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
     photo = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
     with running_server(models, **limits) as server, stub_of(server) as stub:
-        with unfinished(stub, header(), chunk(b"x" * (LIMIT - 100))):
+        with unfinished(stub, *filling(ROOM - 100)):
             _until(stub, "OVERLOADED")
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -92,12 +93,35 @@ def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models
         assert stub.Detect(photo, timeout=30).verdict
 
 
-def _until(stub: DetectorStub, code: str) -> None:
-    """Announces an upload as large as the limit, without sending it, until the answer is this code."""
+def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
+    limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
+    photo = pb.DetectRequest(id="1", media=[pb.Medium(content=PHOTO)])
+    held = ROOM - 5 * len(PHOTO) // 2
+    with (
+        running_server(models, **limits) as server,
+        stub_of(server) as stub,
+        unfinished(stub, *filling(held)),
+    ):
+        _until(stub, "OVERLOADED", 3 * len(PHOTO))
+        call: Any = stub.Detect.future(photo, timeout=30)
+        assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        (answer,) = stub.DetectStream(iter([photo]), timeout=30)
+        assert answer.response.verdict
+        assert stub.DetectUpload(iter([header(), chunk(PHOTO)]), timeout=30).verdict
+
+
+def filling(size: int) -> list[pb.DetectUploadRequest]:
+    """The parts of an upload of so many bytes, none too large for a message."""
+    part = LIMIT // 2
+    return [header(), *(chunk(b"x" * min(part, size - start)) for start in range(0, size, part))]
+
+
+def _until(stub: DetectorStub, code: str, size: int = ROOM) -> None:
+    """Announces an upload of this size, without sending it, until the answer is this code."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with pytest.raises(grpc.RpcError) as caught:
-            stub.DetectUpload(iter([header(LIMIT)]), timeout=30)
+            stub.DetectUpload(iter([header(size)]), timeout=30)
         if failure(caught.value)[1] == code:
             return
     raise AssertionError(f"never answered with {code}")
