@@ -1,8 +1,10 @@
 """The client for asyncio; the same surface as `clients.detector`."""
 
 import asyncio
+import queue
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self, TypeVar, Unpack
 
@@ -37,14 +39,14 @@ class AsyncDetector:
     ) -> None:
         if credentials:
             self._channel = grpc.aio.secure_channel(target, credentials, channel.OPTIONS)
-            self._upload_channel = grpc.secure_channel(target, credentials, channel.OPTIONS)
+            self._plain_channel = grpc.secure_channel(target, credentials, channel.OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(target, channel.OPTIONS)
-            self._upload_channel = grpc.insecure_channel(target, channel.OPTIONS)
+            self._plain_channel = grpc.insecure_channel(target, channel.OPTIONS)
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
-        # When a server refuses an upload midway, grpc.aio (1.85.1) may report INTERNAL instead of the
-        # server's reason; plain grpc does not. Neither connects before it is used.
-        self._upload_stub = detector_pb2_grpc.DetectorStub(self._upload_channel)
+        # For what is sent in parts: when a server ends such a call midway, grpc.aio (1.85.1) may report
+        # INTERNAL instead of the server's reason (its issue 36066). Neither connects before it is used.
+        self._plain_stub = detector_pb2_grpc.DetectorStub(self._plain_channel)
         self._token = token
         self._timeout = timeout
         self._retries = retries
@@ -76,13 +78,14 @@ class AsyncDetector:
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
         trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
         """
-        outgoing: asyncio.Queue[pb.DetectRequest | None] = asyncio.Queue()
-        answers = self._stub.DetectStream(_until_none(outgoing), metadata=self._metadata)
+        outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
+        answers = self._plain_stub.DetectStream(iter(outgoing.get, None), metadata=self._metadata)
+        reader, loop = ThreadPoolExecutor(1), asyncio.get_running_loop()
         waiting: dict[str, Media] = {}
 
         async def next_answer() -> tuple[Media, pb.DetectResponse | DetectionError]:
             with translated():
-                answer = await anext(aiter(answers), None)
+                answer = await loop.run_in_executor(reader, next, answers, None)
             if answer is None:
                 raise stream_ended(len(waiting))
             failed = answer.WhichOneof("result") == "error"
@@ -95,14 +98,16 @@ class AsyncDetector:
                     yield medium, await self._attempt(medium, options)
                     continue
                 waiting[request.id] = medium
-                outgoing.put_nowait(request)
+                outgoing.put(request)
                 if len(waiting) >= in_flight:
                     yield await next_answer()
-            outgoing.put_nowait(None)
+            outgoing.put(None)
             while waiting:
                 yield await next_answer()
         finally:
+            outgoing.put(None)  # ends gRPC's sending thread
             answers.cancel()
+            reader.shutdown(wait=False)
 
     async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
         """The answer of `call(seconds left)`, tried again where that may help."""
@@ -127,7 +132,7 @@ class AsyncDetector:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(finished.set)
 
-        call = self._upload_stub.DetectUpload.future(upload.parts(), timeout, self._metadata)
+        call = self._plain_stub.DetectUpload.future(upload.parts(), timeout, self._metadata)
         call.add_done_callback(wake)
         try:
             await finished.wait()
@@ -153,7 +158,7 @@ class AsyncDetector:
         return channel.call_metadata(self._token)
 
     async def close(self) -> None:
-        self._upload_channel.close()
+        self._plain_channel.close()
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -161,10 +166,3 @@ class AsyncDetector:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-async def _until_none(
-    outgoing: "asyncio.Queue[pb.DetectRequest | None]",
-) -> AsyncIterator[pb.DetectRequest]:
-    while (request := await outgoing.get()) is not None:
-        yield request

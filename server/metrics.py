@@ -133,7 +133,7 @@ class _Values(Collector):
         yield InfoMetricFamily("deepfake_model", "The model that answers now.", value=model)
         for name, text, value in (
             ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.in_flight),
-            ("media_bytes", "Bytes of media held for requests in flight.", pipeline.media_bytes.held),
+            ("media_bytes", "Bytes of media in flight, copies included.", pipeline.media_bytes.held),
             ("queue_depth", "Requests that wait for the engine.", engine.waiting),
             (
                 "queue_cost_seconds",

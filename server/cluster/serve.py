@@ -4,6 +4,7 @@
 replica with room; requests that wait there form the batches of its engine, as in the plain server.
 """
 
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -62,6 +63,8 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings.log_level, settings.log_format)
+        # As in `server.app.serve`.
+        gc.freeze()
         self._dead = False
         fitted = fitted_to_ray(settings)
         self._backend = Backend(fitted, self._engine_died)

@@ -298,6 +298,8 @@ def test_a_stream_that_ends_too_early_raises(client: Client, fake_detector: Fake
 
 
 def test_a_stream_that_breaks_raises(client: Client, fake_detector: FakeDetector) -> None:
-    fake_detector.failures = [UNAVAILABLE]
-    with pytest.raises(DetectionError, match="SHUTTING_DOWN"):
-        client("detect_many", [b"real"], connect={"retries": 0})
+    # Whenever it breaks, also while media are being sent: grpc.aio would often say INTERNAL then.
+    for _ in range(10):
+        fake_detector.failures = [UNAVAILABLE]
+        with pytest.raises(DetectionError, match="SHUTTING_DOWN"):
+            client("detect_many", [b"real" * 10_000] * 8, connect={"retries": 0})

@@ -82,7 +82,7 @@ def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models
     photo = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
     with running_server(models, **limits) as server, stub_of(server) as stub:
         with unfinished(stub, *filling(ROOM - 100)):
-            _until(stub, "OVERLOADED")
+            _until(stub, "OVERLOADED", 101)
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
             assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
