@@ -1,7 +1,6 @@
 """The client for asyncio; the same surface as `clients.detector`."""
 
 import asyncio
-import queue
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +10,9 @@ from typing import Self, TypeVar, Unpack
 import grpc
 
 from clients import channel
-from clients.errors import DetectionError, from_status, stream_ended, translated
+from clients.errors import DetectionError, translated
 from clients.requests import Media, Options, Upload, prepare, prepare_streamed
+from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
 
@@ -72,41 +72,29 @@ class AsyncDetector:
 
     async def detect_many(
         self, media: Iterable[Media], *, in_flight: int = 32, **options: Unpack[Options]
-    ) -> AsyncIterator[tuple[Media, pb.DetectResponse | DetectionError]]:
+    ) -> AsyncIterator[Answered]:
         """Judges many media over one stream; gives each with its answer or error, first ready first.
 
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
         trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
         """
-        outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
-        answers = self._plain_stub.DetectStream(iter(outgoing.get, None), metadata=self._metadata)
+        stream = Stream(self._plain_stub, self._metadata)
+        # A thread of its own, as it waits for as long as the server takes.
         reader, loop = ThreadPoolExecutor(1), asyncio.get_running_loop()
-        waiting: dict[str, Media] = {}
-
-        async def next_answer() -> tuple[Media, pb.DetectResponse | DetectionError]:
-            with translated():
-                answer = await loop.run_in_executor(reader, next, answers, None)
-            if answer is None:
-                raise stream_ended(len(waiting))
-            failed = answer.WhichOneof("result") == "error"
-            return waiting.pop(answer.id), from_status(answer.error) if failed else answer.response
-
         try:
             for number, medium in enumerate(media):
                 request = await asyncio.to_thread(prepare_streamed, medium, options, str(number))
                 if request is None:
                     yield medium, await self._attempt(medium, options)
                     continue
-                waiting[request.id] = medium
-                outgoing.put(request)
-                if len(waiting) >= in_flight:
-                    yield await next_answer()
-            outgoing.put(None)
-            while waiting:
-                yield await next_answer()
+                stream.send(medium, request)
+                if stream.unanswered >= in_flight:
+                    yield await loop.run_in_executor(reader, stream.next_answer)
+            stream.end()
+            while stream.unanswered:
+                yield await loop.run_in_executor(reader, stream.next_answer)
         finally:
-            outgoing.put(None)  # ends gRPC's sending thread
-            answers.cancel()
+            stream.close()
             reader.shutdown(wait=False)
 
     async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
@@ -154,7 +142,7 @@ class AsyncDetector:
         )
 
     @property
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
+    def _metadata(self) -> channel.Metadata:
         return channel.call_metadata(self._token)
 
     async def close(self) -> None:

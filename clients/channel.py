@@ -14,6 +14,8 @@ DEFAULT_RETRIES = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 KEEPALIVE_MS = 60_000
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 def pauses(retries: int) -> Iterator[float | None]:
     """Seconds to wait after each try of a call; None after the last."""
@@ -56,7 +58,7 @@ def tls(
     return grpc.ssl_channel_credentials(ca_pem, key_pem, cert_pem)
 
 
-def call_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+def call_metadata(token: str | None) -> Metadata:
     """Metadata of a call: the token, and the trace that the caller is in."""
     authorization = (("authorization", f"Bearer {token}"),) if token else ()
     # Whoever is in a trace has imported it; nobody else shall pay for that.

@@ -1,15 +1,16 @@
 """The client for plain code."""
 
-import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from clients import channel
-from clients.errors import DetectionError, from_status, stream_ended, translated
+from clients.errors import DetectionError, translated
 from clients.requests import Media, Options, prepare, prepare_streamed
+from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
 
@@ -75,40 +76,24 @@ class Detector:
 
     def detect_many(
         self, media: Iterable[Media], *, in_flight: int = 32, **options: Unpack[Options]
-    ) -> Iterator[tuple[Media, pb.DetectResponse | DetectionError]]:
+    ) -> Iterator[Answered]:
         """Judges many media over one stream; gives each with its answer or error, first ready first.
 
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
         trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
         """
-        outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
-        answers = self._stub.DetectStream(iter(outgoing.get, None), metadata=self._metadata)
-        waiting: dict[str, Media] = {}
-
-        def next_answer() -> tuple[Media, pb.DetectResponse | DetectionError]:
-            with translated():
-                answer = next(answers, None)
-            if answer is None:
-                raise stream_ended(len(waiting))
-            failed = answer.WhichOneof("result") == "error"
-            return waiting.pop(answer.id), from_status(answer.error) if failed else answer.response
-
-        try:
+        with closing(Stream(self._stub, self._metadata)) as stream:
             for number, medium in enumerate(media):
                 request = prepare_streamed(medium, options, request_id=str(number))
                 if request is None:
                     yield medium, self._attempt(medium, options)
                     continue
-                waiting[request.id] = medium
-                outgoing.put(request)
-                if len(waiting) >= in_flight:
-                    yield next_answer()
-            outgoing.put(None)
-            while waiting:
-                yield next_answer()
-        finally:
-            outgoing.put(None)  # ends gRPC's sending thread
-            answers.cancel()
+                stream.send(medium, request)
+                if stream.unanswered >= in_flight:
+                    yield stream.next_answer()
+            stream.end()
+            while stream.unanswered:
+                yield stream.next_answer()
 
     def _tried(self, call: Callable[[float], Answer], timeout: float | None) -> Answer:
         """The answer of `call(seconds left)`, tried again where that may help."""
@@ -138,7 +123,7 @@ class Detector:
         return self._tried(lambda seconds: self._stub.GetModel(request, seconds, self._metadata), timeout)
 
     @property
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
+    def _metadata(self) -> channel.Metadata:
         return channel.call_metadata(self._token)
 
     def close(self) -> None:

@@ -73,10 +73,10 @@ def main(
                 version,
                 weights,
                 thresholds,
+                max_change,
                 media_dir,
                 wanted,
                 data_dir,
-                max_change,
                 lambda step: status.update(escape(step)),
             )
     except DetectorError as error:

@@ -45,10 +45,10 @@ def export(
     version: int | None,
     fusion_weights: FusionWeights,
     thresholds: Thresholds,
+    max_change: float,
     media_folder: Path | None = None,
     precisions: Sequence[Precision] = (),
     data_folder: Path | None = None,
-    max_change: float = 0.01,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Writes `output/<name>/<version>/model.onnx`, other precisions and MODEL_CARD.md; all or nothing.
@@ -60,10 +60,10 @@ def export(
         version: None for the next free number.
         fusion_weights: defaults of requests that state none.
         thresholds: of the verdicts.
+        max_change: of the probability of files, on average, that another precision may bring.
         media_folder: real media to check parity on; generated rows without it.
         precisions: fp16 and int8 are written as well where they are named.
         data_folder: labelled media to make and judge these by; the others without it.
-        max_change: of the probability of files, on average, that another precision may bring.
         progress: told each step.
 
     Raises:

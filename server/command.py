@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from pydantic_settings import SettingsError
 
-from server import logs, settings
+from server import logs
+from server.configuration import load
 from server.errors import DetectorError, EngineFailed
+from server.settings import Settings
 
-Kind = TypeVar("Kind", bound=settings.Settings)
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
@@ -23,7 +25,7 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
         Exit status: 0 after a clean stop, 1 if serving failed, 2 for settings that make no sense.
     """
     try:
-        loaded = settings.load(sys.argv[1:], kind, program)
+        loaded = load(sys.argv[1:], kind, program)
     except SettingsError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

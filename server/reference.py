@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from server.configuration import PROFILES
 from server.jobs.settings import JobSettings
-from server.settings import PROFILES, Settings
+from server.settings import Settings
 
 BEGIN, END = "<!-- {} -->", "<!-- /{} -->"
 

@@ -1,66 +1,20 @@
-"""Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each.
+"""Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
-Precedence: flags, then values given in code, then environment, then config file, then the profile,
-then defaults.
-"""
-
-import json
-import os
-import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import Field, model_validator
 
 from server.aws import Aws
+from server.configuration import Configured
+from server.detect.admission import MESSAGE_COPIES
 from server.media.limits import MediaLimits
 
-ENV_PREFIX = "DEEPFAKE_"
-Kind = TypeVar("Kind", bound="Settings")
 _MIB = 2**20
 
-MESSAGE_COPIES = 3
-"""Of what a message brings, in memory until its answer is given: what gRPC received, what protobuf made of
-it, and what was read from that."""
-STREAM_COPIES = 2
-"""The same in a stream, whose messages gRPC does not keep."""
 
-PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "development": {},
-    "production": {"host": "0.0.0.0", "reflection": False, "log_format": "json"},  # noqa: S104
-    "test": {
-        "port": 0,
-        "provider": "cpu",
-        "intra_op_threads": 1,
-        "graph_cache": False,
-        "decode_workers": 1,
-        "log_level": "warning",
-    },
-}
-"""What each profile puts in place of the defaults."""
-
-
-class Settings(BaseSettings):
+class Settings(Configured):
     """Serves the deepfake detector over gRPC."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", cli_kebab_case=True, cli_implicit_flags=True
-    )
-
-    config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")
-    profile: Literal["development", "production", "test"] = Field(
-        "development", description="Changes the defaults of some settings, as listed below."
-    )
-    print_config: bool = Field(False, description="Print the settings in force as JSON, and exit.")
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on; 0.0.0.0 for every IPv4 interface of the machine."
@@ -334,73 +288,3 @@ class Settings(BaseSettings):
             read_timeout=self.aws_read_timeout_seconds,
             max_connections=self.fetch_workers,
         )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _ConfigFile(settings_cls), _Profile(settings_cls)
-
-
-class _ConfigFile(PydanticBaseSettingsSource):
-    """The file that a source of higher precedence named in `config`."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        named = self.current_state.get("config")
-        return {} if named is None else _read(Path(named))
-
-
-class _Profile(PydanticBaseSettingsSource):
-    """The defaults of the profile that a source of higher precedence chose."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        # A profile that does not exist is reported where all values are checked.
-        return dict(PROFILES.get(str(self.current_state.get("profile")), {}))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"config file {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise SettingsError(f"config file {path}: must be a table of settings")
-    return values
-
-
-def load(
-    argv: Sequence[str],
-    kind: type[Kind] = Settings,  # type: ignore[assignment]
-    program: str = "python -m server",
-) -> Kind:
-    """Settings from flags, environment and config file.
-
-    Exits with status 0 after `--help`.
-
-    Raises:
-        SettingsError: an unknown key or impossible value, with a message that names it.
-    """
-    known = {ENV_PREFIX + name.upper() for name in kind.model_fields}
-    for variable in os.environ:
-        if variable.startswith(ENV_PREFIX) and variable not in known:
-            raise SettingsError(f"environment variable {variable} is not a setting")
-    flags: CliSettingsSource[Any] = CliSettingsSource(
-        kind, cli_prog_name=program, cli_parse_args=list(argv), root_parser=None
-    )
-    try:
-        return kind(_cli_settings_source=flags)
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError("; ".join(problems)) from error

@@ -5,6 +5,12 @@ from typing import Self
 
 from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded
 
+MESSAGE_COPIES = 3
+"""Of what a message brings, in memory until its answer is given: what gRPC received, what protobuf made of
+it, and what was read from that."""
+STREAM_COPIES = 2
+"""The same in a stream, whose messages gRPC does not keep."""
+
 
 class MediaBytes:
     """Bytes of all media that are received, fetched or waiting for their answer; safe to use from threads.

@@ -9,6 +9,7 @@ from google.protobuf import json_format
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
+from server.detect.admission import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
 from server.detect.request import Request
 from server.engine.engine import Engine
@@ -16,7 +17,7 @@ from server.engine.reload import Reloader
 from server.errors import InvalidRequest, TooSlow
 from server.rpc import convert, upload
 from server.rpc.status import abort, to_status
-from server.settings import MESSAGE_COPIES, STREAM_COPIES, Settings
+from server.settings import Settings
 from server.telemetry import Record, Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here

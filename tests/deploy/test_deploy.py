@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deepfake.v1 import detector_pb2 as pb
 from server import errors
+from server.configuration import ENV_PREFIX
 from server.jobs.settings import JobSettings
-from server.settings import ENV_PREFIX, Settings
+from server.settings import Settings
 from tests.media import photo_jpeg
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import tiny_detector

@@ -23,7 +23,7 @@ AddModel = Callable[..., Path]
 
 
 def run_export(folder: Path, version: int | None = None, weights: FusionWeights | None = None) -> Exported:
-    return export(folder, folder / "out", "detector", version, weights or FusionWeights(), Thresholds())
+    return export(folder, folder / "out", "detector", version, weights or FusionWeights(), Thresholds(), 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,15 @@ def exported(keras_files: dict[str, Path], data: Path, tmp_path_factory: pytest.
         add_record(folder, modality)
     weights, thresholds = FusionWeights(), Thresholds()
     return export(
-        folder, folder / "out", "detector", None, weights, thresholds, precisions=OTHERS, data_folder=data
+        folder,
+        folder / "out",
+        "detector",
+        None,
+        weights,
+        thresholds,
+        0.01,
+        precisions=OTHERS,
+        data_folder=data,
     )
 
 
@@ -135,9 +143,9 @@ def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
             None,
             FusionWeights(),
             Thresholds(),
+            max_change=0,
             precisions=("fp16",),
             data_folder=data,
-            max_change=0,
         )
     assert not list(output.rglob("*.onnx"))
 
@@ -152,6 +160,7 @@ def test_nothing_is_read_where_nothing_is_asked_for(keras_files: dict[str, Path]
         None,
         FusionWeights(),
         Thresholds(),
+        max_change=0,
         precisions=("fp32",),
         data_folder=tmp_path / "missing",
     )

@@ -10,6 +10,7 @@ from google.rpc import code_pb2
 
 from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
+from server.detect.admission import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
 from server.detect.request import Stopwatch
 from server.detect.tensors import infer, outputs_of
@@ -18,7 +19,7 @@ from server.engine.live import LiveEngine
 from server.rpc.open_inference import description, tensors
 from server.rpc.open_inference.urgency import urgency_of
 from server.rpc.status import abort, to_status
-from server.settings import MESSAGE_COPIES, STREAM_COPIES, Settings
+from server.settings import Settings
 from server.telemetry import Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here

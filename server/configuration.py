@@ -1,0 +1,119 @@
+"""Where the values of settings come from: flags, environment, config file, and profile.
+
+Precedence: flags, then values given in code, then environment, then config file, then the profile,
+then defaults.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+ENV_PREFIX = "DEEPFAKE_"
+Kind = TypeVar("Kind", bound="Configured")
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "development": {},
+    "production": {"host": "0.0.0.0", "reflection": False, "log_format": "json"},  # noqa: S104
+    "test": {
+        "port": 0,
+        "provider": "cpu",
+        "intra_op_threads": 1,
+        "graph_cache": False,
+        "decode_workers": 1,
+        "log_level": "warning",
+    },
+}
+"""What each profile puts in place of the defaults."""
+
+
+class Configured(BaseSettings):
+    """Settings that are a flag, a variable and a key of the config file each; these say where to look."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", cli_kebab_case=True, cli_implicit_flags=True
+    )
+
+    config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")
+    profile: Literal["development", "production", "test"] = Field(
+        "development", description="Changes the defaults of some settings, as listed below."
+    )
+    print_config: bool = Field(False, description="Print the settings in force as JSON, and exit.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _ConfigFile(settings_cls), _Profile(settings_cls)
+
+
+class _ConfigFile(PydanticBaseSettingsSource):
+    """The file that a source of higher precedence named in `config`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        named = self.current_state.get("config")
+        return {} if named is None else _read(Path(named))
+
+
+class _Profile(PydanticBaseSettingsSource):
+    """The defaults of the profile that a source of higher precedence chose."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        # A profile that does not exist is reported where all values are checked.
+        return dict(PROFILES.get(str(self.current_state.get("profile")), {}))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"config file {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"config file {path}: must be a table of settings")
+    return values
+
+
+def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server") -> Kind:
+    """Settings of `kind` from flags, environment and config file.
+
+    Exits with status 0 after `--help`.
+
+    Raises:
+        SettingsError: an unknown key or impossible value, with a message that names it.
+    """
+    known = {ENV_PREFIX + name.upper() for name in kind.model_fields}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            raise SettingsError(f"environment variable {variable} is not a setting")
+    flags: CliSettingsSource[Any] = CliSettingsSource(
+        kind, cli_prog_name=program, cli_parse_args=list(argv), root_parser=None
+    )
+    try:
+        return kind(_cli_settings_source=flags)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError("; ".join(problems)) from error
