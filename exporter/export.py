@@ -13,6 +13,7 @@ from exporter.clean import clean
 from exporter.describe import describe
 from exporter.evidence import collect_evidence
 from exporter.folder import find_trained
+from exporter.gates import spread_gates
 from exporter.graph import build_detector, write_manifest
 from exporter.keras_to_onnx import convert, load_model
 from exporter.parity import measure_parity
@@ -82,7 +83,9 @@ def export(
         progress(f"converting {model.path.name}")
         branches[modality] = clean(convert(models[modality], modality, model.path))
     progress("merging")
-    detector = build_detector(manifest, branches)
+    # Not for the other precisions: only convolutions in float32 on the CPU have a layout of their own.
+    spread = {modality: spread_gates(branch) for modality, branch in branches.items()}
+    detector = build_detector(manifest, spread)
     progress("comparing with Keras")
     samples = collect_samples(manifest, media_folder)
     parity = measure_parity(detector.SerializeToString(), manifest, models, samples)

@@ -66,7 +66,14 @@ def build_detector(manifest: Manifest, branches: Mapping[str, onnx.ModelProto]) 
     fuse(nodes, rows, "weights")
     if manifest.image:
         calibrate(nodes, manifest.image, "image/heatmap", "image_heatmap")
-    graph = helper.make_graph(nodes.nodes, "detector", _inputs(manifest), _outputs(manifest), nodes.constants)
+    graph = helper.make_graph(
+        nodes.nodes,
+        "detector",
+        _inputs(manifest),
+        _outputs(manifest),
+        nodes.constants,
+        value_info=[value for branch in prefixed for value in branch.graph.value_info],
+    )
     imports = {
         (entry.domain, entry.version): entry for branch in prefixed for entry in branch.opset_import
     }.values()

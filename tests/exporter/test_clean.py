@@ -1,7 +1,7 @@
 """Every branch after cleaning: the same answers from default-settings ONNX Runtime, and lean."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter.clean import clean
+from exporter.gates import spread_gates
 from exporter.keras_to_onnx import OUTPUTS, convert, load_model
 from tests.exporter import keras_models
 
@@ -109,6 +110,14 @@ def test_applications_are_lean(application: Case) -> None:
     operators = application.operators()
     assert operators["Transpose"] == 1
     assert operators["BatchNormalization"] == operators["Pad"] == 0
+
+
+def test_gates_of_applications_are_spread(application: Case) -> None:
+    spread = replace(application, branch=spread_gates(application.branch))
+    # One for each block of EfficientNetB0; ResNet50V2 has no gates.
+    assert spread.operators()["Resize"] == (16 if application.operators()["Sigmoid"] else 0)
+    check_answers(spread)
+    check_zero_rows(spread)
 
 
 def test_every_node_has_a_name_of_its_own(small: Case, application: Case) -> None:
