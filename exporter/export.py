@@ -8,12 +8,12 @@ from pathlib import Path
 
 import onnx
 
+from exporter.blocked import spread_gates
 from exporter.card import model_card
 from exporter.clean import clean
 from exporter.describe import describe
 from exporter.evidence import collect_evidence
 from exporter.folder import find_trained
-from exporter.gates import spread_gates
 from exporter.graph import build_detector, write_manifest
 from exporter.keras_to_onnx import convert, load_model
 from exporter.parity import measure_parity
@@ -84,8 +84,7 @@ def export(
         branches[modality] = clean(convert(models[modality], modality, model.path))
     progress("merging")
     # Not for the other precisions: only convolutions in float32 on the CPU have a layout of their own.
-    spread = {modality: spread_gates(branch) for modality, branch in branches.items()}
-    detector = build_detector(manifest, spread)
+    detector = spread_gates(build_detector(manifest, branches))
     progress("comparing with Keras")
     samples = collect_samples(manifest, media_folder)
     parity = measure_parity(detector.SerializeToString(), manifest, models, samples)

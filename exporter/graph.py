@@ -28,6 +28,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import TensorProto, compose, helper
 
+from exporter.blocked import name_rows
 from exporter.fusion import ModalityRows, calibrate, fuse
 from exporter.nodes import Nodes
 from server.engine.manifest import METADATA_KEY, Manifest
@@ -66,18 +67,12 @@ def build_detector(manifest: Manifest, branches: Mapping[str, onnx.ModelProto]) 
     fuse(nodes, rows, "weights")
     if manifest.image:
         calibrate(nodes, manifest.image, "image/heatmap", "image_heatmap")
-    graph = helper.make_graph(
-        nodes.nodes,
-        "detector",
-        _inputs(manifest),
-        _outputs(manifest),
-        nodes.constants,
-        value_info=[value for branch in prefixed for value in branch.graph.value_info],
-    )
+    graph = helper.make_graph(nodes.nodes, "detector", _inputs(manifest), _outputs(manifest), nodes.constants)
     imports = {
         (entry.domain, entry.version): entry for branch in prefixed for entry in branch.opset_import
     }.values()
     detector = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+    name_rows(detector)
     write_manifest(detector, manifest)
     onnx.checker.check_model(detector, full_check=True)
     return detector

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from exporter.blocked import spread_gates
 from exporter.clean import clean
-from exporter.gates import spread_gates
 from exporter.keras_to_onnx import OUTPUTS, convert, load_model
 from tests.exporter import keras_models
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
@@ -53,6 +54,13 @@ def test_the_manifest_in_the_file_says_it_all(exported: Exported) -> None:
     assert manifest.audio.window_samples == keras_models.WINDOW_SAMPLES
     assert manifest.training["audio"]["metrics"] == {"test": {"auc": 0.9123}}
     assert all(value <= 1e-4 for rows in manifest.parity.values() for value in rows.values())
+
+
+def test_the_graph_says_what_onnx_runtime_cannot_infer(exported: Exported) -> None:
+    graph = onnx.load(exported.path).graph
+    # Of gates that were spread, and of frames of clips.
+    assert {value.name.split("/")[0] for value in graph.value_info} >= {"image", "video"}
+    assert [node.name for node in graph.node if node.op_type == "Resize"]
 
 
 def test_a_mixed_batch_scores_as_keras_and_numpy_say(
