@@ -72,6 +72,7 @@ def check(s3: S3, role_arn: str | None, uri: str | None) -> Iterator[Finding]:
             s3 = _assumed(s3, role_arn)
             yield Finding(step, True, f"{role_arn} can be assumed")
         if uri:
+            step = "bucket"
             yield from _bucket(s3, *split(uri))
     except ClientError as error:
         yield _refused(step, error)

@@ -31,6 +31,8 @@ async def embedded_server(
         engine_workers=engine_workers,
         decode_workers=decode_workers,
         log_level="warning",
+        # What variables say of another server's listeners is not for this one.
+        metrics_port=None,
         tls_certificate=None,
         tls_key=None,
         tls_client_ca=None,

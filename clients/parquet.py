@@ -53,4 +53,7 @@ def _fields() -> Iterator[tuple[str, Any]]:
 
 def _valid(record: dict[str, Any]) -> dict[str, Any]:
     # Parquet holds UTF-8 only, which the name of a file need not be.
-    return record | {"path": record["path"].encode("utf-8", "backslashreplace").decode()}
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in record.items()
+    }

@@ -104,7 +104,7 @@ def prepare_streamed(media: Media, options: Options, request_id: str) -> pb.Dete
         request = prepare(media, options)
     except DetectionError:
         return None
-    if isinstance(request, Upload):
+    if isinstance(request, Upload) or request.ByteSize() > UPLOAD_ABOVE:
         return None
     request.id = request_id
     return request
@@ -155,7 +155,7 @@ def _medium(source: Source) -> pb.Medium:
         return pb.Medium(uri=str(source))
     if isinstance(encoded, bytes):
         return pb.Medium(content=encoded)
-    return pb.Medium(content=encoded.read_bytes(), name=encoded.name)
+    return pb.Medium(content=encoded.read_bytes(), name=_name(encoded))
 
 
 def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
@@ -169,5 +169,10 @@ def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
     if isinstance(source, pb.Medium):
         header.kind, header.name = source.kind, source.name
     elif isinstance(encoded, Path):
-        header.name = encoded.name
+        header.name = _name(encoded)
     return Upload(encoded, header)
+
+
+def _name(path: Path) -> str:
+    # Names of files need not be UTF-8; protobuf's strings are.
+    return path.name.encode("utf-8", "backslashreplace").decode()

@@ -67,6 +67,10 @@ class S3:
                     raise DetectionError("MEDIA_LIMIT_EXCEEDED", problem)
                 return pb.Medium(content=body.read(), name=key.rsplit("/", 1)[-1])
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray sends it to other processes, where each makes a client of its own.
+        return {name: value for name, value in vars(self).items() if name != "client"}
+
     def session(self) -> Any:
         """A boto3 session with these credentials."""
         import boto3  # loading it takes longer than all the rest of the client

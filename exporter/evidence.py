@@ -67,6 +67,11 @@ def collect_evidence(manifest: Manifest, data_folder: Path | None, samples: Sequ
     if data_folder is None:
         given = next((sample for sample in samples if sample.name == "media"), None)
         rows = (given or generated(manifest, CALIBRATION_ROWS)).rows
+        if missing := [name for name in manifest.modalities if name not in rows]:
+            raise ModelNotFound(
+                f"the given media have nothing for the {missing[0]} model",
+                "Add some to --media-dir, name a --data-dir, or leave both out.",
+            )
         files = (File({name: row[None]}) for name, stack in rows.items() for row in stack)
         words = f"{'given media' if given else 'generated rows'}, unlabelled"
         return Evidence(rows, words, files, words)

@@ -41,6 +41,10 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
             labels[name].append(file.label)
         for precision, session in sessions.items():
             (probabilities,) = run_graph(session, ["modality_probability"], inputs)
+            if not np.isfinite(probabilities).all():
+                raise InvalidModel(
+                    f"{precision} gives no number for some file", f"Export without {precision}."
+                )
             for name in file.rows:
                 answers[name][precision].append(float(probabilities[0, columns[name]]))
     for name, known in labels.items():

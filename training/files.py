@@ -56,6 +56,10 @@ def _scan(folder: Path) -> list[Sample]:
         raise DataError(
             f"{folder} has neither CSVs of samples nor files in {{real,fake}}/{{images,videos,audio}}/"
         )
+    for file in files:
+        # As in `prepare`, which leaves such files out.
+        if not str(file.path).isprintable():
+            raise DataError(f"{str(file.path)!a}: rename it, it holds characters that cannot be printed")
     return sorted((_sample(file, folder) for file in files), key=lambda sample: sample.path)
 
 

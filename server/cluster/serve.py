@@ -30,7 +30,7 @@ def app(settings: Settings) -> Application:
 
     Args:
         settings: Serve makes them of the `args` of its config file and the DEEPFAKE_ variables that
-            Ray was started with. Those about the listener do not apply.
+            Ray was started with. Those about listeners, `metrics_port` among them, do not apply.
 
     Raises:
         ValueError: the settings ask for tokens or TLS.
@@ -114,10 +114,13 @@ class Replica:
 
 
 def fitted_to_ray(settings: Settings) -> Settings:
-    """The settings, with what Ray gave to this actor where they say "all cores"."""
+    """The settings, with what Ray gave to this actor where they say "all cores".
+
+    Without a port for metrics, which the next replica on the same machine could not open again.
+    """
     given = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     cores = max(1, int(given.get("CPU", 1)))
-    update: dict[str, Any] = {"decode_workers": settings.decode_workers or cores}
+    update: dict[str, Any] = {"decode_workers": settings.decode_workers or cores, "metrics_port": None}
     if "GPU" not in given:
         update["engine_workers"] = settings.engine_workers or cores
     return settings.model_copy(update=update)

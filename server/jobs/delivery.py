@@ -96,6 +96,8 @@ class ToWebhook:
             allowed_methods={"POST"},
             raise_on_redirect=False,
             raise_on_status=False,
+            # A pause that the receiver chooses, of up to hours, would keep the worker from stopping.
+            respect_retry_after_header=False,
         )
         self._http = urllib3.PoolManager(timeout=timeout, retries=retries, maxsize=16)
 

@@ -81,4 +81,7 @@ def _stated(message: dict[str, Any]) -> pb.DetectRequest:
         options = ParseDict(message.get("options", {}), pb.DetectOptions())
     except (ParseError, TypeError, AttributeError) as error:
         raise InvalidRequest(f"the message's options: {error}") from error
-    return pb.DetectRequest(id=name, media=[pb.Medium(uri=uri) for uri in uris], options=options)
+    try:
+        return pb.DetectRequest(id=name, media=[pb.Medium(uri=uri) for uri in uris], options=options)
+    except UnicodeError as error:
+        raise InvalidRequest("the message's id and uri must be Unicode text") from error

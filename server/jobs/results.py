@@ -38,7 +38,7 @@ def verdict(request: pb.DetectRequest, response: pb.DetectResponse) -> Result:
 def failure(request: pb.DetectRequest, error: DetectorError) -> Result:
     """The result for media that cannot be judged, now or later."""
     answer = {"code": error.code, "message": error.message, "hint": error.hint}
-    return _result(request, [], {"error": answer})
+    return _result(request, [error.code], {"error": answer})
 
 
 def _result(request: pb.DetectRequest, depends_on: list[str], answer: dict[str, Any]) -> Result:

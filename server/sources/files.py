@@ -5,7 +5,7 @@ import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult, unquote_to_bytes
 
 from server.errors import (
     InvalidRequest,
@@ -33,7 +33,8 @@ class Files:
             raise SourceNotAllowed(f"file URI names another host: {uri.netloc}")
         if uri.query or uri.fragment:
             raise InvalidRequest("a file URI has no ? and #", "In a name, write ? as %3F and # as %23.")
-        path = unquote(uri.path)
+        # Names need not be UTF-8.
+        path = os.fsdecode(unquote_to_bytes(uri.path))
         root, names = self._below_root(path)
         try:
             with os.fdopen(_open(root, names), "rb") as file:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -85,8 +86,8 @@ class Https:
                 "this server does not read https URIs", "Send the bytes, or set --https-hosts."
             )
         left = deadline - time.monotonic()
-        # A loop of its own, since only then has every step an end: a name that is not found, a handshake,
-        # headers or a body that trickle.
+        # A loop of its own, since only then has every step an end: a handshake, headers or a body that
+        # trickle. A look-up has the system's own.
         return asyncio.run(self._read(uri, max_bytes, left, hold))
 
     async def _read(self, uri: SplitResult, max_bytes: int, left: float, hold: Hold) -> Fetched:
@@ -153,6 +154,8 @@ class Https:
         try:
             found = await asyncio.to_thread(self._resolve, place.host, place.port)
         except (OSError, UnicodeError) as error:
+            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+                raise SourceUnavailable(f"{place.host} cannot be looked up at the moment") from error
             raise SourceNotFound(f"there is no host {place.host}") from error
         allowed = [address for address in found if self._is_allowed(address)]
         if not allowed:
@@ -242,7 +245,8 @@ def _facts(response: "httpx.Response", content: bytes) -> SourceFacts:
     headers = response.headers
     try:
         changed = parsedate_to_datetime(headers["last-modified"])
-    except (KeyError, ValueError):
+        changed = changed.replace(tzinfo=changed.tzinfo or UTC).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
         changed = None
     etag = headers.get("etag", "").removeprefix("W/").strip('"')
     kind = headers.get("content-type", "")
@@ -255,7 +259,7 @@ def _typed_errors(place: _Place) -> "Iterator[None]":
 
     try:
         yield
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceUnavailable(f"{place} could not be read: {type(error).__name__}") from error
 
 

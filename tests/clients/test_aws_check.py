@@ -1,6 +1,7 @@
 """`python -m clients aws-check` against a real HTTP server."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,3 +145,10 @@ def test_a_role_is_assumed_first(proxy: FaultyProxy, endpoint: str) -> None:
 
 def test_only_s3_can_be_checked() -> None:
     assert check("https://example.org/").exit_code == 2
+
+
+@pytest.mark.usefixtures("proxy")
+def test_a_store_that_is_not_there_is_not_taken_for_a_wrong_identity() -> None:
+    result = check("s3://checked/in/", "--s3-endpoint", "http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert re.search("FAILED +bucket", result.output), result.output

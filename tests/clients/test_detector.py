@@ -1,6 +1,7 @@
 """Both clients against a scripted server; every test that makes sense for both runs for both."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -289,6 +290,25 @@ def test_what_is_too_large_for_the_stream_goes_beside_it(client: Client, fake_de
     assert answers[large].verdict == pb.VERDICT_FAKE
     assert answers[b"real"].verdict == pb.VERDICT_REAL
     assert sorted(fake_detector.calls) == ["DetectStream", "DetectUpload"]
+
+
+def test_many_media_of_one_subject_may_be_too_large_for_the_stream(
+    client: Client, fake_detector: FakeDetector
+) -> None:
+    together = [b"fake" + bytes(UPLOAD_ABOVE // 2)] * 2
+    answers = client("detect_many", [b"real", together, b"fake"])
+    assert [answer.verdict for medium, answer in answers if medium is together] == [pb.VERDICT_FAKE]
+    assert len(answers) == 3
+    assert sorted(fake_detector.calls) == ["Detect", "DetectStream"]
+
+
+def test_names_of_files_need_not_be_utf8(client: Client, fake_detector: FakeDetector, tmp_path: Path) -> None:
+    small, large = (Path(os.fsdecode(bytes(tmp_path) + name)) for name in (b"/\xff.jpg", b"/\xfe.jpg"))
+    small.write_bytes(b"fake")
+    large.write_bytes(b"fake" + bytes(UPLOAD_ABOVE))
+    for path in (small, large):
+        assert client("detect", path).verdict == pb.VERDICT_FAKE
+    assert [request.media[0].name for request in fake_detector.requests] == [r"\udcff.jpg", r"\udcfe.jpg"]
 
 
 def test_a_stream_that_ends_too_early_raises(client: Client, fake_detector: FakeDetector) -> None:

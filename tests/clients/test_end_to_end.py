@@ -1,6 +1,7 @@
 """The clients and the real server, on real media and a tiny graph."""
 
 import csv
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_no_server_is_needed_when_it_is_embedded(models: Path, folder: Path) -> 
     assert result.exit_code == 0, result.output
     assert "photo.jpg" in result.output
     assert "model tiny 1" in result.output
+
+
+def test_an_embedded_server_leaves_the_ports_of_others_alone(
+    models: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("DEEPFAKE_METRICS_PORT", str(taken.getsockname()[1]))
+        arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(models)]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
 
 
 def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:

@@ -76,9 +76,10 @@ def test_names_that_are_not_utf8_can_be_written(tmp_path: Path) -> None:
         path = tmp_path / f"predictions{suffix}"
         with opened(path, resume=False) as output:
             output.write(record(name))
-        assert len(paths(path)) == 1
+            output.write(Prediction("b.jpg", error_code="SOURCE_NOT_FOUND", error_message=f"no {name}"))
+        assert len(paths(path)) == 2
         if suffix == ".csv":
-            assert paths(path) == [name]
+            assert paths(path) == [name, "b.jpg"]
 
 
 def test_parquet_has_typed_columns(tmp_path: Path) -> None:

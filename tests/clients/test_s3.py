@@ -1,6 +1,7 @@
 """s3:// from the client's side, against a real HTTP server."""
 
 import logging
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,11 @@ def test_an_object_that_the_server_would_refuse_is_not_read(
     result = detect(fake_detector, endpoint, "s3://client-media/large.mp4", "--read-s3")
     assert "MEDIA_LIMIT_EXCEEDED" in result.output
     assert fake_detector.requests == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_what_listed_a_bucket_can_be_sent_to_another_process(endpoint: str) -> None:
+    s3 = S3(endpoint=endpoint)
+    assert list(s3.find("s3://client-media/in/"))
+    elsewhere = pickle.loads(pickle.dumps(s3))
+    assert list(elsewhere.find("s3://client-media/out/")) == ["s3://client-media/out/d.jpg"]

@@ -120,3 +120,17 @@ def test_without_data_nobody_knows_the_labels(manifest: Manifest, tmp_path: Path
     (tmp_path / "clip.mp4").write_bytes(media.video_mp4())
     own = collect_evidence(manifest, None, collect_samples(manifest, tmp_path))
     assert own.calibrated_on.startswith("given media")
+
+
+def test_given_media_must_have_something_for_every_model(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(media.photo_jpeg())
+    with pytest.raises(ModelNotFound, match="nothing for the video model"):
+        collect_evidence(manifest, None, collect_samples(manifest, tmp_path))
+
+
+def test_a_precision_that_gives_no_number_is_refused(
+    graphs: dict[str, bytes], manifest: Manifest, tmp_path: Path
+) -> None:
+    broken = {**graphs, "fp16": tiny_detector(tmp_path, bias=float("nan")).read_bytes()}
+    with pytest.raises(InvalidModel, match="fp16 gives no number"):
+        measure_change(broken, manifest, photos(0, 255))  # type: ignore[arg-type]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,10 @@ def test_what_is_in_two_splits_is_refused_with_its_files(
     with pytest.raises(LeakError, match=r"a\.jpg \(train\), b\.mp4 \(test\)") as caught:
         find_samples(tmp_path)
     assert caught.value.what == what
+
+
+def test_a_name_that_no_list_can_hold_is_told(tmp_path: Path) -> None:
+    _plain_folder(tmp_path, 1)
+    Path(os.fsdecode(bytes(tmp_path / "real" / "images") + b"/caf\xe9.jpg")).touch()
+    with pytest.raises(DataError, match=r"caf\\udce9.jpg': rename it"):
+        find_samples(tmp_path)

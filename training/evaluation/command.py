@@ -94,13 +94,14 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     )
     with _judge(options) as judge:
         results, judged = evaluate_detector(judge, wanted, console)
+        console.print(as_table(results.evaluations, f"{judge.name}, {options.split} files"))
+        # First what took hours: the page asks the detector again, which may fail.
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+        write_judged(options.output_dir / _PREDICTIONS, judged)
+        write_csv(options.output_dir / _CSV, results.evaluations)
+        write_json(options.output_dir / _JSON, results)
         page = options.report_dir / "evaluation.html"
         write_report(page, "Evaluation", results, judged, judge)
-    console.print(as_table(results.evaluations, f"{judge.name}, {options.split} files"))
-    options.output_dir.mkdir(parents=True, exist_ok=True)
-    write_judged(options.output_dir / _PREDICTIONS, judged)
-    write_csv(options.output_dir / _CSV, results.evaluations)
-    write_json(options.output_dir / _JSON, results)
     console.print(f"{page}, and {_CSV}, {_JSON}, {_PREDICTIONS} in {options.output_dir}", soft_wrap=True)
 
 

@@ -143,7 +143,7 @@ def read_judged(path: Path, labels: Path | None = None) -> list[JudgedFile]:
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     # Names of files need not be UTF-8; the client writes them as they are.
-    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         if path.suffix.lower() == ".csv":
             yield from ({k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file))
         else:
@@ -151,8 +151,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _read_labels(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except UnicodeError as error:
+        raise DataError(f"{path} is not UTF-8: save it as such") from error
     if not rows or not {"path", "label"} <= set(rows[0]):
         raise DataError(f"{path} needs the columns path and label")
     # A labels file may name its media relative to itself, as those of `training prepare` do.

@@ -15,6 +15,7 @@ import training.models  # noqa: F401  registers the layers, so that Keras can lo
 from server.engine.manifest import FusionWeights, Thresholds
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
+from server.media.spec import spec_hash
 from server.media.types import MediaKind, MediaRows, RowSpec
 from training.calibrate import Calibration
 from training.decode import decode_each, failure
@@ -166,6 +167,10 @@ class KerasJudge:
 
 def _load(models: Path, modality: Modality) -> _Branch:
     record = read_record(models, modality)
+    if record.spec_hash != spec_hash():
+        raise DataError(f"{record_path(models, modality)}: trained on other rows than this version makes")
+    if not (models / record.keras_file).is_file():
+        raise DataError(f"{record_path(models, modality)} has no {record.keras_file} beside it")
     return _Branch(
         keras.saving.load_model(models / record.keras_file, compile=False),
         Calibration.model_validate(record.branch),

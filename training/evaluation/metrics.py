@@ -143,8 +143,16 @@ def estimate(
     # Sorted once, so that the ranking metrics' own sort of every resample has nothing to do.
     order = np.argsort(-p, kind="stable")
     y, p, group_of = y[order], p[order], group_of[order]
-    draws = list(_draws(group_of, resamples, seed)) if len(p) else []
-    return {name: _estimate(name, metric, y, p, draws) for name, metric in metrics.items()}
+    resampled: dict[str, list[float]] = {name: [] for name in metrics}
+    # Draws of a single group are all the same: they would say that nothing is uncertain.
+    for w in _draws(group_of, resamples, seed) if len(np.unique(group_of)) > 1 else ():
+        for name, metric in metrics.items():
+            if (found := _value(name, metric, y, p, w)) is not None:
+                resampled[name].append(found)
+    return {
+        name: _estimate(_value(name, metric, y, p, np.ones_like(p)), resampled[name])
+        for name, metric in metrics.items()
+    }
 
 
 def _draws(groups: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Floats]:
@@ -155,9 +163,7 @@ def _draws(groups: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Floa
         yield times[group_of].astype(np.float64)
 
 
-def _estimate(name: str, metric: Metric, y: NDArray[np.int64], p: Floats, draws: list[Floats]) -> Estimate:
-    value = _value(name, metric, y, p, np.ones_like(p))
-    resampled = [found for w in draws if (found := _value(name, metric, y, p, w)) is not None]
+def _estimate(value: float | None, resampled: list[float]) -> Estimate:
     if value is None or not resampled:
         return Estimate(value)
     low, high = np.percentile(resampled, [2.5, 97.5])

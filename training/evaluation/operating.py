@@ -115,7 +115,8 @@ def threshold_for(labels: NDArray[np.int64], scores: Floats, false_positive_rate
     allowed = int(np.floor(false_positive_rate * len(reals) + 1e-9))
     if allowed >= len(reals):
         return 0.0
-    return float(np.nextafter(reals[allowed], 2.0))
+    # In the server's precision: in float64 the next number would be the real file's own again there.
+    return float(np.nextafter(np.float32(reals[allowed]), np.float32(2)))
 
 
 def coverage_curve(labels: NDArray[np.int64], scores: Floats) -> tuple[Floats, Floats]:

@@ -106,8 +106,11 @@ def results_of_predictions(
         limits: the thresholds for REAL and for FAKE.
 
     Raises:
-        DataError: nothing in it was judged.
+        DataError: nothing in it was judged, or a file would be REAL and FAKE.
     """
+    if limits[0] > limits[1]:
+        raise DataError(f"the threshold for REAL, {limits[0]:g}, is above that for FAKE, {limits[1]:g}")
+    judged = [_by_limits(file, limits) for file in judged]
     return Results(
         judge="predictions",
         data=[str(table)],
@@ -117,6 +120,16 @@ def results_of_predictions(
         evaluations=measure(judged, asv_scores),
         operations=operations(judged, [], limits),
     )
+
+
+def _by_limits(file: JudgedFile, limits: tuple[float, float]) -> JudgedFile:
+    """The verdict that these thresholds give, whatever the detector had when it was asked."""
+    real, fake = limits
+    if file.fake_probability is None:
+        return file
+    if file.fake_probability >= fake:
+        return file.answered(verdict="FAKE")
+    return file.answered(verdict="REAL" if file.fake_probability <= real else "INCONCLUSIVE")
 
 
 def measure(judged: Sequence[JudgedFile], asv_scores: Path | None = None) -> list[Evaluation]:

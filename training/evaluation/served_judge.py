@@ -61,26 +61,51 @@ class ServedJudge:
         self.local = False
 
     def judge(self, tasks: Iterable[Task]) -> Iterator[JudgedFile]:
-        waiting: dict[int, Task] = {}
+        rest = iter(tasks)
+        waiting: dict[int, tuple[pb.Medium, Task]] = {}
         unreadable: list[JudgedFile] = []
 
         def media() -> Iterator[pb.Medium]:
-            for task in tasks:
+            for task in rest:
                 if isinstance(task.content, OSError):
                     unreadable.append(task.truth.answered(error=f"cannot be read: {task.content.strerror}"))
                     continue
                 kind = pb.MediaKind.Value(f"MEDIA_KIND_{task.truth.kind.upper()}")
                 medium = pb.Medium(content=task.content, kind=kind)
                 # The medium comes back with its answer, the same object.
-                waiting[id(medium)] = task
+                waiting[id(medium)] = medium, task
                 yield medium
 
-        for medium, answer in self._detector.detect_many(media(), in_flight=_IN_FLIGHT, timeline=True):
-            yield _judged(waiting.pop(id(medium)), answer)
+        ended = False
+        while not ended:
+            try:
+                for medium, answer in self._detector.detect_many(
+                    media(), in_flight=_IN_FLIGHT, timeline=True
+                ):
+                    yield _judged(waiting.pop(id(medium))[1], answer)
+                ended = True
+            except DetectionError as error:
+                # A call alone is tried again, which the media of a stream that broke are not.
+                alone = [(task, self._alone(medium)) for medium, task in waiting.values()]
+                waiting.clear()
+                yield from (_judged(task, answer) for task, answer in alone)
+                if all(isinstance(answer, DetectionError) for _, answer in alone):
+                    # The server is gone, and what it answered is not to be lost with it.
+                    yield from (_judged(task, error) for task in rest)
+                    ended = True
         yield from unreadable
 
+    def _alone(self, medium: pb.Medium) -> pb.DetectResponse | DetectionError:
+        try:
+            return self._detector.detect(medium, timeline=True)
+        except DetectionError as error:
+            return error
+
     def activations(self, content: bytes) -> list[Activation]:
-        answer = self._detector.detect(content, heatmap=True)
+        try:
+            answer = self._detector.detect(content, heatmap=True)
+        except DetectionError as error:
+            raise DataError(f"{error.code}: {error.message}") from error
         return [
             Activation(
                 _region(entry),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> Liste
     if not path.isprintable():
         # Line breaks, and bytes that are no UTF-8, would not survive a CSV.
         path, name, problem = ascii(path), ascii(name), "NAME: it holds characters that cannot be printed"
+        file = replace(file, identities=())  # which may be made of the name
     return ListedFile(
         path,
         dataset,

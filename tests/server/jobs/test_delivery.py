@@ -43,6 +43,7 @@ def test_the_key_depends_on_what_the_verdict_depends_on_and_nothing_else() -> No
     slower.timing.total_seconds = 9.0
     assert verdict(REQUEST, slower).key == RESULT.key
     assert failure(REQUEST, CorruptMedia("a")).key == failure(REQUEST, CorruptMedia("b")).key
+    assert failure(REQUEST, CorruptMedia("a")).key != failure(REQUEST, SourceNotFound("a")).key
     stricter = pb.DetectRequest(id="one", media=REQUEST.media, options=pb.DetectOptions(threshold=0.5))
     other = pb.DetectRequest(id="two", media=REQUEST.media)
     keys = {
@@ -109,6 +110,12 @@ def test_a_busy_receiver_is_tried_again(receiver: Receiver) -> None:
     receiver.failures = [503, 429]
     webhook(receiver.url).deliver(RESULT)
     assert [body for _, body in receiver.received] == [RESULT.body] * 3
+
+
+def test_a_receiver_does_not_choose_how_long_it_is_waited_for(receiver: Receiver) -> None:
+    receiver.failures, receiver.retry_after = [503], "3600"
+    webhook(receiver.url).deliver(RESULT)
+    assert len(receiver.received) == 2
 
 
 @pytest.mark.parametrize(("failures", "tries"), [([500] * 9, 2), ([401], 1), ([302], 1)])

@@ -109,3 +109,9 @@ JSON = st.recursive(
 def test_no_message_breaks_the_worker(message: dict[str, Any]) -> None:
     with suppress(InvalidRequest):
         assert all(request.media for request in requests(json.dumps(message)))
+
+
+@pytest.mark.parametrize("field", ["id", "uri"])
+def test_half_a_surrogate_pair_is_no_text(field: str) -> None:
+    with pytest.raises(InvalidRequest, match="Unicode"):
+        requests(json.dumps({"uri": "s3://media/a.jpg", field: "s3://media/\ud800"}))

@@ -12,11 +12,13 @@ class Receiver:
     """Attributes:
     url: where it listens.
     failures: statuses of the next answers, one each; then 204.
+    retry_after: what each answer asks for, in seconds.
     received: headers and body of each POST.
     """
 
     url: str = ""
     failures: list[int] = field(default_factory=list)
+    retry_after: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
@@ -29,6 +31,8 @@ def webhook_receiver() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.append((dict(self.headers), body))
             self.send_response(receiver.failures.pop(0) if receiver.failures else 204)
+            if receiver.retry_after:
+                self.send_header("Retry-After", receiver.retry_after)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

@@ -57,7 +57,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
         if path.startswith("/status/"):
             return self._send(int(path.rpartition("/")[2]), b"no")
         if path == "/photo.jpg":
-            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": _DATE}
+            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": self.server.date}
             return self._send(200, PHOTO, **facts)
         if path == "/chunked":
             return self._chunked(b"x" * 1000, 1000)
@@ -112,6 +112,7 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", 0), _Site)
         self.visits: list[tuple[str, str]] = []
+        self.date = _DATE
         self.hung_up = threading.Event()
         self.closing = threading.Event()
         self._context = context
@@ -306,6 +307,7 @@ def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: 
         ("/status/204", SourceUnavailable),
         ("/status/304", SourceUnavailable),
         ("/short", SourceUnavailable),
+        ("/to/mailto:x", SourceUnavailable),
         ("/endless-headers", SourceUnavailable),
         ("/to//" + "to//" * 10, SourceUnavailable),
     ],
@@ -321,6 +323,22 @@ def test_a_host_that_does_not_exist(read: Read) -> None:
 
     with pytest.raises(SourceNotFound):
         read("https://media.example:0/photo.jpg", resolve=unknown)
+
+
+def test_a_look_up_that_fails_for_now_may_be_tried_again(read: Read) -> None:
+    def out_of_order(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with pytest.raises(SourceUnavailable):
+        read("https://media.example:0/photo.jpg", resolve=out_of_order)
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 27 Nov 2026 10:00:00 +99999999999999", "Fri, 31 Dec 9999 23:59:59 -1200"]
+)
+def test_a_date_that_cannot_be_is_not_told(site: _Server, read: Read, date: str) -> None:
+    site.date = date
+    assert read("https://media.example:0/photo.jpg").facts.last_modified is None
 
 
 def test_size_is_limited_whether_announced_or_not(read: Read) -> None:

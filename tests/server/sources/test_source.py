@@ -167,3 +167,9 @@ def test_a_file_for_which_there_is_no_room_is_not_read(folder: Path) -> None:
     room = MediaBytes(10)
     with room.hold(5), room.hold() as held, pytest.raises(Overloaded):
         asyncio.run(sources.read((folder / "a b.bin").as_uri(), time.monotonic() + 10, held.add))
+
+
+def test_names_need_not_be_utf8(folder: Path) -> None:
+    path = Path(os.fsdecode(bytes(folder) + b"/caf\xe9.jpg"))
+    path.write_bytes(b"content")
+    assert read(path.as_uri(), [folder]) == b"content"

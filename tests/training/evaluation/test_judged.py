@@ -87,3 +87,14 @@ def test_other_tables_are_refused_with_a_sentence(tmp_path: Path, text: str, mes
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_judged(tmp_path / "p.csv")
+
+
+def test_tables_that_a_spreadsheet_saved_are_read(tmp_path: Path) -> None:
+    table, labels = tmp_path / "p.csv", tmp_path / "labels.csv"
+    write_judged(table, [FAILED])
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    labels.write_text("path,label\nx.jpg,fake\n", encoding="utf-8-sig")
+    assert [(file.path, file.label) for file in read_judged(table, labels)] == [("x.jpg", 1)]
+    labels.write_text("path,label\ncafé.jpg,fake\n", encoding="latin-1")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_judged(table, labels)

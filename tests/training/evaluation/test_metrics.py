@@ -96,3 +96,9 @@ def test_one_class_alone_has_no_ranking_metrics_and_says_so() -> None:
     assert found["auc"].value is None
     assert found["eer"].value is None
     assert found["accuracy"].value == pytest.approx(2 / 3)
+
+
+def test_one_group_tells_nothing_of_how_certain_a_figure_is() -> None:
+    labels, scores = [0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9]
+    found = estimate(labels, scores, ["one"] * 4, AUC)["auc"]
+    assert (found.value, found.low, found.high) == (0.75, None, None)

@@ -81,3 +81,10 @@ def test_recalibration_mends_scores_that_are_too_sure() -> None:
     assert found is not None
     assert found.recalibration.temperature == pytest.approx(4, rel=0.15)
     assert found.recalibration.after["ece"] < 0.5 * found.recalibration.before["ece"]
+
+
+def test_a_threshold_keeps_what_it_says_in_the_precision_of_the_server() -> None:
+    scores = np.random.default_rng(0).random(100).astype(np.float32).astype(float)
+    for rate in np.arange(20) / 20:
+        threshold = np.float32(threshold_for(np.zeros(100, int), scores, rate))
+        assert np.mean(scores >= threshold) <= rate

@@ -1,6 +1,7 @@
 """The command as a user runs it, on a small folder of real files."""
 
 import csv
+import os
 import shutil
 import signal
 import sqlite3
@@ -67,6 +68,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(root / "real/images/both.jpg", media.photo_jpeg(200, 150, 50))
     write(root / "fake/images/both.jpg", media.photo_jpeg(200, 150, 50))
     write(root / "real/images/two\nlines.jpg", media.photo_jpeg(200, 150, 60))
+    write(root / os.fsdecode(b"real/images/caf\xe9.jpg"), media.photo_jpeg(200, 150, 61))
     return root
 
 
@@ -83,6 +85,7 @@ def test_every_file_is_listed_or_rejected_with_its_reason(raw: Path, data: Path)
         ("both.jpg", "CONTRADICTION"),
         ("both.jpg", "CONTRADICTION"),
         ("broken_off.mp4", "CORRUPT_MEDIA"),
+        ("caf\\udce9.jpg'", "NAME"),
         ("damaged.jpg", "CORRUPT_MEDIA"),
         ("notes.txt", "UNSUPPORTED_MEDIA"),
         ("p03.jpg", "DUPLICATE"),

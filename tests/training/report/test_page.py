@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.media import encode_picture, photo, speech_wav, video_mp4
 from training.__main__ import main
+from training.errors import DataError
 from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, write_judged
 from training.evaluation.metrics import Estimate
@@ -162,3 +163,17 @@ def test_an_empty_table_ends_with_a_sentence(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "none.csv").write_text("path,label,fake_probability\n")
     assert main(["report", str(tmp_path / "none.csv")]) == 1
     assert "none of the files could be judged" in capsys.readouterr().out
+
+
+def test_verdicts_are_those_of_the_thresholds_that_are_asked_for(tmp_path: Path) -> None:
+    files = [
+        JudgedFile(path=f"{p}", label=int(p > 0.5), kind="image", verdict="FAKE", fake_probability=p)
+        for p in (0.1, 0.3, 0.7, 0.9)
+    ]
+    found, *_ = results_of_predictions(files, tmp_path / "p.csv", (0.2, 0.8), None).operations
+    assert found.band.verdicts == {
+        "real": {"REAL": 1, "INCONCLUSIVE": 1},
+        "fake": {"INCONCLUSIVE": 1, "FAKE": 1},
+    }
+    with pytest.raises(DataError, match="above that for FAKE"):
+        results_of_predictions(files, tmp_path / "p.csv", (0.8, 0.2), None)
