@@ -55,11 +55,16 @@ async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) ->
     """
     # What the imports made stays: to look at all of it again would stop every request for about 30 ms.
     gc.freeze()
+    loop = asyncio.get_running_loop()
+    # Already while the graph is loaded: by default it would end the process.
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     async with running(settings) as server:
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
         loop.add_signal_handler(signal.SIGHUP, server.reload)
+        if early.is_set():
+            server.reload()
         ready()
         await server.finished.wait()
         if server.dead:

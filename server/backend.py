@@ -96,7 +96,9 @@ class Backend:
         """Refuses what is new, and finishes what was accepted as far as there is time."""
         log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.pipeline.drain(), self._settings.drain_timeout_seconds)
+            # Not wait_for, which would not even begin with a time-out of 0.
+            async with asyncio.timeout(self._settings.drain_timeout_seconds):
+                await self.pipeline.drain()
 
     async def close(self) -> None:
         """Ends the decoders, the engine, the metrics and the traces."""
@@ -162,7 +164,7 @@ def _metrics(settings: Settings) -> "Metrics | None":
     # Here, because it takes 60 ms to load.
     from server.metrics import Metrics
 
-    return Metrics(settings.host, settings.metrics_port)
+    return Metrics(settings.host.strip("[]"), settings.metrics_port)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":

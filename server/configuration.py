@@ -43,7 +43,12 @@ class Configured(BaseSettings):
     """Settings that are a flag, a variable and a key of the config file each; these say where to look."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", cli_kebab_case=True, cli_implicit_flags=True
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        ser_json_inf_nan="strings",
     )
 
     config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")

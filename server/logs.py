@@ -61,7 +61,7 @@ class JsonFormatter(logging.Formatter):
             "message": public(record.getMessage()),
         }
         if current := request_id.get():
-            line["request_id"] = current
+            line["request_id"] = public(current)
         if record.exc_info:
             line["error"] = public(self.formatException(record.exc_info))
         return json.dumps(line | getattr(record, "fields", {}))

@@ -39,7 +39,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, finished.set)
     with _reserved_port(settings) as port:
         servers = [_Server(share) for share in _shares(settings, port)]
-        loop.add_signal_handler(signal.SIGHUP, _send, servers, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, _reload, servers)
         stopping = asyncio.create_task(finished.wait())
         ready = asyncio.create_task(servers[0].ready.wait())
         keeping = [asyncio.create_task(servers[0].keep_running())]
@@ -58,9 +58,9 @@ async def serve(settings: Settings) -> None:
             await asyncio.gather(*(server.stop() for server in servers))
 
 
-def _send(servers: list["_Server"], number: signal.Signals) -> None:
+def _reload(servers: list["_Server"]) -> None:
     for server in servers:
-        server.send(number)
+        server.reload()
 
 
 class _Server:
@@ -74,6 +74,7 @@ class _Server:
         self.ready = asyncio.Event()
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
+        self._listens = self._reload_owed = False
 
     async def keep_running(self) -> None:
         """Starts it, and again whenever it ends. Raises EngineFailed if it ends before it is ready at all."""
@@ -83,6 +84,13 @@ class _Server:
                 raise EngineFailed(f"a server ended with status {status} before it listened")
             log.error("a server ended with status %d and is started again", status)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def reload(self) -> None:
+        """Once it listens: before, the signal would end it."""
+        if self._listens:
+            self.send(signal.SIGHUP)
+        else:
+            self._reload_owed = True
 
     def send(self, number: signal.Signals) -> None:
         """Does nothing if it does not run."""
@@ -111,6 +119,11 @@ class _Server:
             process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
             async for _ in process.stdout:
                 self.ready.set()
+                self._listens = True
+                if self._reload_owed:
+                    self._reload_owed = False
+                    self.send(signal.SIGHUP)
+            self._listens = False
         return await process.wait()
 
 
@@ -122,6 +135,7 @@ def _shares(settings: Settings, port: int) -> Iterator[Settings]:
         yield settings.model_copy(
             update={
                 "processes": 1,
+                "config": None,  # it was read, and may be another by the time that a server is started again
                 "port": port,
                 "shared_port": True,
                 "cores": max(1, cores // count),

@@ -11,6 +11,8 @@ from server.detect.admission import MESSAGE_COPIES
 from server.media.limits import MediaLimits
 
 _MIB = 2**20
+# Of gRPC, which takes one more for no limit at all.
+_GRPC_LARGEST = 2**31 - 2
 
 
 class Settings(Configured):
@@ -56,7 +58,7 @@ class Settings(Configured):
     receive_timeout_seconds: float = Field(
         60.0, gt=0, description="With tokens: how long the message of a call may take to arrive."
     )
-    max_connections: int = Field(4096, ge=1, description="Connections at once.")
+    max_connections: int = Field(4096, ge=1, le=_GRPC_LARGEST, description="Connections at once.")
     max_streams_per_connection: int = Field(1000, ge=1, description="Calls at once on one connection.")
     handshake_timeout_seconds: float = Field(
         20.0, gt=0, description="How long a new connection may take until it speaks HTTP/2."
@@ -168,7 +170,7 @@ class Settings(Configured):
     )
     decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
     max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")
-    max_message_bytes: int = Field(64 * _MIB, ge=1024, description="One gRPC message.")
+    max_message_bytes: int = Field(64 * _MIB, ge=1024, le=_GRPC_LARGEST, description="One gRPC message.")
     max_media_bytes: int = Field(512 * _MIB, ge=1024, description="One medium, however it arrives.")
     upload_idle_timeout_seconds: float = Field(
         30.0, gt=0, description="How long a DetectUpload may go without a chunk."

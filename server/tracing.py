@@ -62,7 +62,7 @@ class Tracing:
 
 
 def _describe(span: Span, record: Record) -> None:
-    span.set_attribute("deepfake.request_id", logs.request_id.get())
+    span.set_attribute("deepfake.request_id", logs.public(logs.request_id.get()))
     span.set_attribute("deepfake.outcome", record.outcome)
     if record.outcome == FAILED:
         span.set_attribute("deepfake.reason", record.reason)

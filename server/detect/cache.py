@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
 from server.detect.request import Detection, Options, ScoredRow
-from server.engine.priority import Priority
+from server.engine.priority import Priority, Urgency
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 
+# Time limits that are meant to be the same arrive a little apart.
+_SLACK_SECONDS = 0.5
 # Failures that the same bytes lead to every time. Crashes and time-outs are not among them, nor are
 # limits: memory that was short once need not be short again.
 _LASTING = (CorruptMedia, UnsupportedMedia)
@@ -44,7 +46,8 @@ class _Entry:
 class _Flight:
     """A computation that others wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.landed = asyncio.Event()
         self.answer: Detection | MediaError | None = None
 
@@ -91,33 +94,35 @@ class VerdictCache:
         return self._hit(entry.answer)
 
     async def answer(
-        self, question: Question, priority: Priority, compute: Callable[[], Awaitable[Detection]]
+        self, question: Question, urgency: Urgency, compute: Callable[[], Awaitable[Detection]]
     ) -> Detection:
         """The known answer, or that of whoever computes it already, or what `compute` gives.
 
         Whoever waits for another's computation takes over if that one is cancelled or fails in a way
-        that says nothing about the media. Nobody waits for a computation of lower priority.
+        that says nothing about the media. Nobody waits for a computation of lower priority or with a much
+        later deadline, which stands behind others in the queue.
 
         Raises:
             MediaError: as `compute` did, for this question.
             Exception: as `compute` does.
         """
+        priority, deadline = urgency
         key = (question, priority)
         while True:
             if known := self.find(question):
                 return known
             flight = self._flights.get(key)
-            if flight is None:
-                return await self._lead(key, compute)
+            if flight is None or flight.deadline > deadline + _SLACK_SECONDS:
+                return await self._lead(key, deadline, compute)
             await flight.landed.wait()
             if flight.answer is not None:
                 return self._hit(flight.answer)
 
     async def _lead(
-        self, key: tuple[Question, Priority], compute: Callable[[], Awaitable[Detection]]
+        self, key: tuple[Question, Priority], deadline: float, compute: Callable[[], Awaitable[Detection]]
     ) -> Detection:
         self.misses += 1
-        flight = self._flights[key] = _Flight()
+        flight = self._flights[key] = _Flight(deadline)
         try:
             detection = await compute()
             flight.answer = replace(detection, rows=tuple(map(_own, detection.rows)), cached=True)
@@ -126,7 +131,8 @@ class VerdictCache:
             flight.answer = _fresh(error)
             raise
         finally:
-            del self._flights[key]
+            if self._flights.get(key) is flight:
+                del self._flights[key]
             flight.landed.set()
             if flight.answer is not None:
                 self._store(key[0], flight.answer)

@@ -61,7 +61,9 @@ class Admission:
             yield
             self.forecast.learn(wait, time.monotonic() - began, allowed)
         except DeadlineExceeded:
-            self.forecast.learn(wait, allowed, allowed)
+            # It took longer than this, so that nothing is known that would make an estimate shorter.
+            if wait or allowed > self.forecast.alone:
+                self.forecast.learn(wait, allowed, allowed)
             raise
         finally:
             self.in_flight -= 1
@@ -69,15 +71,18 @@ class Admission:
                 self._idle.set()
 
     def _check(self, urgency: Urgency, now: float) -> float:
-        """Estimated seconds until its turn. Raises ShuttingDown, Overloaded."""
+        """Estimated seconds until its turn. Raises ShuttingDown, DeadlineExceeded, Overloaded."""
         if self.draining:
             raise ShuttingDown("the server is stopping")
+        if urgency[1] <= now:
+            # Not let in, as it would count as one whose wait was estimated wrongly.
+            raise DeadlineExceeded("the deadline had passed before the request was there")
         # All that waits, which is known; counting what goes first takes the longer the more that is.
         wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
         full = self.in_flight >= self._max_requests
         if full or now + self.forecast.seconds(wait) > urgency[1]:
             wait = self._seconds_before(urgency)
-        if now < urgency[1] < now + self.forecast.seconds(wait):
+        if urgency[1] < now + self.forecast.seconds(wait):
             self.refused += 1
             raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", "", wait)
         if full and not self._made_room(urgency):

@@ -150,7 +150,7 @@ class Pipeline:
                 detection = await judge()
             else:
                 question = Question(engine.serial, hashes, request.options)
-                detection = await self.verdicts.answer(question, request.priority, judge)
+                detection = await self.verdicts.answer(question, request.urgency, judge)
         return replace(detection, sources=sources) if any(sources) else detection
 
     def _planner_of(self, engine: Engine) -> Planner:

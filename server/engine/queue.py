@@ -131,7 +131,9 @@ class JobQueue:
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated cost of what goes first, if a job of this urgency comes now."""
         with self._changed:
-            return sum(job.cost for job in self._jobs if job.urgency <= urgency)
+            return sum(
+                job.cost for job in self._jobs if job.urgency <= urgency and not job.future.cancelled()
+            )
 
     def least_urgent(self) -> Urgency | None:
         """None if nothing waits."""

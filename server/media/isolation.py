@@ -168,7 +168,7 @@ class _Worker:
         self._start()
 
     def decode(self, job: DecodeJob) -> MediaRows:
-        limit = min(job.timeout, self._limits.decode_timeout_seconds)
+        limit = min(job.timeout, job.urgency[1] - time.monotonic(), self._limits.decode_timeout_seconds)
         request = {"spec": wire.fields(job.spec), "kind": job.kind, "timeout": limit}
         self._wait_until_ready()
         try:

@@ -21,6 +21,8 @@ _OPEN = (
     "/inference.GRPCInferenceService/ServerReady",
 )
 _SCHEME = "bearer "
+# Their messages are small; whoever sends a large one slowly would keep it in memory.
+_OPEN_SECONDS = 5.0
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
 Context = Any
@@ -44,8 +46,11 @@ class Authentication(grpc.aio.ServerInterceptor):
 
     async def intercept_service(self, continuation: Next, details: grpc.HandlerCallDetails) -> Handler:
         handler = await continuation(details)
-        if handler is None or details.method.startswith(_OPEN):
+        if handler is None:
             return handler
+        if details.method.startswith(_OPEN):
+            seconds = min(_OPEN_SECONDS, self._settings.receive_timeout_seconds)
+            return (_unary if handler.unary_unary else _unary_stream)(handler, seconds)
         try:
             share = self._enter(details)
         except DetectorError as error:
@@ -96,18 +101,31 @@ def _unary(handler: Handler, seconds: float) -> Handler:
     """The same method, but waiting for its message has an end."""
 
     async def receive(_: object, context: Context) -> Any:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await context.read()
-        except TimeoutError:
-            await abort(context, TooSlow(f"no whole message arrived within {seconds:g} seconds"))
-        if message is grpc.aio.EOF:
-            await abort(context, InvalidRequest("the call ended without a message"))
-        return await handler.unary_unary(message, context)
+        return await handler.unary_unary(await _message(context, seconds), context)
 
     return grpc.stream_unary_rpc_method_handler(
         receive, handler.request_deserializer, handler.response_serializer
     )
+
+
+def _unary_stream(handler: Handler, seconds: float) -> Handler:
+    async def receive(_: object, context: Context) -> None:
+        await handler.unary_stream(await _message(context, seconds), context)
+
+    return grpc.stream_stream_rpc_method_handler(
+        receive, handler.request_deserializer, handler.response_serializer
+    )
+
+
+async def _message(context: Context, seconds: float) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            message = await context.read()
+    except TimeoutError:
+        await abort(context, TooSlow(f"no whole message arrived within {seconds:g} seconds"))
+    if message is grpc.aio.EOF:
+        await abort(context, InvalidRequest("the call ended without a message"))
+    return message
 
 
 def _stream(handler: Handler, share: Share) -> Handler:

@@ -13,6 +13,7 @@ from server.settings import Settings
 log = logging.getLogger(__name__)
 
 _PING_TIMEOUT_SECONDS = 20
+_FOREVER = 2**31 - 1
 
 
 def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
@@ -74,4 +75,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
+    # gRPC takes the largest of its integers for ever.
+    return round(min(seconds * 1000, _FOREVER))

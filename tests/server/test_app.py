@@ -62,6 +62,23 @@ def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:
             time.sleep(0.02)
 
 
+def test_sighup_while_it_starts_does_not_end_it(models: Path) -> None:
+    arguments = command("--models", str(models), "--profile", "test", "--log-level", "info")
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stderr
+        for line in server.stderr:
+            if " runs on " in line:
+                server.send_signal(signal.SIGHUP)
+            if "listening on " in line:
+                address = line.rpartition(" ")[2].strip()
+                break
+        with grpc.insecure_channel(address) as channel:
+            assert DetectorStub(channel).GetModel(pb.GetModelRequest(), timeout=30, wait_for_ready=True).name
+        server.terminate()
+        server.stderr.read()
+        assert server.wait(60) == 0
+
+
 def test_it_serves_the_bundled_detector_when_there_is_no_other(tmp_path: Path) -> None:
     arguments = command("--port", "0", "--print-config")
     config = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path).stdout

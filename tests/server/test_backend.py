@@ -27,3 +27,11 @@ def test_the_extra_that_reduced_decoding_needs_is_named(monkeypatch: pytest.Monk
     with pytest.raises(MissingExtra) as caught:
         backend.Backend(Settings(jpeg_reduced_decoding=True), threading.Event().set)
     assert "reduced-jpeg" in caught.value.hint
+
+
+async def test_a_drain_without_time_still_refuses_what_is_new(models: Path) -> None:
+    settings = Settings(models=models, profile="test", drain_timeout_seconds=0)
+    served = backend.Backend(settings, threading.Event().set)
+    await served.drain()
+    assert served.pipeline.draining
+    await served.close()

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,8 @@ def test_printed_settings_hold_no_credentials() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_settings_come_whole_through_json() -> None:
+    settings = Settings(cache_seconds=math.inf)
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings

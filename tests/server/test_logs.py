@@ -66,11 +66,13 @@ def test_failed_requests_get_a_line_with_their_id_code_and_timings(models: Path,
     with logging_server(models, tmp_path, "--log-format", "json") as stub:
         assert detect(stub, NOISE, "my-id") == "INVALID_ARGUMENT"
         assert detect(stub, NOISE, x_request_id="from-the-proxy") == "INVALID_ARGUMENT"
+        assert detect(stub, NOISE, "https://host/clip.mp4?X-Amz-Signature=secret") == "INVALID_ARGUMENT"
         assert detect(stub, NOISE) == "INVALID_ARGUMENT"
         assert detect(stub, PHOTO, "fine") == "OK"
     lines = [line for line in json_lines(tmp_path) if line["logger"] == "server.access_log"]
-    assert [line["request_id"] for line in lines[:2]] == ["my-id", "from-the-proxy"]
-    assert len({line["request_id"] for line in lines}) == len(lines) == 3
+    ids = [line["request_id"] for line in lines]
+    assert ids[:3] == ["my-id", "from-the-proxy", "https://host/clip.mp4"]
+    assert len(set(ids)) == len(lines) == 4
     for line in lines:
         assert (line["method"], line["outcome"], line["reason"]) == ("Detect", "FAILED", "UNSUPPORTED_MEDIA")
         assert 0 < line["total_seconds"] < 60

@@ -1,7 +1,10 @@
 """/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
 
+import queue
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import grpc
@@ -125,3 +128,31 @@ def test_a_taken_port_says_which(models: Path) -> None:
         running_server(models, metrics_port=server.metrics_port),
     ):
         pass
+
+
+def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
+    parts = (
+        pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=1000)),
+        pb.DetectUploadRequest(chunk=b"x" * 10),
+    )
+    outgoing: queue.SimpleQueue[pb.DetectUploadRequest | None] = queue.SimpleQueue()
+    for part in parts:
+        outgoing.put(part)
+
+    def total(**labels: str) -> float:
+        return scraped(server)("deepfake_requests_total", method="DetectUpload", **labels)
+
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
+        call: Any = stub.DetectUpload.future(iter(outgoing.get, None), timeout=30)
+        eventually(lambda: scraped(server)("deepfake_media_bytes") > 0)
+        call.cancel()
+        outgoing.put(None)
+        eventually(lambda: total(outcome="CANCELLED") + total(outcome="FAILED") == 1)
+        assert total(outcome="CANCELLED") == 1
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

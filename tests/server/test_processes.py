@@ -119,6 +119,29 @@ def test_sighup_reaches_every_server(tmp_path: Path) -> None:
         eventually(lambda: all(version(address) == "2" for _ in range(12)))
 
 
+def test_sighup_waits_for_servers_that_are_still_starting(tmp_path: Path) -> None:
+    put_version(tmp_path / "models", "1")
+    flags = ("--model-poll-seconds", "0", "--processes", "3")
+    with server_process(command(tmp_path / "models", *flags)) as (process, address):
+        put_version(tmp_path / "models", "2")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(servers_of(process)) == 3 and all(map(listening, servers_of(process))))
+        eventually(lambda: all(version(address) == "2" for _ in range(12)))
+
+
+def test_a_server_is_started_again_without_the_config_file(models: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("max_queue_size = 7\n")
+    with server_process(command(models, "--config", str(config))) as (process, address):
+        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        config.unlink()
+        before = servers_of(process)
+        os.kill(before[0], signal.SIGKILL)
+        eventually(lambda: servers_of(process) != before and len(servers_of(process)) == 2)
+        eventually(lambda: all(map(listening, servers_of(process))))
+        assert verdict(address)
+
+
 def test_servers_whose_watcher_is_gone_stop(models: Path) -> None:
     with two_servers(models) as (process, _):
         eventually(lambda: len(servers_of(process)) == 2)

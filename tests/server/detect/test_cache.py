@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections.abc import Awaitable
 
 import numpy as np
@@ -9,7 +10,7 @@ from server.detect.request import Detection, Options, ScoredRow, Verdict
 from server.engine.priority import Priority
 from server.errors import CorruptMedia, DecoderCrashed, DecodeTimeout, MediaError
 
-NORMAL = Priority.NORMAL
+NORMAL = (Priority.NORMAL, math.inf)
 ANSWER = Detection(Verdict.FAKE, None, 0.9, (), (), (), (), (), "tiny", "1")
 
 
@@ -144,13 +145,28 @@ async def test_a_broken_file_is_not_decoded_twice() -> None:
 
 async def test_nobody_waits_for_a_computation_of_lower_priority() -> None:
     verdicts, batch, urgent = cache(), Work(), Work()
-    (slow,) = started(verdicts.answer(question(), Priority.BATCH, batch))
+    (slow,) = started(verdicts.answer(question(), (Priority.BATCH, math.inf), batch))
     await settled()
     urgent.may_end.set()
-    assert not (await verdicts.answer(question(), Priority.INTERACTIVE, urgent)).cached
+    assert not (await verdicts.answer(question(), (Priority.INTERACTIVE, math.inf), urgent)).cached
     batch.may_end.set()
     await slow
     assert verdicts.entries == 1
+
+
+async def test_nobody_waits_for_a_computation_that_has_much_more_time() -> None:
+    verdicts, patient, urgent = cache(), Work(), Work()
+    (slow,) = started(verdicts.answer(question(), (Priority.NORMAL, 90.0), patient))
+    await settled()
+    (fast,) = started(verdicts.answer(question(), (Priority.NORMAL, 5.0), urgent))
+    await settled()
+    (with_it,) = started(verdicts.answer(question(), (Priority.NORMAL, 4.9), Work()))
+    urgent.may_end.set()
+    await asyncio.gather(fast, with_it)
+    assert (verdicts.misses, verdicts.hits, verdicts.entries) == (2, 1, 1)
+    assert not slow.done()
+    patient.may_end.set()
+    assert not (await slow).cached
 
 
 async def test_the_least_recently_asked_go_first() -> None:

@@ -38,5 +38,23 @@ def test_a_late_request_makes_the_margin_wider() -> None:
         ask(busy, seconds=9.1)
 
 
+def test_who_comes_too_late_changes_no_estimate() -> None:
+    busy = admission(wait=6.0)
+    for _ in range(100):
+        with pytest.raises(DeadlineExceeded):
+            ask(busy, seconds=-1.0)
+    ask(busy, seconds=9.1)
+    assert (busy.refused, busy.in_flight) == (0, 0)
+
+
+def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
+    idle = admission(wait=0.0)
+    before = idle.forecast.alone
+    for _ in range(100):
+        with pytest.raises(DeadlineExceeded):
+            ask(idle, seconds=0.001, error=DeadlineExceeded("too late"))
+    assert idle.forecast.alone >= before
+
+
 def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
     ask(admission(wait=0.0), seconds=0.01)

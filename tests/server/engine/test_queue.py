@@ -90,6 +90,13 @@ def test_what_goes_first_is_what_is_more_urgent() -> None:
     assert queue.seconds_before((Priority.BATCH, now)) == 1.5
 
 
+def test_what_was_cancelled_goes_before_nobody() -> None:
+    unwanted, wanted = job(1, 0.5), job(1, 0.25)
+    queue = queue_of(unwanted, wanted)
+    unwanted.future.cancel()
+    assert queue.seconds_before((Priority.NORMAL, time.monotonic() + 5)) == 0.25
+
+
 def test_a_batch_closes_on_count() -> None:
     queue = queue_of(*(job() for _ in range(5)), size=3)
     assert [len(taken(queue)), len(taken(queue))] == [3, 2]

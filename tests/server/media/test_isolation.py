@@ -115,6 +115,17 @@ def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
         os.kill(before, 0)
 
 
+def test_time_spent_waiting_for_a_decoder_is_not_given_again(faulty: DecodePool) -> None:
+    process(faulty)
+    now = time.monotonic()
+    first = faulty.submit(b"hang", SPEC, None, 1.0, (0, now + 1.0))
+    second = faulty.submit(b"hang", SPEC, None, 2.5, (0, now + 2.5))
+    with pytest.raises(DecodeTimeout, match=r"longer than"):
+        first.result(60)
+    with pytest.raises(DecodeTimeout, match=r"longer than [01]\."):
+        second.result(60)
+
+
 def test_the_limits_hold_where_the_request_allows_more() -> None:
     with (
         closing(DecodePool(1, MediaLimits(decode_timeout_seconds=0.2), FAULTS)) as pool,

@@ -154,6 +154,10 @@ def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a
                 assert failure(call.exception(20)) == UNAUTHENTICATED
             with silent(partial(raw.future, timeout=30, metadata=bearer(ALICE))) as call:
                 assert failure(call.exception(20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+        for method in ("/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ServerLive"):
+            open_to_all: Any = channel.stream_unary(method)
+            with silent(partial(open_to_all.future, timeout=30)) as call:
+                assert failure(call.exception(20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
         assert CALLS["Detect"](DetectorStub(channel), bearer(ALICE))
 
 

@@ -1,5 +1,6 @@
 """What one connection may do: real sockets that misbehave."""
 
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -108,3 +109,13 @@ def test_calls_go_on_while_old_connections_are_replaced(models: Path) -> None:
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
             assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+def test_times_without_end_and_ipv6_are_taken(models: Path) -> None:
+    names = ("keepalive_seconds", "max_connection_age_seconds", "connection_idle_timeout_seconds")
+    forever = dict.fromkeys(names, math.inf)
+    with (
+        running_server(models, host="[::1]", metrics_port=0, **forever) as server,
+        stub_of(server) as stub,
+    ):
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
