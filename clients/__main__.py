@@ -137,7 +137,7 @@ def detect(
             asked = _detect(connection, left, options, concurrency, s3 if read_s3 else None, keep, console)
             counts = asyncio.run(asked)
     except DetectionError as error:
-        _fail(server, error)
+        _fail("embedded server" if embedded else server, error)
     if len(names) > 1:
         console.print(show.summary(counts, len(names) - len(left)))
     raise typer.Exit(1 if counts[show.FAILED] else 0)

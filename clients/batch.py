@@ -26,8 +26,14 @@ PICTURES = {
     ".heic",
     ".heif",
 }
-VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv", ".flv"}
-SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma"}
+VIDEOS = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".3gp", ".3g2", ".wmv", ".flv", ".ogv"),
+}
+SOUNDS = {
+    *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma"),
+    *(".aif", ".aiff", ".au", ".caf", ".mka"),
+}
 MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 
 

@@ -60,7 +60,7 @@ def tls(
 
 def call_metadata(token: str | None) -> Metadata:
     """Metadata of a call: the token, and the trace that the caller is in."""
-    authorization = (("authorization", f"Bearer {token}"),) if token else ()
+    authorization = (("authorization", f"Bearer {token.strip()}"),) if token else ()
     # Whoever is in a trace has imported it; nobody else shall pay for that.
     if "opentelemetry.trace" not in sys.modules:
         return authorization

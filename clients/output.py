@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from clients import parquet
+from clients.errors import DetectionError
 from clients.predictions import COLUMNS, Prediction
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -43,7 +44,8 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
         resume: continue what an earlier run has written; otherwise that is lost.
 
     Raises:
-        DetectionError: Parquet is wanted and pyarrow is not installed.
+        DetectionError: it cannot be written, is to be continued and not of predictions, or Parquet is wanted
+            and pyarrow is not installed.
     """
     if path.suffix.lower() != ".parquet":
         with _opened_text(path, resume) as output:
@@ -61,8 +63,17 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
 
 @contextmanager
 def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
-    done = _rewrite(path, _records(path) if resume and path.exists() else ())
-    with _open(path, "a") as file:
+    earlier = resume and path.exists()
+    try:
+        if earlier:
+            _check_ours(path)
+        done = _rewrite(path, _records(path) if earlier else ())
+        opened_file = _open(path, "a")
+    except OSError as error:
+        raise DetectionError(
+            "UNWRITABLE_FILE", f"{error.filename}: {error.strerror}", "Name another --output."
+        ) from error
+    with opened_file as file:
         write = _writer(path, file)
 
         def write_through(prediction: Prediction) -> None:
@@ -70,6 +81,18 @@ def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
             file.flush()
 
         yield Output(done, write_through)
+
+
+def _check_ours(path: Path) -> None:
+    """Raises DetectionError if to go on would lose what somebody else wrote."""
+    with _open(path, "r") as file:
+        found = next(csv.reader(file), COLUMNS) if _is_csv(path) else _from_json(file.readline()) or COLUMNS
+    if others := set(found) ^ set(COLUMNS):
+        raise DetectionError(
+            "OTHER_COLUMNS",
+            f"{path} has other columns than predictions have: {', '.join(sorted(others))}",
+            "Name another --output, or leave out --resume to write it anew.",
+        )
 
 
 def _rewrite(path: Path, records: Iterable[Record]) -> frozenset[str]:

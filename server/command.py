@@ -48,7 +48,7 @@ def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, No
         with asyncio.Runner(loop_factory=_event_loop) as runner:
             runner.run(serve(loaded))
     except DetectorError as error:
-        logging.getLogger("server").error("%s: %s %s", error.code, error.message, error.hint)
+        logging.getLogger("server").error("%s: %s. %s", error.code, error.message, error.hint)
         if isinstance(error, EngineFailed):
             # A run that hangs in native code could keep a tidier end from coming.
             logging.shutdown()

@@ -14,7 +14,7 @@ from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
 from training.quiet import start_tensorflow
-from training.settings import MODALITIES, FitSettings
+from training.settings import MODALITIES, FitSettings, worker_count
 
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -135,7 +135,9 @@ def _add_training(
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding processes")
+    parser.add_argument(
+        "--workers", type=worker_count, default=os.cpu_count() or 1, help="decoding processes"
+    )
 
 
 def _settings(options: argparse.Namespace) -> FitSettings:

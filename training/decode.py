@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from server.errors import MediaError
+from server.errors import DecoderCrashed, DecodeTimeout, MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
@@ -26,10 +26,11 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that gave no rows, and why."""
+    """A file that gave no rows, why, and whether that may pass by itself."""
 
     path: str
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def decode_files(
             if isinstance(rows, MediaRows):
                 yield sample, Decoded(rows, content_hash)
             else:
-                yield sample, Rejected(sample.path, failure(rows))
+                passing = isinstance(rows, OSError | DecodeTimeout | DecoderCrashed)
+                yield sample, Rejected(sample.path, failure(rows), passing)
 
 
 def decode_each(

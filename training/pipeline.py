@@ -4,7 +4,7 @@ import csv
 import importlib.metadata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,9 @@ def _report_rejected(table: RowTable, listing: Path, console: Console) -> None:
     if not table.rejected:
         return
     with listing.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "reason"), *map(astuple, table.rejected)])
+        csv.writer(file).writerows(
+            [("path", "reason"), *((entry.path, entry.reason) for entry in table.rejected)]
+        )
     console.print(f"{len(table.rejected)} files are left out, see {listing}:", style="yellow", markup=False)
     for entry in table.rejected[:_REJECTIONS_SHOWN]:
         console.print(f"  {entry.path}: {entry.reason}", markup=False)

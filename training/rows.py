@@ -19,7 +19,7 @@ from training.decode import Decoded, FileRows, Rejected, decode_files
 from training.errors import DataError
 from training.masks import CELL, UNCLEAR, UNKNOWN, Cells, cell_labels, row_cells
 from training.pseudo_fakes import splits_to_forge, with_pseudo_fakes
-from training.sample import Region, Sample, Split, read_samples, write_samples
+from training.sample import WHOLE, Region, Sample, Split, read_samples, write_samples
 from training.settings import FitSettings, Modality
 
 _MISSED, _SHOWN = 0.05, 0.25
@@ -103,9 +103,28 @@ def load_rows(
     used = [sample for sample in samples if _feeds(sample, modality, settings)]
     cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
     with _alone(cache):
+        if cache.is_dir() and _may_be_more(cache, folder, used, modality, settings, workers):
+            shutil.rmtree(cache)
         if not cache.is_dir():
             _write(cache, folder, used, modality, settings, workers)
     return _read(cache)
+
+
+def _may_be_more(
+    cache: Path,
+    folder: Path,
+    samples: Sequence[Sample],
+    modality: Modality,
+    settings: FitSettings,
+    workers: int,
+) -> bool:
+    """Whether a file that could not be read or decoded then, for a reason that may pass, can be now."""
+    table = json.loads((cache / "table.json").read_text(encoding="utf-8"))
+    failed = {entry["path"] for entry in table["rejected"] if entry.get("passing")}
+    again = [sample for sample in samples if sample.path in failed]
+    spec = settings.row_spec(modality)
+    outcomes = decode_files(folder, again, spec, workers, "decoding what failed") if again else ()
+    return any(isinstance(outcome, Decoded) for _, outcome in outcomes)
 
 
 @contextmanager
@@ -178,6 +197,9 @@ def _write(
             labels += found.labels
             counts.append(len(found.values))
             digest.update(f"{found.content_hash} {found.sample.label} {found.sample.split}\n".encode())
+            if found.sample.region != WHOLE or found.cells is not None:
+                digest.update(bytes(np.asarray(found.labels, np.int8)))
+                digest.update(b"" if found.cells is None else found.cells.tobytes())
     if not kept:
         reasons = "; ".join(f"{entry.path}: {entry.reason}" for entry in rejected[:3]) or "there are none"
         raise DataError(f"no file in {folder} gives {modality} rows ({reasons})")

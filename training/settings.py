@@ -17,6 +17,14 @@ _LEARNING_RATE = 1e-3
 _LEARNING_RATE_TINY_VISUAL = 3e-3
 
 
+def worker_count(text: str) -> int:
+    """What a flag says of how many processes there are to be. Raises ValueError if that is none."""
+    count = int(text)
+    if count < 1:
+        raise ValueError("at least one is needed")
+    return count
+
+
 class RowSettings(BaseModel):
     """Which rows are made of a file; the exported graph asks the server for the same."""
 

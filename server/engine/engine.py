@@ -180,6 +180,7 @@ class Engine:
             with suppress(InvalidStateError):  # it was given up as hanging
                 self._run(batch)
             self._running[number] = None
+            del batch  # an idle worker would keep its rows
 
     def _busy(self, batch: list[Job]) -> _Busy:
         now = time.monotonic()

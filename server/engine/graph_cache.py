@@ -11,6 +11,7 @@ import json
 import logging
 import mmap
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -96,10 +97,11 @@ class GraphCache:
         return self.folder / f"{_key(graph, [about])}.json"
 
     def _forget_unused(self) -> None:
-        for file in (*self.folder.glob("*.onnx"), *self.folder.glob("*.json")):
+        # Of those that were killed while they wrote, tmp* is left.
+        for file in (path for kind in ("*.onnx", "*.json", "tmp*") for path in self.folder.glob(kind)):
             with contextlib.suppress(OSError):
                 if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
-                    file.unlink()
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 def _key(graph: Path, about: list[Any]) -> str:

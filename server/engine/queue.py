@@ -89,6 +89,8 @@ class JobQueue:
                 self._changed.notify()
             elif not self._delay():
                 self._gathered.notify()
+        # Else what nobody waits for any more would stay in memory as long as more urgent jobs come.
+        job.future.add_done_callback(self._forget)
 
     def take(self) -> list[Job] | None:
         """The next batch, at least one job; None once the queue is closed and empty. Blocks."""
@@ -131,9 +133,7 @@ class JobQueue:
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated cost of what goes first, if a job of this urgency comes now."""
         with self._changed:
-            return sum(
-                job.cost for job in self._jobs if job.urgency <= urgency and not job.future.cancelled()
-            )
+            return sum(job.cost for job in self._jobs if job.urgency <= urgency)
 
     def least_urgent(self) -> Urgency | None:
         """None if nothing waits."""
@@ -146,12 +146,23 @@ class JobQueue:
             job = max((job for job in self._jobs if not job.future.cancelled()), default=None)
             if job is None or job.urgency <= than:
                 return False
-            self._jobs = [other for other in self._jobs if other is not job]
-            heapq.heapify(self._jobs)
-            self._cost = self._cost - job.cost if self._jobs else 0.0
+            self._remove(job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
         return True
+
+    def _forget(self, future: "Future[Scores]") -> None:
+        if not future.cancelled():
+            return
+        with self._changed:
+            job = next((job for job in self._jobs if job.future is future), None)
+            if job is not None:
+                self._remove(job)
+
+    def _remove(self, job: Job) -> None:
+        self._jobs = [other for other in self._jobs if other is not job]
+        heapq.heapify(self._jobs)
+        self._cost = self._cost - job.cost if self._jobs else 0.0
 
     def _gather(self) -> None:
         self._gathering = True

@@ -82,6 +82,11 @@ def graph_file(graph: Path, precision: Precision) -> Path:
     return graph.with_name(_FILES[precision])
 
 
+def version_of(graph: Path) -> str | None:
+    """The number of the folder that a graph lies in; None if that is no version's."""
+    return graph.parent.name if graph.parent.name.isdecimal() else None
+
+
 def _stamp(file: Path) -> tuple[int, int, int] | None:
     with contextlib.suppress(FileNotFoundError):
         stat = file.stat()
@@ -94,4 +99,4 @@ def _names(folder: Path) -> list[str]:
 
 
 def _graphs(folder: Path, pattern: str) -> list[Path]:
-    return [graph for graph in folder.glob(pattern) if graph.parent.name.isdecimal()]
+    return [graph for graph in folder.glob(pattern) if version_of(graph)]

@@ -25,6 +25,7 @@ from server.engine.cores import usable_cores
 from server.engine.graph_cache import GraphCache
 from server.engine.manifest import METADATA_KEY, Manifest, parse_manifest
 from server.engine.providers import Provider, Wish, candidates
+from server.engine.repository import version_of
 from server.engine.shapes import Counts, Shapes
 from server.engine.staging import Staging
 from server.errors import EngineFailed, InvalidModel
@@ -60,7 +61,10 @@ class Session:
         self.threads = intra_op_threads
         self.provider, self._session = _open(path, wish, intra_op_threads, cache)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.manifest: Manifest = parse_manifest(metadata.get(METADATA_KEY), str(path))
+        manifest = parse_manifest(metadata.get(METADATA_KEY), str(path))
+        # The number under which the repository has it, whatever the exporter numbered it.
+        number = version_of(path) or manifest.version
+        self.manifest: Manifest = manifest.model_copy(update={"version": number})
         self.shapes = Shapes.of(self.manifest, self._least()) if self.provider.fixed_shapes else None
         self._staging = Staging() if self.shapes else None
         self._by_shape: dict[Counts, ort.InferenceSession] = {}

@@ -24,6 +24,7 @@ _CODEC_LEAD_SECONDS = 0.25
 _RESAMPLER_LEAD_SECONDS = 0.1
 # Windows that cover this much of a sound are cut from the whole of it.
 _WORTH_DECODING_ALL = 0.75
+_LOUDEST = 32768.0
 
 
 def sound_rows(
@@ -181,7 +182,8 @@ def _mono(frame: av.AudioFrame) -> Sound:
         mean = (mean - 128) / 128
     elif samples.dtype.kind == "i":
         mean /= 2 ** (8 * samples.itemsize - 1)
-    return np.asarray(np.nan_to_num(mean), np.float32)
+    # What is absurdly loud would overflow in the resampler.
+    return np.asarray(np.clip(np.nan_to_num(mean), -_LOUDEST, _LOUDEST), np.float32)
 
 
 def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:

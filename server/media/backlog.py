@@ -44,10 +44,13 @@ class Backlog:
     def put(self, job: DecodeJob) -> bool:
         """Adds a job; False after `close`."""
         with self._changed:
-            if not self._closed:
-                heapq.heappush(self._jobs, job)
-                self._changed.notify()
-            return not self._closed
+            if self._closed:
+                return False
+            heapq.heappush(self._jobs, job)
+            self._changed.notify()
+        # Else what nobody waits for any more would stay in memory as long as more urgent media come.
+        job.future.add_done_callback(self._forget)
+        return True
 
     def take(self) -> DecodeJob | None:
         """The most urgent job; None once the backlog is closed and empty. Blocks."""
@@ -84,6 +87,12 @@ class Backlog:
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
         return True
+
+    def _forget(self, future: "Future[MediaRows]") -> None:
+        if future.cancelled():
+            with self._changed:
+                self._jobs = [job for job in self._jobs if job.future is not future]
+                heapq.heapify(self._jobs)
 
     def _wanted(self) -> Iterator[DecodeJob]:
         return (job for job in self._jobs if not job.future.cancelled())

@@ -95,7 +95,7 @@ def _video(
     rows = MediaRows(picture_facts(stream))
     try:
         with typed_errors("the pictures"):
-            rows = picture_rows(stream, demuxed.video_packets, found is probe.AVI, spec, budget)
+            rows = picture_rows(stream, demuxed.video_packets, found in (probe.AVI, probe.ASF), spec, budget)
     except (CorruptMedia, UnsupportedMedia) as error:
         failures.append(error)
     try:

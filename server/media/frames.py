@@ -58,7 +58,7 @@ class FrameReader:
         self._converter, self._width, self._height = PixelConverter(), *size
         base = float(stream.time_base or 1)
         stamps = [packet.pts if packet.pts is not None else packet.dts for packet in packets]
-        self._stamps = _known(stamps)
+        self._stamps = _known(stamps, packets, base)
         # A container without presentation times gives frames the times at which they are decoded,
         # unless FFmpeg's parser knows better, and then they are not ascending.
         guessed = decode_times_only and bool((np.diff(self._stamps) > 0).all())
@@ -167,10 +167,13 @@ class FrameReader:
         return self._converter.scaled(frame, self._width, self._height, self.orientation)
 
 
-def _known(stamps: list[int | None]) -> NDArray[np.int64]:
-    """Timestamps, or where they are missing just the order of the packets."""
-    known = [stamp for stamp in stamps if stamp is not None]
-    return np.asarray(known if len(known) == len(stamps) else range(len(stamps)), np.int64)
+def _known(stamps: list[int | None], packets: list[Packet], base: float) -> NDArray[np.int64]:
+    """Timestamps, or where they are missing the order of the packets at a constant rate."""
+    if None not in stamps:
+        return np.asarray(stamps, np.int64)
+    lengths = [packet.duration for packet in packets if packet.duration]
+    step = max(1, round(float(np.median(lengths)) if lengths else _DEFAULT_FRAME_SECONDS / base))
+    return np.arange(len(stamps), dtype=np.int64) * step
 
 
 def _last_duration(packet: Packet, starts: Times, base: float) -> float:

@@ -138,17 +138,24 @@ class DecodePool:
         while (job := self._backlog.take()) is not None:
             if self._closed:
                 job.future.cancel()
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            if time.monotonic() > job.urgency[1]:
-                job.future.set_exception(DeadlineExceeded("no time was left to decode the medium"))
-                continue
-            start = time.perf_counter()
-            try:
-                job.future.set_result(worker.decode(job))
-            except BaseException as error:
-                job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
-            self._count(time.perf_counter() - start)
+            if job.future.set_running_or_notify_cancel():
+                self._decode(worker, job)
+            del job  # it would keep its medium until the next one comes
+
+    def _decode(self, worker: "_Worker", job: DecodeJob) -> None:
+        left = job.urgency[1] - time.monotonic()
+        if left < 0:
+            job.future.set_exception(DeadlineExceeded("no time was left to decode the medium"))
+            return
+        start = time.perf_counter()
+        try:
+            job.future.set_result(worker.decode(job.data, job.spec, job.kind, min(job.timeout, left)))
+        except BaseException as error:
+            job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
+        finally:
+            # The frames of an error, of which this is one, would keep the job, and that the error.
+            del job
+        self._count(time.perf_counter() - start)
 
     def _count(self, seconds: float) -> None:
         with self._lock:
@@ -167,13 +174,13 @@ class _Worker:
         self._ready = False
         self._start()
 
-    def decode(self, job: DecodeJob) -> MediaRows:
-        limit = min(job.timeout, job.urgency[1] - time.monotonic(), self._limits.decode_timeout_seconds)
-        request = {"spec": wire.fields(job.spec), "kind": job.kind, "timeout": limit}
+    def decode(self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float) -> MediaRows:
+        limit = min(timeout, self._limits.decode_timeout_seconds)
+        request = {"spec": wire.fields(spec), "kind": kind, "timeout": limit}
         self._wait_until_ready()
         try:
             self._link.set_timeout(max(limit, 0) + _GRACE_SECONDS)
-            self._link.send(request, [job.data])
+            self._link.send(request, [data])
             header, body = self._link.receive()
         except TimeoutError as error:
             self._replace()

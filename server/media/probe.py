@@ -35,6 +35,7 @@ TIFF = Format("tiff", MediaKind.IMAGE, still=True)
 HEIF = Format(_MOV_NAMES, MediaKind.IMAGE)
 GIF = Format("gif")
 AVI = Format("avi")
+ASF = Format("asf")
 MOV = Format(_MOV_NAMES)
 MATROSKA = Format("matroska,webm")
 
@@ -64,7 +65,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\0\0\x01\xba", Format("mpeg")),
     (b"\0\0\x01\xb3", Format("mpegvideo")),
     (b"FLV\x01", Format("flv")),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Format("asf")),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ASF),
     (b"OggS", Format("ogg")),
     (b"fLaC", Format("flac", MediaKind.AUDIO)),
     (b"#!AMR", Format("amr", MediaKind.AUDIO)),

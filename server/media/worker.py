@@ -44,15 +44,20 @@ def main() -> None:
     link.send({})
     with contextlib.suppress(EOFError, OSError):
         for number in itertools.count(1):
-            header, body = link.receive()
-            data = bytes(body)
-            del body
+            try:
+                header, body = link.receive()
+                data = bytes(body)
+                del body
+            except MemoryError:
+                link.send(wire.error_message(_out_of_memory()) | {"retires": True})
+                return
             kind = MediaKind(header["kind"]) if header["kind"] else None
             own_limits = replace(limits, decode_timeout_seconds=header["timeout"])
             answer, arrays = _answer(decoder, data, RowSpec(**header["spec"]), own_limits, kind)
             # What codecs leak or leave in pieces would be missing for the next file.
             retires = _address_space() > idle_bytes + limits.max_memory_bytes // 2
             link.send(answer | {"retires": retires}, arrays)
+            del data, answer, arrays  # they would wait with it for the next medium
             if retires:
                 return
             if number % _MEDIA_UNTIL_COLLECTED == 0:
@@ -67,15 +72,20 @@ def _answer(
     except MediaError as error:
         return wire.error_message(error), []
     except MemoryError:
-        return wire.error_message(MediaLimitExceeded("decoding it needs more memory than allowed")), []
+        return wire.error_message(_out_of_memory()), []
     except Exception as error:
         # A file that finds a mistake of ours still costs only its own request.
         return wire.error_message(DecoderCrashed(f"the decoder failed: {error!r}")), []
 
 
+def _out_of_memory() -> MediaLimitExceeded:
+    return MediaLimitExceeded("decoding it needs more memory than allowed")
+
+
 def _die_with_parent() -> None:
     # The pool holds the other end of our standard input for as long as it lives, and writes nothing.
-    sys.stdin.buffer.read()
+    # Not through Python's buffer, whose lock would stop an interpreter that ends by itself.
+    os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
 
@@ -91,10 +101,16 @@ def _address_space() -> int:
 def _cap(idle_bytes: int, limits: MediaLimits) -> None:
     """Bounds what a codec may take, and what may be written into the memory that the pool reads."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.max_memory_bytes, limits.max_memory_bytes))
+    _lower(resource.RLIMIT_FSIZE, limits.max_memory_bytes)
     if idle_bytes:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (idle_bytes + limits.max_memory_bytes, hard))
+        _lower(resource.RLIMIT_AS, idle_bytes + limits.max_memory_bytes)
+
+
+def _lower(what: int, limit: int) -> None:
+    # Whoever started the server may have set less already, which cannot be raised.
+    _, hard = resource.getrlimit(what)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(what, (limit, limit))
 
 
 if __name__ == "__main__":

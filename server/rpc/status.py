@@ -81,10 +81,18 @@ async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exce
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     try:
         await context.abort(code, status.message, tuple(trailing))
+    except grpc.aio.AbortError as aborted:
+        # gRPC keeps it with the call, and so all that the frames hold which it passes: the media.
+        asyncio.get_running_loop().call_soon(_forget, aborted)
+        raise
     except grpc.aio.InternalError as gone:
         # The call ended meanwhile, by its deadline or because its caller is gone: nobody to tell.
         raise asyncio.CancelledError from gone
     raise AssertionError("abort always raises")
+
+
+def _forget(aborted: BaseException) -> None:
+    aborted.__traceback__ = aborted.__context__ = None
 
 
 def _retry_after(error: errors.DetectorError) -> float:

@@ -257,6 +257,11 @@ def test_the_token_goes_with_every_call(client: Client, fake_detector: FakeDetec
         assert fake_detector.metadata["authorization"] == "Bearer secret", call
 
 
+def test_a_token_may_come_from_a_file_with_a_line_end(client: Client, fake_detector: FakeDetector) -> None:
+    client("model", connect={"token": "secret\n"})
+    assert fake_detector.metadata["authorization"] == "Bearer secret"
+
+
 def test_the_model_can_be_asked_for(client: Client) -> None:
     assert client("model").name == "scripted"
 

@@ -146,3 +146,27 @@ def test_a_killed_run_goes_on_where_it_was(fake_detector: FakeDetector, tmp_path
     asked = {request.media[0].name for request in fake_detector.requests}
     assert len(asked) <= FILES - ANSWERED + 4  # the calls that hung may only be served now
     assert [Path(path).name for path in sorted(paths(output))] == [f"{n:03}.jpg" for n in range(FILES)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.csv", "path,label\na.jpg,fake\n"),
+        ("more.csv", ",".join([*COLUMNS, "label"]) + "\n"),
+        ("other.jsonl", '{"path": "a.jpg", "label": 1}\n'),
+    ],
+)
+def test_a_file_of_others_is_not_gone_on_with(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DetectionError, match="label"), opened(path, resume=True):
+        pass
+    assert path.read_text() == text
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for path in (tmp_path / "nowhere" / "p.csv", tmp_path / "folder.csv"):
+        with pytest.raises(DetectionError) as caught, opened(path, resume=False):
+            pass
+        assert caught.value.code == "UNWRITABLE_FILE"

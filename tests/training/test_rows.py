@@ -149,3 +149,25 @@ def test_files_whose_content_is_known_are_not_touched_again(tmp_path: Path, cont
     (tmp_path / samples[0].path).write_bytes(photo_jpeg(192, 96, seed=99))
     after = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
     assert np.array_equal(before.values, after.values) == bool(content_hash)
+
+
+def test_a_file_that_was_away_is_tried_again(tmp_path: Path) -> None:
+    samples = _photos(tmp_path, 3)
+    away = tmp_path / samples[0].path
+    away.rename(tmp_path / "elsewhere")
+    settings = FitSettings()
+    table = load_rows(tmp_path, samples, "image", settings, workers=1)
+    assert [entry.path for entry in table.rejected] == [samples[0].path]
+    assert load_rows(tmp_path, samples, "image", settings, workers=1).data_hash == table.data_hash
+    (tmp_path / "elsewhere").rename(away)
+    assert not load_rows(tmp_path, samples, "image", settings, workers=1).rejected
+
+
+def test_the_data_hash_knows_where_a_picture_is_forged(tmp_path: Path) -> None:
+    samples = [replace(sample, label=1) for sample in _photos(tmp_path)]
+
+    def data_hash(region: Region) -> str:
+        forged = [replace(sample, region=region) for sample in samples]
+        return load_rows(tmp_path, forged, "image", SETTINGS, workers=1).data_hash
+
+    assert data_hash((0, 0, 0.3, 1)) != data_hash((0.7, 0, 1, 1)) != data_hash(WHOLE)

@@ -12,7 +12,9 @@ def draw_noise(rng: np.random.Generator, samples: int, rate: int) -> Pcm:
     noise = _coloured(rng, samples, slope=rng.uniform(-0.3, 2.2))
     if rng.random() < 0.4:
         swell = gaussian_filter1d(rng.standard_normal(samples // 64 + 2), rate / 64 * rng.uniform(0.03, 0.4))
-        swell = np.exp(rng.uniform(0.2, 1.2) * swell / (swell.std() + 1e-9))
+        swell = rng.uniform(0.2, 1.2) * swell / (swell.std() + 1e-9)
+        # Of a short sound hardly anything but its mean is left, which may be too much or too little for exp.
+        swell = np.exp(swell - swell.max() if np.abs(swell).max() > 100 else swell)
         noise = noise * np.interp(np.arange(samples) / 64, np.arange(len(swell)), swell)
     if rng.random() < 0.25:
         noise = noise / noise.std() + _hum(rng, samples, rate) * rng.uniform(0.2, 2)

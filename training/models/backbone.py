@@ -5,6 +5,8 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from training.errors import DataError
+
 Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 NAME = "backbone"
 
@@ -21,18 +23,21 @@ def pretrained_features(backbone: Backbone, height: int, width: int, weights: st
 
     Raises:
         ValueError: an unknown backbone.
+        DataError: the weights cannot be downloaded, or read.
     """
-    start = None if weights == "none" else weights
-    shape = (height, width, 3)
     match backbone:
         case "efficientnetb0":
-            body = keras.applications.EfficientNetB0(False, start, input_shape=shape, name=NAME)
-            values = layers.Rescaling(1.0)(pixels)
+            build, values = keras.applications.EfficientNetB0, layers.Rescaling(1.0)(pixels)
         case "resnet50v2":
-            body = keras.applications.ResNet50V2(False, start, input_shape=shape, name=NAME)
-            values = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+            build, values = keras.applications.ResNet50V2, layers.Rescaling(1 / 127.5, offset=-1)(pixels)
         case _:
             raise ValueError(f"no pretrained backbone is called {backbone!r}")
+    try:
+        body = build(False, None if weights == "none" else weights, input_shape=(height, width, 3))
+    except Exception as error:  # the bare class, where a download fails
+        raise DataError(f"no weights {weights} for {backbone}: {error}") from error
+    # Not before: Keras would look for weights of this name.
+    body = keras.Model(body.input, body.output, name=NAME)
     return body(values) if weights == "none" else body(values, training=False)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from training.datasets import DATASETS
 from training.prepare.settings import OnLeak, Place, PrepareSettings
+from training.settings import worker_count
 
 
 def add_prepare(commands: Any) -> None:
@@ -39,7 +40,9 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument(
         "--decode-timeout-seconds", type=float, default=120.0, help="for one file; the next run retries (120)"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding processes")
+    parser.add_argument(
+        "--workers", type=worker_count, default=os.cpu_count() or 1, help="decoding processes"
+    )
     parser.set_defaults(run=_prepare)
 
 

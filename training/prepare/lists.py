@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from training.files import list_name
 from training.prepare.groups import Groups
 from training.prepare.journal import Inspection, Journal, ListedFile
-from training.prepare.links import Links
+from training.prepare.links import Index, Links
 from training.prepare.place import place_file
 from training.prepare.settings import Place
 from training.prepare.summary import Summary
@@ -43,8 +43,8 @@ def write_lists(journal: Journal, links: Links, groups: Groups, output: Path, pl
     # That a fake looks like its original is as it should be.
     copies = links.near[links.labels[links.near[:, 0]] == links.labels[links.near[:, 1]]]
     repeated = _mask(copies.ravel(), links)
-    originals = links.same[links.same != np.arange(len(links.same))]
-    compared = _mask(links.near.ravel(), links) | _mask(originals, links)
+    kept = _kept(links, groups)
+    compared = _mask(links.near.ravel(), links) | _mask(kept[kept != np.arange(len(kept))], links)
     contradictory = _contradictory(links)
     with _writers(output) as writers:
         for path, reason in journal.rejected():
@@ -53,7 +53,7 @@ def write_lists(journal: Journal, links: Links, groups: Groups, output: Path, pl
         for number, (file, inspection) in enumerate(journal.usable()):
             if compared[number]:
                 paths[number] = file.path
-            reason = _reason(number, links, groups, contradictory, paths)
+            reason = _reason(number, kept, groups, contradictory, paths)
             if reason:
                 writers[REJECTED_CSV].writerow((file.path, reason))
                 summary.reject(reason)
@@ -71,15 +71,15 @@ def write_lists(journal: Journal, links: Links, groups: Groups, output: Path, pl
 
 
 def _reason(
-    number: int, links: Links, groups: Groups, contradictory: NDArray[np.bool_], paths: dict[int, str]
+    number: int, kept: Index, groups: Groups, contradictory: NDArray[np.bool_], paths: dict[int, str]
 ) -> str:
     """Why a usable file is left out; empty if it is not."""
     if groups.leaking[number]:
         return "LEAK: it ties two splits together"
     if contradictory[number]:
         return "CONTRADICTION: the same bytes are labelled real and fake"
-    if links.same[number] != number:
-        return f"DUPLICATE: the same bytes as {paths[int(links.same[number])]}"
+    if kept[number] != number:
+        return f"DUPLICATE: the same bytes as {paths[int(kept[number])]}"
     return ""
 
 
@@ -108,6 +108,15 @@ def _mask(numbers: NDArray[np.int64], links: Links) -> NDArray[np.bool_]:
     mask = np.zeros(len(links.same), bool)
     mask[numbers] = True
     return mask
+
+
+def _kept(links: Links, groups: Groups) -> Index:
+    """The first file with the same bytes that does not leak; a leaking file's own number if all do."""
+    numbers = np.arange(len(links.same))
+    safe = numbers[~groups.leaking]
+    first = numbers.copy()
+    first[links.same[safe[::-1]]] = safe[::-1]  # the last one written stays
+    return np.where(groups.leaking, numbers, first[links.same])
 
 
 def _contradictory(links: Links) -> NDArray[np.bool_]:

@@ -25,7 +25,8 @@ def place_file(file: ListedFile, output: Path, place: Place) -> str:
     # Its names begin with these folders already.
     relative = Path(file.name) if file.dataset == PLAIN.name else inside
     target = output / relative
-    if target != source and not _is_there(target, file):
+    stale = place == "copy" and target.is_symlink()  # of an earlier --place link
+    if target != source and (stale or not _is_there(target, file)):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)

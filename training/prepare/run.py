@@ -18,10 +18,11 @@ from training.prepare.groups import Crossing, Groups, form_groups
 from training.prepare.inspection import inspect_files
 from training.prepare.journal import Inspection, Journal, ListedFile
 from training.prepare.links import read_links
-from training.prepare.lists import write_lists
+from training.prepare.lists import REJECTED_CSV, write_lists
 from training.prepare.page import write_page
 from training.prepare.settings import PrepareSettings
 from training.prepare.summary import Summary, as_table
+from training.settings import MODALITIES
 
 JOURNAL = Path(".prepare") / "journal.sqlite"
 
@@ -60,6 +61,9 @@ def prepare(settings: PrepareSettings, console: Console) -> Summary:
         _warn_of_one_large_group(groups, console)
         with console.status("writing the lists"):
             summary = write_lists(journal, links, groups, output, settings.place)
+            if not summary.modalities:
+                reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.most_common())
+                raise DataError(f"every file is left out ({reasons}), see {output / REJECTED_CSV}")
     write_page(summary, output)
     _report(summary, output, console)
     return summary
@@ -82,7 +86,9 @@ def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> Liste
         size, mtime_ns = status.st_size, status.st_mtime_ns
     except OSError as error:
         problem = problem or f"MISSING: {error.strerror}"
-    path, name = str(file.path), file.path.relative_to(root).as_posix()
+    # A corpus.csv may name files elsewhere by absolute paths.
+    below = file.path.relative_to(root if file.path.is_relative_to(root) else file.path.anchor)
+    path, name = str(file.path), below.as_posix()
     if not path.isprintable():
         # Line breaks, and bytes that are no UTF-8, would not survive a CSV.
         path, name, problem = ascii(path), ascii(name), "NAME: it holds characters that cannot be printed"
@@ -162,7 +168,11 @@ def _report(summary: Summary, output: Path, console: Console) -> None:
         console.print(f"{gap}; with few sources another --seed may help", style="yellow")
     console.print(f"{summary.near_duplicates} files have near duplicates of the same label.")
     console.print(f"Distributions: {output / 'prepare.html'}")
-    console.print(f"Train with: python -m training fit --data-dir {output}")
+    # Videos feed the image model, too.
+    fed = {*summary.modalities, *(["image"] if "video" in summary.modalities else [])}
+    media = [name for name in MODALITIES if name in fed]
+    chosen = "" if len(media) == len(MODALITIES) else f" --media-types {' '.join(media)}"
+    console.print(f"Train with: python -m training fit --data-dir {output}{chosen}")
 
 
 def _progress(console: Console) -> Progress:

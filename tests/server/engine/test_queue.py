@@ -1,5 +1,6 @@
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -240,3 +241,14 @@ def test_the_backlog_is_the_cost_of_what_waits(costs: list[float]) -> None:
     while left:
         left -= len(taken(queue))
     assert queue.seconds == 0
+
+
+def test_what_was_cancelled_is_not_kept() -> None:
+    queue = queue_of(job(1, 0.25))
+    unwanted = job(2, 0.5)
+    kept = weakref.ref(unwanted.future)
+    queue.put(unwanted)
+    unwanted.future.cancel()
+    del unwanted
+    assert kept() is None
+    assert queue.seconds == 0.25

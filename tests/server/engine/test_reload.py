@@ -127,6 +127,26 @@ async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: P
         assert serves(reloader, "1")()
 
 
+@pytest.mark.parametrize("change", ["touched", "broken", "renamed over"])
+async def test_a_change_to_what_serves_brings_no_older_version_back(folder: Path, change: str) -> None:
+    put_version(folder, "2")
+    graph = folder / "tiny" / "2" / "model.onnx"
+    loader = Loader()
+    async with reloading(folder, loader, poll_seconds=0.02) as reloader:
+        assert serves(reloader, "2")()
+        if change == "touched":
+            graph.touch()
+        elif change == "broken":
+            graph.write_bytes(b"no graph")
+        else:
+            graph.with_name("new").write_bytes(graph.read_bytes())
+            graph.with_name("new").rename(graph)
+        await until(lambda: loader.tried.count("2") == 2)
+        await asyncio.sleep(0.2)
+        assert serves(reloader, "2")()
+        assert "1" not in loader.tried
+
+
 async def test_a_copy_in_progress_is_left_alone_until_it_is_whole(folder: Path) -> None:
     loader = Loader()
     whole = tiny_detector(folder.parent / "staging", version="2").read_bytes()

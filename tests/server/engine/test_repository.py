@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from server.engine.repository import BUNDLED, Repository, graph_file
+from server.engine.session import Session
 from server.errors import ModelNotFound
+from tests.tiny_graph import NAME, tiny_detector
 
 
 def put(folder: Path, name: str, version: str) -> Path:
@@ -92,3 +94,11 @@ def test_own_models_come_before_the_bundled_one(tmp_path: Path, monkeypatch: pyt
     assert Repository(None).versions()[0].graph.is_relative_to(BUNDLED)
     put(tmp_path / "models", "mine", "1")
     assert Repository(None).versions()[0].graph == Path("models/mine/1/model.onnx")
+
+
+def test_a_graph_has_the_number_of_its_folder(tmp_path: Path) -> None:
+    exported = tiny_detector(tmp_path / "exported")
+    other = tmp_path / "models" / NAME / "17" / "model.onnx"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(exported.read_bytes())
+    assert Session(other, "cpu").manifest.version == "17"

@@ -176,8 +176,11 @@ def test_windows_and_times_of_an_mp3() -> None:
 def test_samples_stay_in_range() -> None:
     loud = np.sign(tone(1.0, 48_000, 1_000.0))
     assert np.abs(whole(encode_sound(loud, "wav", "pcm_s16le", 48_000))).max() <= 1
-    data = encode_sound(np.full(RATE, np.nan, np.float32), "wav", "pcm_f32le", RATE)
-    assert np.isfinite(whole(data)).all()
+    for value in (np.nan, np.inf, 3e38):
+        for rate in (RATE, 44_100):
+            samples = tone(1.0, rate, 440.0).astype(np.float32)
+            samples[rate // 2] = value
+            assert np.isfinite(whole(encode_sound(samples, "wav", "pcm_f32le", rate))).all()
 
 
 def test_a_song_with_cover_art_is_sound() -> None:

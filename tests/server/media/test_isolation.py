@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
@@ -197,6 +198,51 @@ def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path
     gate.touch()
     worker = running.result(60).facts.sample_rate
     assert process(faulty) == worker
+
+
+def test_what_was_cancelled_is_not_kept(faulty: DecodePool) -> None:
+    running = faulty.submit(b"hang", SPEC, None, 1.0, (0, time.monotonic() + 1.0))
+    unwanted = faulty.submit(b"next", SPEC, None, 20)
+    kept = weakref.ref(unwanted)
+    assert unwanted.cancel()
+    del unwanted
+    assert kept() is None
+    with pytest.raises(DecodeTimeout):
+        running.result(60)
+
+
+def test_an_idle_decoder_keeps_no_medium(faulty: DecodePool) -> None:
+    done = faulty.submit(b"fine", SPEC, None, 20)
+    kept = weakref.ref(done)
+    done.result(60)
+    del done
+    end = time.monotonic() + 30
+    while kept() is not None:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_medium_that_does_not_fit_into_a_decoder_is_too_large() -> None:
+    with closing(DecodePool(1, MediaLimits(max_memory_bytes=64 * 2**20), FAULTS)) as pool:
+        with pytest.raises(MediaLimitExceeded, match="memory"):
+            ask(pool, bytes(100 * 2**20))
+        assert ask(pool, b"fine").facts.size_bytes == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux caps the address space")
+def test_decoders_start_below_the_limits_of_whoever_starts_them() -> None:
+    program = (
+        "import resource\n"
+        "from contextlib import closing\n"
+        "from server.media.isolation import DecodePool\n"
+        "from server.media.limits import MediaLimits\n"
+        "from server.media.types import RowSpec\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2**26, 2**26))\n"
+        "with closing(DecodePool(1, MediaLimits(), 'tests.server.media.faults:decode')) as pool:\n"
+        "    print(pool.submit(b'fine', RowSpec(), None, 20).result(60).facts.size_bytes)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "4\n", done.stderr
 
 
 def test_closing_cancels_what_waits_and_stops_what_runs() -> None:

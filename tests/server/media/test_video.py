@@ -64,6 +64,7 @@ CODECS = [
     ("webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "12"}),
     ("webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
     ("asf", "wmv2", {}),
+    ("asf", "libx264", {}),
 ]
 
 
@@ -79,6 +80,15 @@ def test_frames_are_those_of_sequential_decoding(container: str, codec: str, opt
     assert rows.clip_index.tolist() == [[1, 2, 3, 4, 5], [7, 8, 9, 10, 11]]
     assert rows.facts.frame_rate == pytest.approx(25, rel=0.01)
     assert rows.facts.duration_seconds == pytest.approx(2.4, abs=0.05)
+
+
+def test_packets_without_times_follow_each_other_at_the_usual_rate() -> None:
+    # In a program stream a packet of the container may hold several pictures, and have one time.
+    rows = decode(encode_video(PICTURES, "mpeg", "libx264"), SPEC, LIMITS)
+    assert rows.facts.duration_seconds == pytest.approx(2.4, abs=0.05)
+    assert rows.facts.frame_rate == pytest.approx(25, rel=0.01)
+    assert len(rows.image_index) == 5
+    np.testing.assert_allclose(np.diff(rows.clip_times, axis=1), 0.2, atol=0.01)
 
 
 def test_av1() -> None:

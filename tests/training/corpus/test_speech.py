@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.corpus.ambience import draw_noise
 from training.corpus.speech import write_speech
 from training.sample import Sample
 
@@ -68,3 +69,11 @@ def test_recordings_differ_in_format_and_rate(folder: Path, samples: list[Sample
     facts = [decoded(folder / sample.path)[:2] for sample in samples[::2]]
     assert len({rate for rate, _ in facts}) >= 3
     assert len({codec for _, codec in facts}) >= 3
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3])
+def test_noise_of_a_moment_is_noise(seconds: float) -> None:
+    for seed in range(300):
+        noise = draw_noise(np.random.default_rng(seed), round(16_000 * seconds), 16_000)
+        assert np.isfinite(noise).all()
+        assert noise.std() > 0

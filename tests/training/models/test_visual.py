@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.errors import DataError
 from training.models.backbone import Backbone, set_backbone_trainable
 from training.models.image import build_image_model
 from training.models.video import build_video_model
@@ -88,3 +89,27 @@ def test_impossible_settings_are_refused() -> None:
         build_image_model("tiny", SIZE, SIZE, "imagenet")
     with pytest.raises(ValueError, match="3 frames"):
         build_video_model("tiny", 2, SIZE, SIZE, "none")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "file"),
+    [("efficientnetb0", "efficientnetb0_notop.h5"), ("resnet50v2", "resnet50v2_weights_tf_dim_ordering")],
+)
+def test_the_weights_that_keras_has_for_a_backbone_are_asked_for(
+    backbone: Backbone, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def no_network(name: str, *_: object, **__: object) -> None:
+        asked.append(name)
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_network)
+    with pytest.raises(DataError, match=f"no weights imagenet for {backbone}: URL fetch failure"):
+        build_image_model(backbone, 64, 64, weights="imagenet")
+    assert asked[0].startswith(file)
+
+
+def test_weights_that_are_not_there_are_named() -> None:
+    with pytest.raises(DataError, match=r"no weights /nowhere\.weights\.h5"):
+        build_image_model("efficientnetb0", 64, 64, weights="/nowhere.weights.h5")

@@ -23,6 +23,7 @@ from training.prepare.page import PAGE, PNG
 from training.prepare.run import JOURNAL, prepare
 from training.prepare.settings import PrepareSettings
 from training.prepare.summary import Summary
+from training.sample import Sample, write_samples
 
 SILENT = Console(quiet=True)
 
@@ -156,6 +157,66 @@ def test_files_can_be_brought_into_the_data_folder(raw: Path, tmp_path: Path, pl
     before = lists(tmp_path)
     run(raw, tmp_path, place=place)
     assert lists(tmp_path) == before
+
+
+def test_copies_take_the_place_of_links(raw: Path, tmp_path: Path) -> None:
+    run(raw, tmp_path, place="link")
+    clip = tmp_path / "fake/videos/swap/clip.mp4"
+    clip.unlink()
+    clip.symlink_to(raw / "fake/videos/swap/clip.mp4")  # as between file systems
+    run(raw, tmp_path, place="copy")
+    assert not clip.is_symlink()
+
+
+def test_of_equal_files_one_that_does_not_leak_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    for name in ("a.png", "b.png"):
+        write(folder / name, media.photo_jpeg(200, 150, 1))
+    write(folder / "c.png", media.photo_jpeg(200, 150, 2))
+    samples = [
+        Sample(str(folder / "a.png"), "image", 0, "train", "a", "none"),
+        Sample("b.png", "image", 0, "test", "b", "none"),
+        Sample("c.png", "image", 1, "train", "c", "swap"),
+    ]
+    write_samples(folder / "corpus.csv", samples)
+    run(folder, tmp_path / "data", on_leak="leave-out")
+    assert rejected(tmp_path / "data") == [("a.png", "LEAK")]
+    kept = {Path(sample.path).name: sample.split for sample in find_samples(tmp_path / "data")}
+    assert kept == {"b.png": "test", "c.png": "train"}
+
+
+def test_when_every_file_is_left_out_it_says_why(tmp_path: Path) -> None:
+    for label in ("real", "fake"):
+        write(tmp_path / f"raw/{label}/images/a.jpg", media.photo_jpeg(200, 150, 1))
+    with pytest.raises(DataError, match="2 CONTRADICTION"):
+        run(tmp_path / "raw", tmp_path / "data")
+
+
+def test_folders_that_are_links_are_told(tmp_path: Path) -> None:
+    for label, seed in (("real", 1), ("fake", 2)):
+        write(tmp_path / f"raw/{label}/images/{label}.jpg", media.photo_jpeg(200, 150, seed))
+    write(tmp_path / "elsewhere/other.jpg", media.photo_jpeg(200, 150, 3))
+    (tmp_path / "raw/real/images/more").symlink_to(tmp_path / "elsewhere")
+    run(tmp_path / "raw", tmp_path / "data")
+    assert rejected(tmp_path / "data") == [("more", "LINK")]
+
+
+def test_the_command_that_it_tells_trains_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("real", "fake"):
+        for number in range(3):
+            sound = media.speech_wav(1.0, seed=number + 10 * (label == "fake"))
+            write(tmp_path / f"raw/{label}/audio/{label}{number}.wav", sound)
+    assert main(["prepare", "--output", str(tmp_path / "data"), str(tmp_path / "raw")]) == 0
+    assert "--media-types audio" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", ["prepare --output data raw", "fit --data-dir data"])
+def test_no_workers_at_all_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--workers", "0"])
+    assert "--workers" in capsys.readouterr().err
 
 
 def faceforensics(root: Path, train: str, val: str) -> None:

@@ -1,0 +1,72 @@
+"""What is left in memory of requests that failed, before Python has looked for circles."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2 import inference_pb2 as inference
+from tests.running_server import running_server
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+SIZE = 8 * 2**20
+COUNT = 24
+JUNK = os.urandom(SIZE)
+
+
+def detect(channel: grpc.Channel) -> Any:
+    medium = pb.Medium(content=JUNK)
+    return DetectorStub(channel).Detect.future(pb.DetectRequest(media=[medium]), timeout=60)
+
+
+def upload(channel: grpc.Channel) -> Any:
+    chunks = (pb.DetectUploadRequest(chunk=JUNK[start : start + 2**20]) for start in range(0, SIZE, 2**20))
+    header = pb.DetectUploadRequest(header=pb.DetectUploadHeader())
+    return DetectorStub(channel).DetectUpload.future(iter([header, *chunks]), timeout=60)
+
+
+def infer(channel: grpc.Channel) -> Any:
+    request = inference.ModelInferRequest(model_name="nobody", raw_input_contents=[JUNK])
+    request.inputs.add(name="frames", datatype="UINT8", shape=[SIZE])
+    call: Any = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer", inference.ModelInferRequest.SerializeToString
+    )
+    return call.future(request, timeout=60)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("call", [detect, upload, infer])
+def test_media_of_failed_requests_are_not_kept(models: Path, call: Callable[[grpc.Channel], Any]) -> None:
+    with (
+        running_server(models) as server,
+        grpc.insecure_channel(server.address, [("grpc.max_send_message_length", -1)]) as channel,
+    ):
+        assert call(channel).exception()
+        before = resident_bytes()
+        for _ in range(COUNT):
+            assert call(channel).exception()
+        assert resident_bytes() - before < COUNT * SIZE / 2
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
