@@ -48,7 +48,7 @@ def find_media(names: Iterable[str], s3: S3) -> Iterator[str]:
     for name in names:
         if name.startswith(SCHEME) and name.endswith("/"):
             yield from (uri for uri in s3.find(name) if _may_be_a_medium(uri))
-        elif is_uri(name) or not Path(name).is_dir():
+        elif is_uri(name) or not name or not Path(name).is_dir():
             yield name
         else:
             for path in sorted(Path(name).rglob("*")):

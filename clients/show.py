@@ -178,4 +178,5 @@ def _timing(answer: pb.DetectResponse) -> str:
     }
     spent = ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in stages.items())
     model = printable(f"{answer.model_name} {answer.model_version}")
-    return f"{timing.total_seconds * 1000:.0f} ms ({spent}), model {model}"
+    known = ", known already" if answer.cached else ""
+    return f"{timing.total_seconds * 1000:.0f} ms ({spent}), model {model}{known}"

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -120,5 +121,10 @@ def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server
     try:
         return kind(_cli_settings_source=flags)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError("; ".join(problems)) from error
+        raise SettingsError("; ".join(map(_problem, error.errors()))) from error
+
+
+def _problem(found: ErrorDetails) -> str:
+    # What is wrong with several settings together is at none of them.
+    where, what = ".".join(map(str, found["loc"])), found["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

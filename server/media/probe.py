@@ -147,12 +147,14 @@ def _repeats_sync(data: bytes, start: int, packet: int) -> bool:
 
 
 def _id3_size(data: bytes) -> int:
-    if not data.startswith(b"ID3") or len(data) < 10:
-        return 0
+    """Bytes of the tags that a file begins with; some programs add one before the other."""
     size = 0
-    for seven_bits in data[6:10]:
-        size = size << 7 | seven_bits & 0x7F
-    return size + 10
+    while data[size : size + 3] == b"ID3" and len(data) >= size + 10:
+        length = 0
+        for seven_bits in data[size + 6 : size + 10]:
+            length = length << 7 | seven_bits & 0x7F
+        size += length + 10
+    return size
 
 
 def _by_frame_header(header: bytes) -> Format | None:

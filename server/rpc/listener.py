@@ -53,7 +53,9 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
     try:
         port = _add_port(server, wanted, settings)
     except RuntimeError as error:
-        raise CannotListen(f"cannot listen on {wanted}: {error}", "Choose another --port.") from error
+        raise CannotListen(
+            f"cannot listen on {wanted}: {error}", "Choose another --host or --port."
+        ) from error
     return f"{settings.host}:{port}"
 
 

@@ -61,6 +61,11 @@ def test_mp3_with_and_without_a_tag() -> None:
     assert probe.identify(tagged).name == probe.identify(tagged[size:]).name == "mp3"
 
 
+def test_an_mp3_may_have_several_tags() -> None:
+    empty_tag = b"ID3\x03" + bytes(6)
+    assert probe.identify(3 * empty_tag + speech_mp3(0.5)).name == "mp3"
+
+
 def test_the_name_of_a_format_is_not_asked_for() -> None:
     assert probe.identify(tone_wav(0.1)).name == "wav"
     assert probe.identify(photo_jpeg(16, 16)) is probe.JPEG
