@@ -38,7 +38,7 @@ Key = Annotated[
     typer.Option(help="PEM of its key.", envvar="DETECTOR_KEY", exists=True, dir_okay=False),
 ]
 Token = Annotated[str | None, typer.Option(help="Bearer token.", envvar="DETECTOR_TOKEN")]
-Timeout = Annotated[float, typer.Option(help="Seconds for one medium, retries included.", min=0.001)]
+Timeout = Annotated[float, typer.Option(help="Seconds for one answer, retries included.", min=0.001)]
 Embedded = Annotated[bool, typer.Option("--embedded", help="Start the engine in this process instead.")]
 Models = Annotated[Path | None, typer.Option(help="Folder of models for --embedded. Default: the server's.")]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from server.errors import DecoderCrashed, DecodeTimeout, MediaError
+from server.errors import MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
@@ -76,8 +76,7 @@ def decode_files(
             if isinstance(rows, MediaRows):
                 yield sample, Decoded(rows, content_hash)
             else:
-                passing = isinstance(rows, OSError | DecodeTimeout | DecoderCrashed)
-                yield sample, Rejected(sample.path, failure(rows), passing)
+                yield sample, Rejected(sample.path, failure(rows), passing=isinstance(rows, OSError))
 
 
 def decode_each(

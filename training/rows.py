@@ -118,7 +118,7 @@ def _may_be_more(
     settings: FitSettings,
     workers: int,
 ) -> bool:
-    """Whether a file that could not be read or decoded then, for a reason that may pass, can be now."""
+    """Whether a file that could not be read then can be now."""
     table = json.loads((cache / "table.json").read_text(encoding="utf-8"))
     failed = {entry["path"] for entry in table["rejected"] if entry.get("passing")}
     again = [sample for sample in samples if sample.path in failed]

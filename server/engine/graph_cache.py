@@ -25,6 +25,7 @@ from server.engine.processor import instructions
 
 log = logging.getLogger(__name__)
 
+_UNFINISHED = "deepfake-unfinished-"
 _UNUSED_SECONDS = 30 * 24 * 3600
 
 
@@ -67,7 +68,7 @@ class GraphCache:
                     copy.unlink()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=_UNFINISHED) as folder:
                 written = Path(folder) / "graph.onnx"
                 session = _open_and_write(graph, written, options(), providers)
                 written.replace(self.folder / f"{key}-{_checksum(written):08x}.onnx")
@@ -89,7 +90,9 @@ class GraphCache:
         """Keeps what was found out about a graph on this machine; `value` must be JSON."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False, encoding="utf-8") as file:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.folder, prefix=_UNFINISHED, delete=False, encoding="utf-8"
+            ) as file:
                 json.dump(value, file)
             Path(file.name).replace(self._note(graph, about))
 
@@ -97,8 +100,12 @@ class GraphCache:
         return self.folder / f"{_key(graph, [about])}.json"
 
     def _forget_unused(self) -> None:
-        # Of those that were killed while they wrote, tmp* is left.
-        for file in (path for kind in ("*.onnx", "*.json", "tmp*") for path in self.folder.glob(kind)):
+        # The last are of those that were killed while they wrote.
+        for kind in ("*.onnx", "*.json", f"{_UNFINISHED}*"):
+            self._forget_old(kind)
+
+    def _forget_old(self, kind: str) -> None:
+        for file in self.folder.glob(kind):
             with contextlib.suppress(OSError):
                 if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
                     shutil.rmtree(file) if file.is_dir() else file.unlink()

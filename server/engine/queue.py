@@ -71,6 +71,7 @@ class JobQueue:
         self._fixed_seconds = fixed_seconds
         self._hopeless = 0
         self._jobs: list[Job] = []
+        self._cancelled = 0
         self._cost = 0.0
         self._closed = False
         # While one worker gathers a batch, jobs wake nobody: each time, two threads would swap places.
@@ -133,7 +134,9 @@ class JobQueue:
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated cost of what goes first, if a job of this urgency comes now."""
         with self._changed:
-            return sum(job.cost for job in self._jobs if job.urgency <= urgency)
+            return sum(
+                job.cost for job in self._jobs if job.urgency <= urgency and not job.future.cancelled()
+            )
 
     def least_urgent(self) -> Urgency | None:
         """None if nothing waits."""
@@ -146,7 +149,7 @@ class JobQueue:
             job = max((job for job in self._jobs if not job.future.cancelled()), default=None)
             if job is None or job.urgency <= than:
                 return False
-            self._remove(job)
+            self._keep([other for other in self._jobs if other is not job])
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
         return True
@@ -155,14 +158,15 @@ class JobQueue:
         if not future.cancelled():
             return
         with self._changed:
-            job = next((job for job in self._jobs if job.future is future), None)
-            if job is not None:
-                self._remove(job)
+            self._cancelled += 1
+            # Many at once: one by one, thousands that are cancelled together would take seconds.
+            if 2 * self._cancelled >= len(self._jobs):
+                self._keep([job for job in self._jobs if not job.future.cancelled()])
+                self._cancelled = 0
 
-    def _remove(self, job: Job) -> None:
-        self._jobs = [other for other in self._jobs if other is not job]
-        heapq.heapify(self._jobs)
-        self._cost = self._cost - job.cost if self._jobs else 0.0
+    def _keep(self, jobs: list[Job]) -> None:
+        heapq.heapify(jobs)
+        self._jobs, self._cost = jobs, sum(job.cost for job in jobs)
 
     def _gather(self) -> None:
         self._gathering = True

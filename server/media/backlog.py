@@ -35,6 +35,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._jobs: list[DecodeJob] = []
+        self._cancelled = 0
         self._closed = False
         self._changed = Condition()
 
@@ -89,9 +90,13 @@ class Backlog:
         return True
 
     def _forget(self, future: "Future[MediaRows]") -> None:
-        if future.cancelled():
-            with self._changed:
-                self._jobs = [job for job in self._jobs if job.future is not future]
+        if not future.cancelled():
+            return
+        with self._changed:
+            self._cancelled += 1
+            # Many at once: one by one, thousands that are cancelled together would take seconds.
+            if 2 * self._cancelled >= len(self._jobs):
+                self._jobs, self._cancelled = list(self._wanted()), 0
                 heapq.heapify(self._jobs)
 
     def _wanted(self) -> Iterator[DecodeJob]:

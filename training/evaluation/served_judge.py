@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 
@@ -21,6 +22,8 @@ from training.evaluation.judged import JudgedFile, JudgedRow
 from training.sample import WHOLE, Region
 
 _IN_FLIGHT = 8
+# What is wrong with a file is said with another status.
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 @contextmanager
@@ -89,7 +92,7 @@ class ServedJudge:
                 alone = [(task, self._alone(medium)) for medium, task in waiting.values()]
                 waiting.clear()
                 yield from (_judged(task, answer) for task, answer in alone)
-                if all(isinstance(answer, DetectionError) for _, answer in alone):
+                if all(isinstance(answer, DetectionError) and answer.status in _GONE for _, answer in alone):
                     # The server is gone, and what it answered is not to be lost with it.
                     yield from (_judged(task, error) for task in rest)
                     ended = True

@@ -113,7 +113,7 @@ def test_copies_that_nobody_used_for_long_are_removed(graph: Path, cache: GraphC
         file.write_bytes(b"")
     long_ago = time.time() - 60 * 24 * 3600
     os.utime(old, (long_ago, long_ago))
-    killed = cache.folder / "tmp1234"
+    killed = cache.folder / "deepfake-unfinished-1234"
     killed.mkdir()
     (killed / "graph.onnx").write_bytes(b"")
     os.utime(killed, (long_ago, long_ago))

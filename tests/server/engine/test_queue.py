@@ -243,6 +243,18 @@ def test_the_backlog_is_the_cost_of_what_waits(costs: list[float]) -> None:
     assert queue.seconds == 0
 
 
+def test_thousands_are_cancelled_in_no_time() -> None:
+    queue = queue_of(size=10)
+    jobs = [job(1 + number % 7, 0.5) for number in range(4000)]
+    for one in jobs:
+        queue.put(one)
+    start = time.process_time()
+    for one in jobs[:-1]:
+        one.future.cancel()
+    assert time.process_time() - start < 1
+    assert queue.seconds_before((Priority.BATCH, time.monotonic() + 60)) == 0.5
+
+
 def test_what_was_cancelled_is_not_kept() -> None:
     queue = queue_of(job(1, 0.25))
     unwanted = job(2, 0.5)

@@ -57,3 +57,16 @@ def test_what_a_picture_cannot_be_had_for_is_a_typed_error(detector: FakeDetecto
         detector.failures = [DENIED]
         with pytest.raises(DataError, match="UNAUTHENTICATED"):
             judge.activations(b"fake")
+
+
+def test_files_that_are_refused_are_no_sign_of_a_lost_server(detector: FakeDetector) -> None:
+    detector.failures = [UNAVAILABLE]
+    with served_judge(detector.address) as judge:
+        contents = [b"broken"] * 8 + [b"real"] * 20
+        files = list(
+            judge.judge(
+                Task(JudgedFile(path=f"{number}.jpg", label=0, kind="image"), content)
+                for number, content in enumerate(contents)
+            )
+        )
+    assert sum(file.verdict == "REAL" for file in files) == 20
