@@ -1,5 +1,6 @@
 """Sound to rows: windows of mono PCM at the model's sample rate."""
 
+from dataclasses import replace
 from math import ceil, gcd
 from typing import Any
 
@@ -25,6 +26,8 @@ _RESAMPLER_LEAD_SECONDS = 0.1
 # Windows that cover this much of a sound are cut from the whole of it.
 _WORTH_DECODING_ALL = 0.75
 _LOUDEST = 32768.0
+# Less is how containers round their clocks.
+_PAUSE_SECONDS = 0.1
 
 
 def sound_rows(
@@ -50,7 +53,8 @@ def sound_rows(
     window, rate = spec.window_samples, spec.sample_rate
     total = round(track.seconds * rate)
     starts = choose_windows(total, window, spec.windows)
-    if len(starts) * window >= _WORTH_DECODING_ALL * total:
+    whole = len(starts) * window >= _WORTH_DECODING_ALL * total
+    if whole:
         sound = track.decode_all(rate)
         total = len(sound)
         starts = choose_windows(total, window, spec.windows)
@@ -69,7 +73,9 @@ def sound_rows(
         channels=track.channels,
     )
     offset = 0.0 if origin is None else track.origin - origin
-    return rows_of_pieces(facts, pieces, starts / rate + offset, spec)
+    rows = rows_of_pieces(facts, pieces, starts / rate, spec)
+    times = track.with_pauses(rows.audio_times) if whole else rows.audio_times
+    return replace(rows, audio_times=times + offset)
 
 
 def sound_facts(stream: av.AudioStream | None) -> MediaFacts:
@@ -109,6 +115,14 @@ class _Track:
         self._stated_rate = max(1, self._decoder.sample_rate)
         self.rate = self.channels = 0
         self.failure: av.FFmpegError | None = None
+        self._pauses: list[tuple[float, float]] = []
+
+    def with_pauses(self, spans: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, 2] seconds of what `decode_all` gave as seconds of the track, of which some have no packets."""
+        begins = np.asarray([begin for begin, _ in self._pauses])
+        lags = np.asarray([0.0, *(lag for _, lag in self._pauses)])
+        ranks = [np.searchsorted(begins, spans[:, 0], "right"), np.searchsorted(begins, spans[:, 1], "left")]
+        return np.asarray(spans + lags[np.stack(ranks, 1)])
 
     def decode_all(self, sample_rate: int) -> Sound:
         """The whole sound, float32 mono at `sample_rate`."""
@@ -145,7 +159,7 @@ class _Track:
         """
         self._decoder.flush_buffers()
         chunks: list[Sound] = [np.zeros(0, np.float32)]
-        first_time = None
+        first_time, decoded = None, 0
         for packet in [*packets, None]:
             self._budget.remaining_seconds()
             try:
@@ -159,8 +173,18 @@ class _Track:
                 if first_time is None:
                     first_time = self._check(frame)
                 if frame.sample_rate == self.rate:
+                    self._note_pause(frame, first_time, decoded)
                     chunks.append(_mono(frame))
+                    decoded += frame.samples
         return np.concatenate(chunks), self.origin if first_time is None else first_time
+
+    def _note_pause(self, frame: av.AudioFrame, first_time: float, decoded: int) -> None:
+        # Recorders write nothing while a microphone is mute.
+        if frame.pts is None or frame.time_base is None:
+            return
+        lag = float(frame.pts * frame.time_base) - first_time - decoded / self.rate
+        if lag - (self._pauses[-1][1] if self._pauses else 0.0) > _PAUSE_SECONDS:
+            self._pauses.append((decoded / self.rate, lag))
 
     def _check(self, frame: av.AudioFrame) -> float:
         rate, channels = frame.sample_rate, frame.layout.nb_channels

@@ -67,7 +67,7 @@ class FrameReader:
         self._display = np.unique(self._stamps[shown])
         self._tolerance = _NEAR_SECONDS / base
         self._failure: av.FFmpegError | None = None
-        self._packet_of = {int(stamp): index for index, stamp in enumerate(self._stamps)}
+        self._packet_of = {int(self._stamps[index]): int(index) for index in np.flatnonzero(shown)}
         self.starts: Times = self._display * base
         self.origin = float(self.starts[0])
         self.end = float(self.starts[-1]) + _last_duration(packets[-1], self.starts, base)

@@ -244,3 +244,22 @@ def test_sound_in_a_video_container_alone_is_sound() -> None:
     silent = encode_video(moving_pictures(5, 64, 48))
     assert decode(silent, RowSpec(), LIMITS).facts.kind is MediaKind.VIDEO
     assert rows(encode_sound(speech(1), "mp4", "aac", RATE)).facts.kind is MediaKind.AUDIO
+
+
+def test_times_after_a_pause_are_those_of_the_track() -> None:
+    # A recorder that writes nothing for ten seconds, while the microphone is mute.
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as output:
+        stream = output.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        for tenth in range(120):
+            samples = (32767 * tone(0.1, RATE)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, (tenth + (100 if tenth >= 80 else 0)) * RATE // 10
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    found = rows(buffer.getvalue(), window=4 * RATE)
+    assert found.audio_times.max() == pytest.approx(22, abs=0.05)
+    # What straddles the pause ends behind it.
+    assert all(begin < 8 or begin >= 18 for begin, _ in found.audio_times)
+    assert all(end <= 8 or end > 18 for _, end in found.audio_times)

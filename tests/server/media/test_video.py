@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import struct
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from typing import Any
@@ -269,3 +270,43 @@ def test_limits_of_pixels_duration_and_packets() -> None:
     ):
         with pytest.raises(MediaLimitExceeded):
             decode(data, SPEC, limits)
+
+
+@pytest.mark.parametrize("edits", [[(3, 20), (35, 20)], [(40, 15), (10, 15)], [(5, 10), (25, 10), (47, 10)]])
+def test_joined_clips_show_the_frames_of_their_edits(edits: list[tuple[int, int]]) -> None:
+    options = {"x264-params": "keyint=20:open-gop=1:bframes=3"}
+    data = with_edits(encode_video(PICTURES, options=options), edits)
+    rows = decode(data, SPEC, LIMITS)
+    played = in_sequence(data)
+    assert not [warning for warning in rows.facts.warnings if "decoded" in warning]
+    found = np.asarray(numbers(rows, played))
+    times = np.asarray(frame_times(data))
+    shown = found[rows.image_index]
+    np.testing.assert_allclose(times[shown], rows.image_times[:, 0], atol=1e-3)
+    for clip in rows.clip_index:
+        assert len(set(found[clip].tolist())) == SPEC.clip_length
+
+
+def with_edits(data: bytes, edits: list[tuple[int, int]]) -> bytes:
+    """An MP4 whose moov comes last, that plays only these spans: first frame and number of frames."""
+    ticks, seconds_per_frame = 512, 1 / 25
+    box = data.index(b"elst") - 4
+    (size,) = struct.unpack_from(">I", data, box)
+    (start,) = struct.unpack_from(">i", data, box + 20)
+    entries = b"".join(
+        struct.pack(">IiI", round(1000 * count * seconds_per_frame), start + first * ticks, 1 << 16)
+        for first, count in edits
+    )
+    new = struct.pack(">I4sII", 16 + len(entries), b"elst", 0, len(edits)) + entries
+    changed = bytearray(data)
+    for name in (b"moov", b"trak", b"edts"):
+        outer = data.rindex(name, 0, box) - 4
+        (outer_size,) = struct.unpack_from(">I", data, outer)
+        struct.pack_into(">I", changed, outer, outer_size + len(new) - size)
+    changed[box : box + size] = new
+    return bytes(changed)
+
+
+def frame_times(data: bytes) -> list[float]:
+    with av.open(io.BytesIO(data), "r") as container:
+        return [frame.time or 0.0 for frame in container.decode(video=0)]
