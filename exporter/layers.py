@@ -1,5 +1,6 @@
 """Which parts of a branch may lose digits: its backbone, and nothing at either end."""
 
+import math
 from collections.abc import Callable, Iterable, Set
 
 import onnx
@@ -16,6 +17,7 @@ class Parts:
     def __init__(self, branch: onnx.ModelProto) -> None:
         self.nodes = {node.name: node for node in branch.graph.node}
         self._constants = {tensor.name for tensor in branch.graph.initializer}
+        self._numbers = {tensor.name for tensor in branch.graph.initializer if math.prod(tensor.dims) == 1}
         self._makers = {output: node for node in branch.graph.node for output in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = {}
         for node in branch.graph.node:
@@ -54,13 +56,24 @@ class Parts:
         return [name for name in self.nodes if name in self._layers - ends]
 
     def between(self, op_types: Iterable[str]) -> list[str]:
-        """Nodes of these types that have layers of the backbone above and below them."""
+        """Nodes of these types that have layers of the backbone above and below them.
+
+        Not sums and products with one number: in bytes ORT (1.32) crashes on zero rows [0, C, 1, 1] of them
+        where it has more than one thread.
+        """
         layers = set(self.layers)
         inside = self._below(layers) & self._above(layers)
-        return [name for name, node in self.nodes.items() if name in inside and node.op_type in set(op_types)]
+        return [
+            name
+            for name, node in self.nodes.items()
+            if name in inside and node.op_type in set(op_types) and not self._takes_a_number(node)
+        ]
 
     def _has_weights(self, node: onnx.NodeProto) -> bool:
         return node.op_type in LAYERS and node.input[1] in self._constants
+
+    def _takes_a_number(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in {"Add", "Mul"} and not self._numbers.isdisjoint(node.input)
 
     def _sources(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         return [self._makers[tensor] for tensor in node.input if tensor in self._makers]

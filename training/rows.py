@@ -104,10 +104,18 @@ def load_rows(
     cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
     with _alone(cache):
         if cache.is_dir() and _may_be_more(cache, folder, used, modality, settings, workers):
-            shutil.rmtree(cache)
+            # In one step, so that a kill leaves no half of it.
+            cache.rename(_without_part(cache))
         if not cache.is_dir():
             _write(cache, folder, used, modality, settings, workers)
     return _read(cache)
+
+
+def _without_part(cache: Path) -> Path:
+    """Where a table is that is not whole; nothing is there now."""
+    part = cache.with_name(cache.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    return part
 
 
 def _may_be_more(
@@ -169,8 +177,7 @@ def _write(
     workers: int,
 ) -> None:
     # Written beside its place and renamed, so that an interrupted run leaves no half of a table.
-    part = cache.with_name(cache.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = _without_part(cache)
     part.mkdir(parents=True)
     kept: list[Sample] = []
     labels: list[int] = []

@@ -77,7 +77,7 @@ class Planner:
 def fusion_weights(manifest: Manifest, options: Options) -> NDArray[np.float32]:
     """float32 [3]: the request's weights, else the model's, 0 where a modality is not wanted."""
     weights = dict(options.weights or manifest.fusion_weights)
-    wanted = options.modalities or frozenset(MODALITIES)
+    wanted = options.modalities or frozenset(manifest.modalities)
     return np.array([weights[name] if name in wanted else 0.0 for name in MODALITIES], np.float32)
 
 

@@ -1,4 +1,5 @@
-from onnx import helper
+import numpy as np
+from onnx import helper, numpy_helper
 
 from exporter.layers import Parts
 from tests.exporter.branches import audio_branch, image_branch
@@ -27,6 +28,17 @@ def test_a_logarithm_at_the_end_is_no_front_end() -> None:
     branch = Parts(graph)
     assert branch.layers == ["inner_0", "inner_1", "inner_2", "inner_3"]
     assert "logarithm" in branch.head
+
+
+def test_sums_with_one_number_keep_their_digits() -> None:
+    graph = image_branch()
+    number = numpy_helper.from_array(np.full((1,), 0.05, np.float32), "number")
+    graph.graph.initializer.append(number)
+    for name, operator in (("sum_1", "Add"), ("relu_0", "Mul")):
+        (node,) = (node for node in graph.graph.node if node.name == name)
+        node.op_type = operator
+        node.input[:] = [node.input[0], "number"]
+    assert Parts(graph).between(["Relu", "Add", "Mul"]) == ["sum_0", "relu_1"]
 
 
 def test_what_stands_between_layers() -> None:

@@ -16,7 +16,8 @@ from server.app import Server
 from server.engine.manifest import Manifest
 from tests import media
 from tests.failures import failure
-from tests.tiny_graph import LOGIT_RANGE
+from tests.running_server import running_server, stub_of
+from tests.tiny_graph import LOGIT_RANGE, tiny_detector
 
 PHOTO = media.photo_jpeg(320, 240)
 VIDEO = media.video_mp4(1.0)
@@ -127,6 +128,13 @@ def test_decoded_pictures_and_sound(stub: DetectorStub) -> None:
     decoded = pb.Medium(audio=pb.RawAudio(pcm=pcm.tobytes(), sample_rate=16_000))
     answer = stub.Detect(pb.DetectRequest(media=[decoded]), timeout=30)
     assert answer.fake_probability == pytest.approx(logistic(0.25 * LOGIT_RANGE), abs=1e-5)
+
+
+def test_sound_is_no_evidence_for_a_detector_of_pictures(tmp_path: Path) -> None:
+    graph = tiny_detector(tmp_path, modalities=("image",))
+    with running_server(graph.parents[2]) as server, stub_of(server) as stub:
+        answer = stub.Detect(request(media.tone_wav(2.0)), timeout=30)
+    assert answer.inconclusive_reason == pb.INCONCLUSIVE_REASON_NO_EVIDENCE
 
 
 def test_sound_that_is_too_short_is_inconclusive_and_has_no_probability(stub: DetectorStub) -> None:
