@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from clients.errors import DetectionError
 from clients.predictions import Prediction
+from clients.requests import utf8
 
 ROWS_AT_ONCE = 10_000
 
@@ -52,8 +53,4 @@ def _fields() -> Iterator[tuple[str, Any]]:
 
 
 def _valid(record: dict[str, Any]) -> dict[str, Any]:
-    # Parquet holds UTF-8 only, which the name of a file need not be.
-    return {
-        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-        for key, value in record.items()
-    }
+    return {key: utf8(value) if isinstance(value, str) else value for key, value in record.items()}

@@ -155,7 +155,7 @@ def _medium(source: Source) -> pb.Medium:
         return pb.Medium(uri=str(source))
     if isinstance(encoded, bytes):
         return pb.Medium(content=encoded)
-    return pb.Medium(content=encoded.read_bytes(), name=_name(encoded))
+    return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name))
 
 
 def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
@@ -169,10 +169,10 @@ def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
     if isinstance(source, pb.Medium):
         header.kind, header.name = source.kind, source.name
     elif isinstance(encoded, Path):
-        header.name = _name(encoded)
+        header.name = utf8(encoded.name)
     return Upload(encoded, header)
 
 
-def _name(path: Path) -> str:
-    # Names of files need not be UTF-8; protobuf's strings are.
-    return path.name.encode("utf-8", "backslashreplace").decode()
+def utf8(text: str) -> str:
+    """As protobuf and Parquet hold it; names of files need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -21,7 +21,7 @@ def name_rows(graph: onnx.ModelProto) -> None:
         maps = reshape.output[0]
         shape = rewriter.shape(maps)
         if _is_maps(shape) and isinstance(shape[0], str):
-            _tell_shape(rewriter, maps, [f"rows of {maps}", *shape[1:]])
+            _tell_shape(rewriter, maps, rewriter.dtype(maps), [f"rows of {maps}", *shape[1:]])
 
 
 def spread_gates(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -44,13 +44,9 @@ def spread_gates(graph: onnx.ModelProto) -> onnx.ModelProto:
 def _spread(rewriter: Rewriter, product: onnx.NodeProto) -> None:
     gates, features = sorted(product.input, key=lambda tensor: rewriter.shape(tensor)[2:] != [1, 1])
     shape, small = rewriter.shape(features), rewriter.shape(gates)
-    if (
-        len(shape) != 4
-        or small[1:] != [shape[1], 1, 1]
-        or not all(isinstance(size, int) for size in shape[1:])
-    ):
+    if not _is_maps(shape) or shape[2:] == [1, 1] or small[1:] != [shape[1], 1, 1]:
         return
-    if shape[2:] == [1, 1] or rewriter.constant(gates) is not None:
+    if rewriter.constant(gates) is not None:
         return
     scales = rewriter.add_constant(np.array([1, 1, *shape[2:]], np.float32))
     large = rewriter.unused_name(gates)
@@ -66,13 +62,12 @@ def _spread(rewriter: Rewriter, product: onnx.NodeProto) -> None:
     )
     equal = helper.make_node("Mul", [features, large], product.output, name=product.name)
     rewriter.replace([product], repeat, equal)
-    _tell_shape(rewriter, large, shape, like=features)
+    _tell_shape(rewriter, large, rewriter.dtype(features), shape)
 
 
 def _is_maps(shape: list[int | str]) -> bool:
     return len(shape) == 4 and all(isinstance(size, int) for size in shape[1:])
 
 
-def _tell_shape(rewriter: Rewriter, tensor: str, shape: list[int | str], like: str = "") -> None:
-    dtype = rewriter.dtype(like or tensor)
+def _tell_shape(rewriter: Rewriter, tensor: str, dtype: int, shape: list[int | str]) -> None:
     rewriter.graph.value_info.append(helper.make_tensor_value_info(tensor, dtype, shape))

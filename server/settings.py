@@ -58,6 +58,9 @@ class Settings(Configured):
     receive_timeout_seconds: float = Field(
         60.0, gt=0, description="With tokens: how long the message of a call may take to arrive."
     )
+    open_receive_timeout_seconds: float = Field(
+        5.0, gt=0, description="The same for health checks, which need no token."
+    )
     max_connections: int = Field(4096, ge=1, le=_GRPC_LARGEST, description="Connections at once.")
     max_streams_per_connection: int = Field(1000, ge=1, description="Calls at once on one connection.")
     handshake_timeout_seconds: float = Field(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from server.media.spec import spec_hash
 from server.media.types import MediaRows
-from training.decode import Decoded, FileRows, Rejected, decode_files
+from training.decode import Decoded, FileRows, Rejected, decode_files, read_bytes
 from training.errors import DataError
 from training.masks import CELL, UNCLEAR, UNKNOWN, Cells, cell_labels, row_cells
 from training.pseudo_fakes import splits_to_forge, with_pseudo_fakes
@@ -103,7 +103,7 @@ def load_rows(
     used = [sample for sample in samples if _feeds(sample, modality, settings)]
     cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
     with _alone(cache):
-        if cache.is_dir() and _may_be_more(cache, folder, used, modality, settings, workers):
+        if cache.is_dir() and _may_be_more(cache, folder):
             # In one step, so that a kill leaves no half of it.
             cache.rename(_without_part(cache))
         if not cache.is_dir():
@@ -118,21 +118,11 @@ def _without_part(cache: Path) -> Path:
     return part
 
 
-def _may_be_more(
-    cache: Path,
-    folder: Path,
-    samples: Sequence[Sample],
-    modality: Modality,
-    settings: FitSettings,
-    workers: int,
-) -> bool:
+def _may_be_more(cache: Path, folder: Path) -> bool:
     """Whether a file that could not be read then can be now."""
     table = json.loads((cache / "table.json").read_text(encoding="utf-8"))
-    failed = {entry["path"] for entry in table["rejected"] if entry.get("passing")}
-    again = [sample for sample in samples if sample.path in failed]
-    spec = settings.row_spec(modality)
-    outcomes = decode_files(folder, again, spec, workers, "decoding what failed") if again else ()
-    return any(isinstance(outcome, Decoded) for _, outcome in outcomes)
+    away = [folder / entry["path"] for entry in table["rejected"] if entry.get("passing")]
+    return any(isinstance(read_bytes(path), bytes) for path in away)
 
 
 @contextmanager

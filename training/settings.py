@@ -1,5 +1,6 @@
 """Settings of training: names, defaults and what they mean; the command line is made from them."""
 
+from argparse import ArgumentTypeError
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,11 +19,10 @@ _LEARNING_RATE_TINY_VISUAL = 3e-3
 
 
 def worker_count(text: str) -> int:
-    """What a flag says of how many processes there are to be. Raises ValueError if that is none."""
-    count = int(text)
-    if count < 1:
-        raise ValueError("at least one is needed")
-    return count
+    """What a flag says of how many processes there are to be. Raises ArgumentTypeError if that is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"at least one is needed, not {text}")
+    return int(text)
 
 
 class RowSettings(BaseModel):

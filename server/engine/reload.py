@@ -79,10 +79,10 @@ class Reloader:
             return
         # A file that is still being copied changes from one look to the next.
         settled = there if asked else [version for version in there if version in self._seen]
-        serving = self._serving.number if self._serving else None
-        if any(version.number == serving for version in there):
+        if self._serving and any(version.number == self._serving.number for version in there):
             # Its file may be new and not settled yet, or broken: no reason to go back to a lower one.
-            settled = [version for version in settled if int(version.number) >= int(serving or 0)]
+            lowest = int(self._serving.number)
+            settled = [version for version in settled if int(version.number) >= lowest]
         self._seen = there
         if asked:
             self._failed.clear()

@@ -21,8 +21,6 @@ _OPEN = (
     "/inference.GRPCInferenceService/ServerReady",
 )
 _SCHEME = "bearer "
-# Their messages are small; whoever sends a large one slowly would keep it in memory.
-_OPEN_SECONDS = 5.0
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
 Context = Any
@@ -49,7 +47,8 @@ class Authentication(grpc.aio.ServerInterceptor):
         if handler is None:
             return handler
         if details.method.startswith(_OPEN):
-            seconds = min(_OPEN_SECONDS, self._settings.receive_timeout_seconds)
+            # Whoever sends a large message slowly would keep it in memory.
+            seconds = self._settings.open_receive_timeout_seconds
             return (_unary if handler.unary_unary else _unary_stream)(handler, seconds)
         try:
             share = self._enter(details)

@@ -142,7 +142,11 @@ def silent(call: Any, *messages: Any) -> Iterator[Any]:
 def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a_while_with_one(
     models: Path, tokens: Path
 ) -> None:
-    patience = {"receive_timeout_seconds": 0.5, "upload_idle_timeout_seconds": 0.5}
+    patience = {
+        "receive_timeout_seconds": 0.5,
+        "open_receive_timeout_seconds": 0.5,
+        "upload_idle_timeout_seconds": 0.5,
+    }
     with (
         running_server(models, tokens=tokens, **patience) as server,
         grpc.insecure_channel(server.address) as channel,
