@@ -13,20 +13,30 @@ from onnx import helper
 
 from exporter.head import fold_head
 from exporter.layout import hoist_transposes
+from exporter.resize import settle_resizes
 from exporter.rewrite import Rewriter, attributes
+from exporter.zero_rows import convolve_constants, fill_recurrent, settle_reshapes
 
 
 def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
     """Gives a simplified copy of a branch (as `exporter.keras_to_onnx.convert` made it)."""
     # onnxsim folds constants and batch normalisations, and merges transposes and reshapes.
     simplified: onnx.ModelProto = onnxsim.simplify(branch)[0]
-    for rewrite in (hoist_transposes, fold_head, replace_zero_padded_maximum, convolve_constants):
+    for rewrite in (
+        settle_reshapes,
+        hoist_transposes,
+        fold_head,
+        replace_zero_padded_maximum,
+        convolve_constants,
+        fill_recurrent,
+        settle_resizes,
+    ):
         rewriter = Rewriter(simplified)
         rewrite(rewriter)
         rewriter.drop_unused()
     for node in simplified.graph.node:
         # What works on the result tells nodes apart by their names.
-        node.name = node.name or node.output[0]
+        node.name = node.name or next(filter(None, node.output))
     # Shapes that the converter assumed for a batch make ORT (up to 1.31) refuse zero rows.
     del simplified.graph.value_info[:]
     return simplified
@@ -57,20 +67,6 @@ def replace_zero_padded_maximum(rewriter: Rewriter) -> None:
             helper.make_node("MaxPool", [pad.input[0]], [inner], **(found | {"pads": pads})),
             helper.make_node("Max", [inner, rewriter.add_constant(border)], [pool.output[0]]),
         )
-
-
-def convolve_constants(rewriter: Rewriter) -> None:
-    """MatMul of one constant matrix and those of every row → Conv with a kernel of one step.
-
-    ORT's MatMul (up to 1.31) refuses to broadcast a matrix over zero rows.
-    """
-    for product in rewriter.nodes("MatMul"):
-        matrix, rows = rewriter.constant(product.input[0]), product.input[1]
-        if matrix is None or matrix.ndim != 2 or len(rewriter.shape(rows)) != 3:
-            continue
-        kernel = rewriter.add_constant(matrix[:, :, None])
-        conv = helper.make_node("Conv", [rows, kernel], product.output, product.name, kernel_shape=[1])
-        rewriter.replace([product], conv)
 
 
 def _spatial_zero_padding(rewriter: Rewriter, pad: onnx.NodeProto) -> list[int] | None:

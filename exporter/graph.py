@@ -26,9 +26,10 @@ Outputs:
 from collections.abc import Mapping
 
 import onnx
-from onnx import TensorProto, compose, helper
+from onnx import TensorProto, helper
 
 from exporter.blocked import name_rows
+from exporter.bodies import add_prefix
 from exporter.fusion import ModalityRows, calibrate, fuse
 from exporter.nodes import Nodes
 from server.engine.manifest import METADATA_KEY, Manifest
@@ -93,7 +94,10 @@ def _feed_branches(nodes: Nodes, manifest: Manifest) -> None:
 
 
 def _with_prefix(branch: onnx.ModelProto, modality: str) -> onnx.ModelProto:
-    return compose.add_prefix(branch, f"{modality}/")
+    prefixed = onnx.ModelProto()
+    prefixed.CopyFrom(branch)
+    add_prefix(prefixed.graph, f"{modality}/")
+    return prefixed
 
 
 def _inputs(manifest: Manifest) -> list[onnx.ValueInfoProto]:

@@ -6,6 +6,7 @@ from onnx import TensorProto, helper
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from exporter.bodies import enclose, expose
 from exporter.layers import Parts
 from exporter.quantize import Rows, activation_ranges
 from exporter.rewrite import Rewriter, attributes
@@ -23,6 +24,8 @@ _DELICATE = [
     "Log",
     "Softmax",
 ]
+# The converter takes tensors of a body for those of the graph.
+_WITH_BODIES = ["If", "Loop", "Scan"]
 # A quarter of float16's largest number: other rows may reach further than those that were tried.
 _LARGEST = float(np.finfo(np.float16).max) / 4
 
@@ -41,13 +44,17 @@ def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
         for tensor in (*node.input, *node.output)
         if tensor in ranges and np.abs(ranges[tensor].range_value).max() > _LARGEST
     }
+    typed = onnx.shape_inference.infer_shapes(branch)
+    captures = expose(typed.graph)
     half: onnx.ModelProto = convert_float_to_float16(
-        branch,
+        typed,
         keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_DELICATE],
+        disable_shape_infer=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_DELICATE, *_WITH_BODIES],
         node_block_list=[*parts.front, *parts.head, *large],
     )
     OnnxModel(half).topological_sort()
+    enclose(half.graph, captures)
     rewriter = Rewriter(half)
     # Some versions of ORT, as 1.26 and 1.31, write the same Cast once for each node that reads it.
     rewriter.merge_twins()

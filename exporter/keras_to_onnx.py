@@ -6,20 +6,27 @@
 - Outputs come without their names and, for a dict, in alphabetical order, so the model is wrapped
   to give a list, and the tensors are renamed by position.
 - An unknown batch size gets a different made-up symbol for every input and output.
+- Functions that a model calls stay calls, which ONNX does not know, so they are traced as part of it.
 - What it cannot convert it leaves in the graph as TensorFlow's own operator, and only logs that.
 """
 
 import logging
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import onnx
 import tensorflow
 import tf2onnx
+from onnx import helper
 
 import training.models  # noqa: F401  registers the layers, so that Keras can load them
+from exporter.bodies import redirect
+from exporter.errors import reason, refused
 from exporter.graph import IR_VERSION, OPSET
 from server.errors import InvalidModel
 
@@ -46,9 +53,10 @@ def load_model(path: Path, modality: str) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its parts raise
-        raise InvalidModel(f"{path} cannot be loaded by Keras: {_reason(error)}", _RETRAIN) from error
+        raise InvalidModel(f"{path} cannot be loaded by Keras: {reason(error)}", _RETRAIN) from error
     _check_input(model, path, modality)
     _check_outputs(model, path, modality)
+    _compute_in_float32(model)
     return model
 
 
@@ -66,17 +74,35 @@ def convert(model: keras.Model, modality: str, path: Path) -> onnx.ModelProto:
     in_order = keras.Model(model.inputs, [model.output[name] for name in names])
     source = model.inputs[0]
     rows = tensorflow.TensorSpec((None, *source.shape[1:]), source.dtype, name="rows")
-    try:
-        branch: onnx.ModelProto = tf2onnx.convert.from_keras(in_order, (rows,), opset=OPSET)[0]
+    with refused(f"{path} cannot be converted to ONNX", _RETRAIN), _inlined():
+        branch: onnx.ModelProto = tf2onnx.convert.from_keras(
+            in_order, (rows,), opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+        )[0]
         onnx.checker.check_model(branch)
-    except Exception as error:  # tf2onnx raises ValueError, KeyError, AssertionError, …
-        raise InvalidModel(f"{path} cannot be converted to ONNX: {_reason(error)}", _RETRAIN) from error
     branch.ir_version = IR_VERSION
     for output, name in zip(list(branch.graph.output), names, strict=True):
         _rename(branch.graph, output.name, name)
     for value in (*branch.graph.input, *branch.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     return branch
+
+
+@contextmanager
+def _inlined() -> Iterator[None]:
+    """Traces functions inside of a model as part of it: Keras puts grouped convolutions into one for XLA."""
+    before = tensorflow.config.functions_run_eagerly()
+    tensorflow.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tensorflow.config.run_functions_eagerly(before)
+
+
+def _compute_in_float32(model: keras.Model) -> None:
+    """Of mixed precision takes the weights, which are float32: other precisions are made of the graph."""
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = "float32"
 
 
 def _check_input(model: Any, path: Path, modality: str) -> None:
@@ -109,15 +135,20 @@ def _check_outputs(model: Any, path: Path, modality: str) -> None:
             raise InvalidModel(f"{path}: output {name!r} has the wrong shape {list(shape)}", _RETRAIN)
 
 
-def _reason(error: Exception) -> str:
-    """The line that tells most out of an error of Keras or tf2onnx."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in lines if "Could not locate" in line), lines[0])
+def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
+    """What exact GELU is made of, and tf2onnx does not know: 1 - erf(x)."""
+    (output,) = node.output
+    dtype, shape = context.get_dtype(output), context.get_shape(output)
+    context.remove_node(node.name)
+    kind = {"dtypes": [dtype], "shapes": [shape]}
+    one = context.make_const(f"{name}/one", np.ones((), helper.tensor_dtype_to_np_dtype(dtype)))
+    erf = context.make_node("Erf", node.input, **kind)
+    context.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=name, **kind)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
+        redirect(node, {old: new})
         node.output[:] = [new if name == old else name for name in node.output]
     for output in graph.output:
         if output.name == old:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Set
 
 import onnx
 
+from exporter.bodies import reads
+
 Step = Callable[[onnx.NodeProto], list[onnx.NodeProto]]
 
 LAYERS = {"Conv", "Gemm", "MatMul"}
@@ -21,7 +23,7 @@ class Parts:
         self._makers = {output: node for node in branch.graph.node for output in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = {}
         for node in branch.graph.node:
-            for tensor in node.input:
+            for tensor in reads(node):
                 self._users.setdefault(tensor, []).append(node)
         self._layers = {node.name for node in branch.graph.node if self._has_weights(node)}
         self._outputs = [output.name for output in branch.graph.output]
@@ -76,7 +78,7 @@ class Parts:
         return node.op_type in {"Add", "Mul"} and not self._numbers.isdisjoint(node.input)
 
     def _sources(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        return [self._makers[tensor] for tensor in node.input if tensor in self._makers]
+        return [self._makers[tensor] for tensor in reads(node) if tensor in self._makers]
 
     def _above(self, names: Set[str]) -> set[str]:
         return self._reached(names, self._sources)

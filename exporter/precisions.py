@@ -6,6 +6,7 @@ from functools import partial
 
 import onnx
 
+from exporter.errors import refused
 from exporter.evidence import Evidence
 from exporter.graph import build_detector, write_manifest
 from exporter.half import halve
@@ -62,7 +63,8 @@ def in_precisions(
     converted: dict[Precision, _Converted] = {"fp32": _Converted(base.graph)}
     for precision in precisions:
         progress(f"converting to {precision}")
-        converted[precision] = _convert(precision, base.manifest, branches, evidence, max_change)
+        with refused(f"the models cannot be converted to {precision}", f"Export without {precision}."):
+            converted[precision] = _convert(precision, base.manifest, branches, evidence, max_change)
     progress("comparing the precisions")
     graphs = {precision: one.graph.SerializeToString() for precision, one in converted.items()}
     trades = _trades(graphs, base.manifest, evidence, converted, max_change)

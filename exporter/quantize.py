@@ -21,6 +21,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.calibrate import TensorsData
 
+from exporter.bodies import enclose, expose
 from exporter.layers import LAYERS, Parts
 from server.errors import InvalidModel
 
@@ -134,9 +135,11 @@ def _quantized(branch: onnx.ModelProto, ranges: TensorsData, names: Sequence[str
         per_channel=True,
         reduce_range=True,
     )
+    captures = expose(quantizer.model.graph())
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     model: onnx.ModelProto = quantizer.model.model
+    enclose(model.graph, captures)
     # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
     del model.graph.value_info[:]
     return model

@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
+from exporter.bodies import mentions, reads, redirect
+
 
 class Rewriter:
     """One graph under surgery; the nodes stay in topological order.
@@ -17,12 +19,13 @@ class Rewriter:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
         self.graph = model.graph
         inferred = shape_inference.infer_shapes(model).graph
         values = (*inferred.value_info, *inferred.input, *inferred.output)
         self._types = {value.name: value.type.tensor_type for value in values}
         self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        self._names = {name for node in self.graph.node for name in (*node.input, *node.output)}
+        self._names = {name for node in self.graph.node for name in mentions(node)}
 
     def nodes(self, op_type: str) -> list[onnx.NodeProto]:
         return [node for node in self.graph.node if node.op_type == op_type]
@@ -33,7 +36,7 @@ class Rewriter:
 
     def only_consumer(self, tensor: str) -> onnx.NodeProto | None:
         """The node that reads the tensor, if it is just one and the tensor is no output of the graph."""
-        consumers = [node for node in self.graph.node if tensor in node.input]
+        consumers = [node for node in self.graph.node if tensor in reads(node)]
         return consumers[0] if len(consumers) == 1 and not self._is_output(tensor) else None
 
     def constant(self, tensor: str) -> NDArray[np.generic] | None:
@@ -78,7 +81,7 @@ class Rewriter:
             if self._is_output(identity.output[0]):
                 continue
             for node in self.graph.node:
-                node.input[:] = [identity.input[0] if n == identity.output[0] else n for n in node.input]
+                redirect(node, {identity.output[0]: identity.input[0]})
 
     def merge_twins(self) -> None:
         """Of nodes that compute the same from the same, keeps the first."""
@@ -86,7 +89,7 @@ class Rewriter:
         same: dict[str, str] = {}
         kept: list[onnx.NodeProto] = []
         for node in self.graph.node:
-            node.input[:] = [same.get(name, name) for name in node.input]
+            redirect(node, same)
             bare = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
             bare.attribute.extend(node.attribute)
             twin = first.setdefault(bare.SerializeToString(deterministic=True), node)
@@ -107,7 +110,7 @@ class Rewriter:
         for node in reversed(self.graph.node):
             if used.intersection(node.output):
                 kept.append(node)
-                used.update(node.input)
+                used.update(reads(node))
         constants = [tensor for tensor in self.graph.initializer if tensor.name in used]
         del self.graph.node[:], self.graph.initializer[:]
         self.graph.node.extend(reversed(kept))

@@ -1,46 +1,13 @@
 """Every branch after cleaning: the same answers from default-settings ONNX Runtime, and lean."""
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from numpy.typing import NDArray
 
 from exporter.blocked import spread_gates
-from exporter.clean import clean
-from exporter.keras_to_onnx import OUTPUTS, convert, load_model
 from tests.exporter import keras_models
-
-
-@dataclass(frozen=True)
-class Case:
-    """A Keras model, and its cleaned branch."""
-
-    modality: str
-    model: Any
-    raw: onnx.ModelProto
-    branch: onnx.ModelProto
-
-    @property
-    def session(self) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(self.branch.SerializeToString())
-
-    def rows(self, count: int) -> NDArray[np.generic]:
-        return keras_models.varied_rows(self.model, count, seed=1)
-
-    def operators(self) -> Counter[str]:
-        return Counter(node.op_type for node in self.branch.graph.node)
-
-
-def make_case(path: Path, modality: str) -> Case:
-    model = load_model(path, modality)
-    raw = convert(model, modality, path)
-    return Case(modality, model, raw, clean(raw))
+from tests.exporter.cases import Case, check_answers, check_zero_rows, make_case
 
 
 @pytest.fixture(scope="module", params=["image", "video", "audio"])
@@ -57,25 +24,6 @@ def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     keras_models.seeded()
     keras_models.randomise(keras_models.application_model(name, size)).save(path)
     return make_case(path, "image")
-
-
-def check_answers(case: Case) -> None:
-    rows = case.rows(3)
-    expected = case.model(rows)
-    for name, answer in zip(OUTPUTS[case.modality], case.session.run(None, {"rows": rows}), strict=True):
-        reference = np.asarray(expected[name])
-        assert reference.std() > 1e-2, "this model cannot tell a right graph from a wrong one"
-        tolerance = 1e-5 if name == "logit" else 1e-4
-        np.testing.assert_allclose(sigmoid(answer), sigmoid(reference), rtol=0, atol=tolerance)
-
-
-def sigmoid(logit: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(1 / (1 + np.exp(-logit.astype(np.float64))))
-
-
-def check_zero_rows(case: Case) -> None:
-    for answer in case.session.run(None, {"rows": case.rows(0)}):
-        assert len(answer) == 0
 
 
 def test_small_models_keep_their_answers(small: Case) -> None:

@@ -5,13 +5,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from keras import layers
 
 from exporter.keras_to_onnx import convert, load_model
+from exporter.rewrite import attributes
 from server.errors import InvalidModel
 from tests.exporter import keras_models
+from training.devices import precision
 
 
 class Unregistered(layers.Layer):  # type: ignore[misc]
@@ -119,3 +122,22 @@ def test_what_onnx_cannot_compute_is_refused_by_name(tmp_path: Path) -> None:
     spectrum.save(path)
     with pytest.raises(InvalidModel, match=r"fourier\.keras cannot be converted"):
         convert(load_model(path, "audio"), "audio", path)
+
+
+def test_layers_whose_names_tensorflow_refuses_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "spaces.keras"
+    model((64,), "float32", lambda x: {"logit": flat(layers.Dense(2, name="my layer")(x))}).save(path)
+    with pytest.raises(InvalidModel, match=r"spaces\.keras cannot be converted to ONNX: 'my layer'"):
+        convert(load_model(path, "audio"), "audio", path)
+
+
+def test_mixed_precision_becomes_float32(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.keras"
+    keras_models.seeded()
+    with precision(mixed=True):
+        keras_models.image_model().save(path)
+    branch = convert(load_model(path, "image"), "image", path)
+    types = {tensor.data_type for tensor in branch.graph.initializer}
+    assert onnx.TensorProto.FLOAT in types
+    assert onnx.TensorProto.FLOAT16 not in types
+    assert all(attributes(node).get("to") != onnx.TensorProto.FLOAT16 for node in branch.graph.node)

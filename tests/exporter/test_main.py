@@ -4,7 +4,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
+import onnx
 import pytest
 from typer.testing import CliRunner
 
@@ -34,6 +36,29 @@ def test_a_broken_file_ends_with_one_clear_error(add_model: AddModel, tmp_path: 
     assert "INVALID_MODEL" in result.output
     assert "audio_model_best.keras" in result.output
     assert "Traceback" not in result.output
+    assert not list(tmp_path.glob("*/*/model.onnx"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        onnx.checker.ValidationError("Nodes in a graph must be topologically sorted"),
+        onnx.shape_inference.InferenceError("Inferred shape and existing shape differ"),
+    ],
+)
+@pytest.mark.parametrize(
+    "step", ["exporter.export.clean", "exporter.export.build_detector", "exporter.precisions.quantize"]
+)
+def test_what_onnx_refuses_ends_with_one_clear_error(
+    add_model: AddModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    add_model("audio")
+    monkeypatch.setattr(step, Mock(side_effect=error))
+    result = CliRunner().invoke(app, [str(tmp_path), "--precisions", "int8"])
+    assert result.exit_code == 1
+    assert "INVALID_MODEL" in result.output
+    assert str(error) in result.output
+    assert "report" in result.output or "Export without int8" in result.output
     assert not list(tmp_path.glob("*/*/model.onnx"))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporter.clean import convolve_constants, replace_zero_padded_maximum
+from exporter.clean import replace_zero_padded_maximum
 from exporter.graph import IR_VERSION, OPSET
 from exporter.head import fold_head
 from exporter.layout import hoist_transposes
@@ -86,26 +86,6 @@ def test_maximum_padded_with_another_value_stays() -> None:
     nodes.add("MaxPool", padded, output="result", kernel_shape=[3, 3], strides=[2, 2])
     before = model(nodes, TensorProto.FLOAT, (2, 6, 5), 4)
     assert operators(rewritten(before, replace_zero_padded_maximum)) == ["Pad", "MaxPool"]
-
-
-def test_a_constant_matrix_for_every_row_is_a_convolution() -> None:
-    nodes = Nodes("")
-    matrix = nodes.constant(RANDOM.normal(size=(3, 4)).astype(np.float32))
-    nodes.add("MatMul", matrix, "rows", output="result")
-    before = model(nodes, TensorProto.FLOAT, (4, 5), 3)
-    after = rewritten(before, convolve_constants)
-    assert operators(after) == ["Conv"]
-    check_same(before, after, RANDOM.random((2, 4, 5), np.float32))
-    assert run(after, np.zeros((0, 4, 5), np.float32)).shape == (0, 3, 5)
-
-
-def test_a_product_with_a_constant_on_the_right_stays() -> None:
-    nodes = Nodes("")
-    nodes.add(
-        "MatMul", "rows", nodes.constant(RANDOM.normal(size=(5, 2)).astype(np.float32)), output="result"
-    )
-    before = model(nodes, TensorProto.FLOAT, (4, 5), 3)
-    assert operators(rewritten(before, convolve_constants)) == ["MatMul"]
 
 
 @pytest.mark.parametrize("padding", [0, 1])
