@@ -127,17 +127,19 @@ def encode_video(
     sound: Sound | None = None,
     sound_codec: str = "aac",
     sound_rate: int = 44_100,
+    muxing: dict[str, str] | None = None,
 ) -> bytes:
     """Pictures (and a sound track) as a video file.
 
     Args:
+        options, muxing: of FFmpeg's encoder of the pictures, and of its muxer.
         times: seconds of every picture, for a variable frame rate.
         gop: largest distance between keyframes.
         colorspace: of `av.video.reformatter.Colorspace`: converts to it and tags the stream with it.
         rotation: display matrix, degrees counter-clockwise in steps of 90.
     """
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options=muxing or {}) as output:
         stream = output.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, av.VideoStream)
         height, width = pictures[0].shape[:2]

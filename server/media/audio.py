@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.container import Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.limits import Budget
 from server.media.probe import AUDIO_CODECS
 from server.media.sampling import choose_windows
@@ -45,6 +45,7 @@ def sound_rows(
         DecodeTimeout, MediaLimitExceeded
     """
     check_codec(stream, AUDIO_CODECS)
+    check_clear(packets)
     if not packets:
         raise CorruptMedia("the sound track is empty")
     tune_decoder(stream.codec_context, budget)
@@ -158,7 +159,7 @@ class _Track:
             The sound, mono at the track's own rate, and the time of its first sample.
         """
         self._decoder.flush_buffers()
-        chunks: list[Sound] = [np.zeros(0, np.float32)]
+        runs: list[tuple[int, list[Sound]]] = []
         first_time, decoded = None, 0
         for packet in [*packets, None]:
             self._budget.remaining_seconds()
@@ -172,11 +173,16 @@ class _Track:
             for frame in frames:
                 if first_time is None:
                     first_time = self._check(frame)
-                if frame.sample_rate == self.rate:
+                if frame.sample_rate in _SAMPLE_RATES:
                     self._note_pause(frame, first_time, decoded)
-                    chunks.append(_mono(frame))
-                    decoded += frame.samples
-        return np.concatenate(chunks), self.origin if first_time is None else first_time
+                    if not runs or runs[-1][0] != frame.sample_rate:
+                        runs.append((frame.sample_rate, []))
+                    runs[-1][1].append(_mono(frame))
+                    decoded += round(frame.samples * self.rate / frame.sample_rate)
+        # Joined sounds may change their rate on the way.
+        parts = [_at_rate(np.concatenate(chunks), rate, self.rate) for rate, chunks in runs]
+        sound = np.concatenate([np.zeros(0, np.float32), *parts])
+        return sound, self.origin if first_time is None else first_time
 
     def _note_pause(self, frame: av.AudioFrame, first_time: float, decoded: int) -> None:
         # Recorders write nothing while a microphone is mute.
@@ -211,6 +217,10 @@ def _mono(frame: av.AudioFrame) -> Sound:
 
 
 def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:
-    if rate != sample_rate and len(sound):
-        sound = soxr.resample(sound, rate, sample_rate, quality="HQ")
-    return np.clip(sound, -1, 1)
+    return np.clip(_at_rate(sound, rate, sample_rate), -1, 1)
+
+
+def _at_rate(sound: Sound, rate: int, sample_rate: int) -> Sound:
+    if rate == sample_rate or not len(sound):
+        return sound
+    return np.asarray(soxr.resample(sound, rate, sample_rate, quality="HQ"), np.float32)

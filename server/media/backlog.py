@@ -83,10 +83,13 @@ class Backlog:
             job = max(self._wanted(), default=None)
             if job is None or job.urgency <= than:
                 return False
-            self._jobs = [other for other in self._jobs if other is not job]
+            # With all of its request, which fails with the first: else each would count as room for another.
+            leaving = [other for other in self._jobs if other.urgency == job.urgency]
+            self._jobs = [other for other in self._jobs if other.urgency != job.urgency]
             heapq.heapify(self._jobs)
-        if job.future.set_running_or_notify_cancel():
-            job.future.set_exception(error)
+        for job in leaving:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
         return True
 
     def _forget(self, future: "Future[MediaRows]") -> None:

@@ -1,8 +1,9 @@
 """Opening untrusted containers so that nothing but the given bytes is ever read."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
 from av.container import InputContainer
@@ -11,11 +12,13 @@ from av.stream import Disposition
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
 from server.media.failures import describe
+from server.media.joints import JOINED, JoinedClock
 from server.media.limits import Budget
 from server.media.probe import Format
 from server.media.types import MediaKind
 
 Stream = av.VideoStream | av.AudioStream
+_Stream = TypeVar("_Stream", av.VideoStream, av.AudioStream)
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic in PyAV's stubs only
 else:
@@ -63,7 +66,7 @@ class Demuxed:
     """The streams that are judged, and their packets in the order of the file.
 
     Attributes:
-        video: the first stream of moving pictures; cover art is none.
+        video: moving pictures, as viewers show them; cover art is none.
         warnings: how the file breaks off, if it does.
     """
 
@@ -84,24 +87,27 @@ class Demuxed:
 
 
 def demux(container: InputContainer, found: Format, budget: Budget) -> Demuxed:
-    """Reads all packets of the first video and the first sound stream; decodes nothing.
+    """Reads all packets of the video and the sound that viewers play; decodes nothing.
 
     Raises:
         CorruptMedia: there is neither.
         DecodeTimeout, MediaLimitExceeded
     """
     video = None if found.kind is MediaKind.AUDIO else _moving_pictures(container)
-    audio = next(iter(container.streams.audio), None)
+    audio = shown(container.streams.audio)
     streams = [stream for stream in (video, audio) if stream is not None]
     if not streams:
         raise CorruptMedia("the file holds neither pictures nor sound")
     pictures: list[Packet] = []
     sound: list[Packet] = []
     warnings: tuple[str, ...] = ()
+    clock = JoinedClock() if found.name in JOINED else None
     try:
         for packet in container.demux(*streams):
             budget.take_packet()
             if packet.size:
+                if clock:
+                    clock.mend(packet)
                 (pictures if packet.stream is video else sound).append(packet)
     except MemoryError:
         raise
@@ -114,7 +120,14 @@ def demux(container: InputContainer, found: Format, budget: Budget) -> Demuxed:
 
 def _moving_pictures(container: InputContainer) -> av.VideoStream | None:
     streams = container.streams.video
-    return next((stream for stream in streams if not stream.disposition & Disposition.attached_pic), None)
+    return shown([stream for stream in streams if not stream.disposition & Disposition.attached_pic])
+
+
+def shown(streams: Sequence[_Stream]) -> _Stream | None:
+    """The one of several that viewers show: the first that the file makes the default, else the first."""
+    return next(
+        (stream for stream in streams if stream.disposition & Disposition.default), next(iter(streams), None)
+    )
 
 
 def codec_name(stream: Stream) -> str:
@@ -127,6 +140,12 @@ def check_codec(stream: Stream, allowed: frozenset[str]) -> None:
     name = codec_name(stream)
     if name not in allowed:
         raise UnsupportedMedia(f"{stream.type} coded as {name or 'an unknown codec'} is not read here")
+
+
+def check_clear(packets: list[Packet]) -> None:
+    """Decoders take what is encrypted for damaged, and some of them give noise."""
+    if any(packet.has_sidedata("encryption_info") for packet in packets):
+        raise UnsupportedMedia("encrypted media are not read here")
 
 
 def tune_decoder(decoder: av.CodecContext, budget: Budget) -> None:

@@ -10,7 +10,7 @@ from av.stream import Disposition
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
-from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.container import Packet, check_codec, codec_name, shown, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
@@ -18,7 +18,7 @@ from server.media.pixels import PixelConverter
 from server.media.probe import STILL_CODECS, Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
-from server.media.stills import Still, read_still
+from server.media.stills import Still, gif_ends, read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
@@ -65,15 +65,16 @@ def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> Med
         MediaError: see `server.media.decode.decode`.
     """
     streams = container.streams.video
-    if not streams:
+    stream = shown(streams)
+    if stream is None:
         raise CorruptMedia("the file holds no picture")
     if any(stream.disposition & Disposition.dependent for stream in streams):
         raise UnsupportedMedia("AVIF and HEIC made of tiles are not read here")
-    check_codec(streams[0], STILL_CODECS)
-    packet = next((packet for packet in container.demux(streams[0]) if packet.size), None)
+    check_codec(stream, STILL_CODECS)
+    packet = next((packet for packet in container.demux(stream) if packet.size), None)
     if packet is None:
         raise CorruptMedia("the picture is empty")
-    rows = _only_frame(streams[0], packet, spec, budget)
+    rows = _only_frame(stream, packet, spec, budget)
     alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
     return replace(rows, facts=replace(rows.facts, warnings=alpha))
 
@@ -85,7 +86,7 @@ def decode_gif(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Bu
         CorruptMedia: it breaks off, which its decoder would fill with transparency.
         MediaError: see `server.media.decode.decode`.
     """
-    if not bytes(packet).rstrip(b"\0").endswith(b";"):
+    if not gif_ends(bytes(packet)):
         raise CorruptMedia("the GIF ends before its end marker")
     return _only_frame(stream, packet, spec, budget)
 

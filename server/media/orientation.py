@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -11,6 +12,16 @@ from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from server.media.sampling import Box
+
+
+def _nameless(kind: type[SideDataType], value: Any) -> SideDataType:
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return member
+
+
+# FFmpeg has kinds of side data that PyAV (18.1) cannot name, as EXIF: beside one of them it would give none.
+SideDataType._missing_ = classmethod(_nameless)  # type: ignore
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Reading a PNG's chunks without decoding them."""
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 from server.errors import CorruptMedia
@@ -10,6 +11,7 @@ from server.media.tiff import exif_orientation
 # Compressed text and colour profiles expand to hundreds of megabytes in the decoder.
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _SIGNATURE_BYTES = 8
+_GREY, _PALETTE = 0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +49,23 @@ def read_png(data: bytes) -> PngHeader:
         position = end
     if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
         raise CorruptMedia("a PNG without a header")
-    width, height = struct.unpack_from(">II", kept[1], 8)
+    width, height, *kind = struct.unpack_from(">IIBB", kept[1], 8)
+    if kind == [1, _GREY]:
+        kept = _with_palette(kept)
     return PngHeader(b"".join(kept), width, height, orientation, animated)
+
+
+def _with_palette(chunks: list[bytes]) -> list[bytes]:
+    """Black and white as a palette: of grey of one bit, FFmpeg forgets what is transparent."""
+    key = next((chunk[8:-4] for chunk in chunks if chunk[4:8] == b"tRNS"), b"")
+    if len(key) != 2:
+        return chunks
+    alpha = b"\xff\0" if key[1] & 1 else b"\0\xff"
+    header = chunks[1][8:17] + bytes([_PALETTE]) + chunks[1][18:21]
+    pixels = [chunk for chunk in chunks[2:] if chunk[4:8] in (b"IDAT", b"IEND")]
+    palette = _chunk(b"PLTE", b"\0\0\0\xff\xff\xff")
+    return [chunks[0], _chunk(b"IHDR", header), palette, _chunk(b"tRNS", alpha), *pixels]
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

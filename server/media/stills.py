@@ -52,6 +52,25 @@ def gif_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
+def gif_ends(data: bytes) -> bool:
+    """Whether a GIF has its end marker, whatever follows it."""
+    try:
+        position = 13 + _gif_colours(data[10])
+        while data[position] != 0x3B:
+            # An extension, else a picture; both end in blocks, of which the last is empty.
+            position += 2 if data[position] == 0x21 else 11 + _gif_colours(data[position + 9])
+            while size := data[position]:
+                position += 1 + size
+            position += 1
+    except IndexError:
+        return False
+    return True
+
+
+def _gif_colours(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
 def _jpeg(data: bytes) -> Still:
     header = read_jpeg(data)
     warnings = () if header.complete else ("The JPEG ends without its end marker.",)

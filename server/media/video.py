@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import CorruptMedia
-from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.container import Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.frames import FrameReader
 from server.media.limits import Budget
 from server.media.pixels import RGB
@@ -41,6 +41,7 @@ def picture_rows(
         DecodeTimeout, MediaLimitExceeded
     """
     check_codec(stream, VIDEO_CODECS)
+    check_clear(packets)
     if not packets:
         raise CorruptMedia("the video has no pictures")
     budget.check_pixels(stream.width, stream.height)

@@ -263,3 +263,64 @@ def test_times_after_a_pause_are_those_of_the_track() -> None:
     # What straddles the pause ends behind it.
     assert all(begin < 8 or begin >= 18 for begin, _ in found.audio_times)
     assert all(end <= 8 or end > 18 for _, end in found.audio_times)
+
+
+def pitch(sound: Sound) -> float:
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(spectrum.argmax() * RATE / len(sound))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rates"),
+    [
+        ("mp3", "libmp3lame", (48_000, 44_100)),
+        ("mp3", "libmp3lame", (44_100, 32_000)),
+        ("adts", "aac", (48_000, 44_100)),
+        ("mpegts", "aac", (44_100, 48_000)),
+    ],
+)
+def test_joined_sounds_of_two_sample_rates(container: str, codec: str, rates: tuple[int, int]) -> None:
+    tones = ((8.0, rates[0], 440.0), (5.0, rates[1], 1_000.0))
+    parts = [encode_sound(tone(*wave), container, codec, wave[1]) for wave in tones]
+    found = rows(b"".join(parts))
+    assert found.facts.sample_rate == rates[0]
+    assert found.facts.duration_seconds == pytest.approx(13, abs=0.2)
+    assert found.audio_times.max() == pytest.approx(13, abs=0.2)
+    for sound, (begin, end) in zip(found.audio, found.audio_times, strict=True):
+        if not 7.8 < (begin + end) / 2 < 8.7:
+            assert pitch(sound) == pytest.approx(440 if begin < 8 else 1_000, abs=2)
+
+
+def test_encrypted_sound_is_refused() -> None:
+    key = "00112233445566778899aabbccddeeff"
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    buffer = io.BytesIO()
+    clear = encode_sound(speech(2), "mp4", "aac", RATE)
+    with (
+        av.open(io.BytesIO(clear), "r") as source,
+        av.open(buffer, "w", format="mp4", options=options) as output,
+    ):
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    with pytest.raises(UnsupportedMedia, match="encrypted"):
+        rows(buffer.getvalue())
+
+
+@pytest.mark.parametrize("default", [None, 0, 1])
+def test_of_several_sound_tracks_the_default_one_is_judged(default: int | None) -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as output:
+        streams = [output.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
+        for number, stream in enumerate(streams):
+            if number == default:
+                stream.disposition = av.stream.Disposition.default
+        for number, stream in enumerate(streams):
+            assert isinstance(stream, av.AudioStream)
+            samples = (32767 * tone(1.0, RATE, (440.0, 1_000.0)[number])).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
+            frame.sample_rate = RATE
+            output.mux(stream.encode(frame))
+    assert pitch(rows(buffer.getvalue()).audio[0]) == pytest.approx(1_000 if default else 440, abs=2)

@@ -10,7 +10,7 @@ from server.errors import Overloaded
 from server.media.backlog import Backlog, DecodeJob, Urgency
 from server.media.types import RowSpec
 
-URGENCIES = st.lists(st.tuples(st.integers(0, 2), st.floats(1, 1000)), min_size=1, max_size=20)
+URGENCIES = st.lists(st.tuples(st.integers(0, 2), st.floats(1, 1000)), min_size=1, max_size=20, unique=True)
 
 
 def job(urgency: Urgency = (0, math.inf)) -> DecodeJob:
@@ -73,3 +73,12 @@ def test_waiting_for_work_needs_no_clock() -> None:
     start = time.monotonic()
     assert backlog.take() is waiting
     assert time.monotonic() - start >= 0.04
+
+
+def test_all_media_of_one_request_give_way_together() -> None:
+    media = [job((2, 1.0)) for _ in range(3)]
+    backlog = backlog_of(job((0, 1.0)), *media)
+    assert backlog.drop((1, 1.0), Overloaded("full"))
+    assert all(each.future.done() for each in media)
+    assert len(backlog) == 1
+    assert not backlog.drop((1, 1.0), Overloaded("full"))

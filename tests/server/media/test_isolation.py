@@ -313,3 +313,10 @@ def _alive(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat")
     return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_decoder_that_was_killed_while_idle_costs_nobody_a_request(faulty: DecodePool) -> None:
+    idle = process(faulty)
+    os.kill(idle, signal.SIGKILL)
+    time.sleep(0.2)
+    assert process(faulty) != idle

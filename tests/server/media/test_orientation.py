@@ -1,11 +1,20 @@
 """The eight orientations, from EXIF and from display matrices."""
 
+import io
 import struct
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type as SideDataType
+from PIL import Image, ImageOps
 
+from server.media.decode import decode
+from server.media.limits import MediaLimits
 from server.media.orientation import UPRIGHT, from_display_matrix, from_exif
+from server.media.types import RowSpec
+from tests.media import Picture, encode_picture, photo
 
 PICTURE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 # What EXIF 2.32 says where the stored first row and first column are to be seen.
@@ -74,3 +83,58 @@ def test_display_matrix(value: int, tilt: float) -> None:
     numbers = [a * cosine - b * sine, a * sine + b * cosine, 0, c * cosine - d * sine, c * sine + d * cosine]
     matrix = struct.pack("9i", *[round(65536 * number) for number in numbers], 0, 0, 0, 1 << 30)
     assert from_display_matrix(matrix) == from_exif(value)
+
+
+def exif_of_a_camera(orientation: int) -> bytes:
+    """More than the orientation, which Pillow's writers would express in ways of the format's own."""
+    exif = Image.Exif()
+    exif[0x112], exif[0x10F] = orientation, "Camera"
+    return exif.tobytes()
+
+
+def shown(data: bytes) -> Picture:
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    height, width, _ = upright.shape
+    frame: Picture = decode(data, RowSpec(width=width, height=height), MediaLimits()).frames[0]
+    assert np.abs(frame.astype(int) - upright).mean() < 3
+    return frame
+
+
+@pytest.mark.parametrize("value", EXIF)
+def test_an_avif_that_has_exif_too_is_upright(value: int) -> None:
+    # FFmpeg gives the EXIF beside the display matrix.
+    shown(encode_picture(photo(96, 64), "AVIF", quality=95, exif=exif_of_a_camera(value)))
+
+
+@pytest.mark.parametrize(("container", "codec"), [("avi", "mjpeg"), ("mov", "mjpeg"), ("mov", "png")])
+@pytest.mark.parametrize("value", EXIF)
+def test_a_video_of_photos_that_have_exif_is_upright(value: int, container: str, codec: str) -> None:
+    file_format = "JPEG" if codec == "mjpeg" else "PNG"
+    still = encode_picture(photo(96, 64), file_format, exif=exif_of_a_camera(value))
+    upright = shown(still)
+    height, width, _ = upright.shape
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = 96, 64
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
+        for number in range(6):
+            packet = av.Packet(still)
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+            packet.pts = packet.dts = number
+            output.mux(packet)
+    rows = decode(buffer.getvalue(), RowSpec(width=width, height=height), MediaLimits())
+    assert np.abs(rows.frames[0].astype(int) - upright).mean() < 3
+    expected = from_exif(value)
+    assert (rows.facts.rotation_degrees, rows.facts.mirrored) == (
+        expected.rotation_degrees,
+        expected.mirrored,
+    )
+
+
+def test_side_data_without_a_name_has_one_of_its_own() -> None:
+    unknown = SideDataType(9999)
+    assert unknown.name == "UNKNOWN_9999"
+    assert {unknown: 1, SideDataType.DISPLAYMATRIX: 2}[SideDataType.DISPLAYMATRIX] == 2
+    assert unknown not in list(SideDataType)

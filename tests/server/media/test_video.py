@@ -19,6 +19,7 @@ from server.media.pixels import PixelConverter
 from server.media.types import MediaKind, MediaRows, RowSpec
 from tests.media import (
     Picture,
+    Sound,
     damage_packets,
     encode_picture,
     encode_video,
@@ -270,6 +271,45 @@ def test_limits_of_pixels_duration_and_packets() -> None:
     ):
         with pytest.raises(MediaLimitExceeded):
             decode(data, SPEC, limits)
+
+
+ENCRYPTION = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "00112233445566778899aabbccddeeff",
+    "encryption_kid": "00112233445566778899aabbccddeeff",
+}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("sound", [None, speech(2.4, 44_100)])
+def test_encrypted_video_is_refused(codec: str, sound: Sound | None) -> None:
+    data = encode_video(PICTURES, codec=codec, sound=sound, muxing=ENCRYPTION)
+    with pytest.raises(UnsupportedMedia, match="encrypted"):
+        decode(data, SPEC, LIMITS)
+
+
+@pytest.mark.parametrize("default", [None, 0, 1])
+def test_of_several_tracks_the_default_one_is_judged(default: int | None) -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as output:
+        streams = [output.add_stream("ffv1", rate=25) for _ in range(2)]
+        for number, stream in enumerate(streams):
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+            if number == default:
+                stream.disposition = av.stream.Disposition.default
+        for pts in range(6):
+            for number, stream in enumerate(streams):
+                assert isinstance(stream, av.VideoStream)
+                shade = np.full((HEIGHT, WIDTH, 3), 50 + 100 * number, np.uint8)
+                frame = av.VideoFrame.from_ndarray(shade, "rgb24")
+                frame.pts = pts
+                output.mux(stream.encode(frame))
+        for stream in streams:
+            assert isinstance(stream, av.VideoStream)
+            output.mux(stream.encode(None))
+    rows = decode(buffer.getvalue(), SPEC, LIMITS)
+    assert np.abs(rows.frames[0].astype(int) - (50 + 100 * (default or 0))).max() <= 3
 
 
 @pytest.mark.parametrize("edits", [[(3, 20), (35, 20)], [(40, 15), (10, 15)], [(5, 10), (25, 10), (47, 10)]])

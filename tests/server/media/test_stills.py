@@ -1,0 +1,68 @@
+"""Still pictures whose files hold more than one picture, or say in an odd way what is transparent."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.errors import CorruptMedia
+from server.media.decode import decode
+from server.media.limits import MediaLimits
+from server.media.types import MediaKind, RowSpec
+from tests.media import Picture, encode_picture, photo
+
+LIMITS = MediaLimits()
+WIDTH, HEIGHT = 96, 64
+PHOTO = photo(WIDTH, HEIGHT)
+
+
+def native(data: bytes, width: int = WIDTH, height: int = HEIGHT) -> Picture:
+    frame: Picture = decode(data, RowSpec(width=width, height=height), LIMITS, MediaKind.IMAGE).frames[0]
+    return frame
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"comment": b"x;" * 300}, {"interlace": 0}])
+@pytest.mark.parametrize("trailing", [b"", b"\n", b"\0\0", b"\x1a", b"junk"])
+def test_what_follows_the_end_of_a_gif_is_nothing(options: dict[str, object], trailing: bytes) -> None:
+    data = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF", **options)
+    np.testing.assert_array_equal(native(data + trailing), native(data))
+
+
+@pytest.mark.parametrize("missing", [1, 2, 30, 500])
+def test_a_gif_without_its_end_is_refused_whatever_follows(missing: int) -> None:
+    data = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF", comment=b"comment;")
+    with pytest.raises(CorruptMedia):
+        native(data[:-missing])
+    with pytest.raises(CorruptMedia):
+        native(data[:-missing] + b";" * (missing > 2))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("transparent", ["black", "white"])
+def test_transparent_grey_is_white_at_every_depth(bits: int, transparent: str) -> None:
+    half = WIDTH * bits // 16
+    line = b"\0" + b"\0" * half + b"\xff" * half
+    key = 0 if transparent == "black" else 2**bits - 1
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in (
+            (b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0)),
+            (b"tRNS", struct.pack(">H", key)),
+            (b"IDAT", zlib.compress(line * HEIGHT)),
+            (b"IEND", b""),
+        )
+    )
+    shown = native(data)
+    assert (shown[:, WIDTH // 2 :] == 255).all()
+    assert (shown[:, : WIDTH // 2] == (255 if transparent == "black" else 0)).all()
+
+
+def test_of_several_pictures_in_an_avif_the_primary_one_is_judged() -> None:
+    layered = Image.fromarray(PHOTO)
+    layered.putalpha(Image.new("L", layered.size, 90))
+    data = bytearray(encode_picture(layered, "AVIF"))
+    # Points the box of the primary item to the second, the transparency.
+    struct.pack_into(">H", data, data.index(b"pitm") + 8, 2)
+    assert np.abs(native(bytes(data)).astype(int) - 90).max() <= 2
