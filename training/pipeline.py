@@ -78,7 +78,7 @@ def train_modality(
     data = _describe(table, folder)
     best = output / f"{modality}_model_best.keras"
     chief = strategy is None or is_chief(strategy)
-    if restart and chief:
+    if restart:  # each worker: one may be here while the chief still measures the model before
         for done in (record_path(output, modality), checkpoint_of(best)):
             done.unlink(missing_ok=True)
     run = run_identity(settings.model_dump(mode="json"), table.data_hash)

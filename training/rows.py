@@ -146,7 +146,8 @@ def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, set
     for sample in samples:
         # Prepared lists know what is in a file, so that a million of them need not be touched again.
         content = None if sample.content_hash else _stamp(folder / sample.path)
-        key.update(json.dumps([asdict(sample), content]).encode())
+        mask = [_stamp(folder / sample.mask)] if sample.mask else []
+        key.update(json.dumps([asdict(sample), content, *mask]).encode())
     return f"{modality}-{key.hexdigest()[:16]}"
 
 

@@ -65,6 +65,11 @@ def test_a_mask_decides_what_a_row_shows(tmp_path: Path) -> None:
     assert table.labels.tolist() == [0, 0, 0, 1, 0, 1]
     assert table.cells[5, 0].tolist()[-1] == FORGED
     assert load_rows(tmp_path, [real, fake], "image", SETTINGS, workers=1).cells is None
+    Image.fromarray(right[:, ::-1]).save(tmp_path / "mask.png")
+    corrected = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    assert corrected.cells is not None
+    assert not np.array_equal(corrected.cells, table.cells)
+    assert corrected.data_hash != table.data_hash
 
 
 def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(tmp_path: Path) -> None:

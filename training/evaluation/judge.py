@@ -1,15 +1,20 @@
 """Whoever judges media: Keras models in this process, the exported graph, or a server somewhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.judged import JudgedFile
+from training.masks import cell_labels, row_cells
 from training.rows import row_label
 from training.sample import WHOLE, Region
+
+_CELLS = 16
+"""A side of a row; how many tells nothing of its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +25,26 @@ class Task:
         truth: what is known of it; the judge completes it with its answer.
         content: the file's bytes, or why they cannot be read.
         region: the forged part of the picture.
+        mask: a grey picture of it, if there is one.
     """
 
     truth: JudgedFile
     content: bytes | OSError
     region: Region = WHOLE
+    mask: Path | None = None
 
-    def row_label(self, modality: str, region: Region) -> int:
-        """Label of a row that shows this part of the picture."""
-        return row_label(self.truth.label, region, self.region) if modality == "image" else self.truth.label
+    def row_labels(self, modality: str, regions: Sequence[Region]) -> list[int]:
+        """Labels, as in training, of rows that show these parts of the picture.
+
+        Raises:
+            DataError: the mask cannot be read.
+        """
+        label = self.truth.label
+        if modality != "image":
+            return [label] * len(regions)
+        if self.mask is None or not regions:
+            return [row_label(label, region, self.region) for region in regions]
+        return cell_labels(row_cells(self.mask, regions, _CELLS), regions, self.region)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,8 +153,8 @@ class KerasJudge:
         times = {"image": rows.image_times, "video": rows.clip_times, "audio": rows.audio_times}[modality]
         regions = [_edges(r) for r in rows.image_regions] if modality == "image" else [WHOLE] * len(times)
         found = self._branches[modality].calibration.probability(logits)
-        for (start, end), region, probability in zip(times, regions, found, strict=True):
-            label = task.row_label(modality, region)
+        labels = task.row_labels(modality, regions)
+        for (start, end), label, probability in zip(times, labels, found, strict=True):
             yield JudgedRow(modality, label, float(start), float(end), float(probability))
 
     def _verdict(self, probability: float) -> tuple[str, str | None]:

@@ -96,7 +96,7 @@ def _attempt(content: bytes | OSError, kind: str, name: str | None, level: int, 
         return content
     try:
         return perturbed(content, kind, name, level, seed)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever decoders raise: one file is not to cost the evaluation
         # Not the file as it was: that would count as one which withstood the perturbation.
         return OSError(errno.EINVAL, f"it cannot be perturbed: {error}")
 

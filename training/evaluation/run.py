@@ -59,7 +59,11 @@ class _File:
     def task(self) -> Task:
         path = self.folder / self.sample.path
         truth = unjudged(self.sample, str(path), self.folder.name)
-        return Task(truth, read_bytes(path), self.sample.region)
+        return Task(truth, read_bytes(path), self.sample.region, self.mask)
+
+    @property
+    def mask(self) -> Path | None:
+        return self.folder / self.sample.mask if self.sample.mask else None
 
 
 def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[Results, list[JudgedFile]]:
@@ -74,6 +78,8 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
     if not files:
         folders = ", ".join(map(str, wanted.folders))
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
+    if missing := [file.mask for file in files if file.mask and not file.mask.is_file()]:
+        raise DataError(f"there is no mask {missing[0]}")
     # First: a server remembers its verdicts on files that it has seen.
     effort = summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files))))
     judged = _judge(judge, files, f"{wanted.split or 'all'} files", console)

@@ -123,19 +123,21 @@ class ServedJudge:
         ]
 
 
+def _by_modality(timeline: Iterable[pb.TimelineEntry]) -> dict[str, list[pb.TimelineEntry]]:
+    found: dict[str, list[pb.TimelineEntry]] = {}
+    for entry in timeline:
+        found.setdefault(short_name(pb.Modality, entry.modality).lower(), []).append(entry)
+    return found
+
+
 def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFile:
     if isinstance(answer, DetectionError):
         return task.truth.answered(error=f"{answer.code}: {answer.message}")
     inconclusive = answer.verdict == pb.VERDICT_INCONCLUSIVE
     rows = [
-        JudgedRow(
-            modality := short_name(pb.Modality, entry.modality).lower(),
-            task.row_label(modality, _region(entry)),
-            entry.start_seconds,
-            entry.end_seconds,
-            entry.fake_probability,
-        )
-        for entry in answer.timeline
+        JudgedRow(modality, label, entry.start_seconds, entry.end_seconds, entry.fake_probability)
+        for modality, entries in _by_modality(answer.timeline).items()
+        for entry, label in zip(entries, task.row_labels(modality, [*map(_region, entries)]), strict=True)
     ]
     return task.truth.answered(
         verdict=short_name(pb.Verdict, answer.verdict),

@@ -50,8 +50,8 @@ def _video(content: bytes, name: str | None, level: int, rng: np.random.Generato
     with av.open(BytesIO(content), "r") as source:
         decoded = [frame for frame in source.decode(video=0) if _early(frame.time)]
         rate = source.streams.video[0].average_rate
-    upright = [np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in decoded]
-    frames = _changed(np.stack(upright), name, level, rng)
+    upright = (np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in decoded)
+    frames = _changed(np.stack(list(upright)), name, level, rng)
     # 4:2:0 wants even sides.
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     out = BytesIO()
