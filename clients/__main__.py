@@ -36,7 +36,7 @@ from clients.errors import DetectionError
 from clients.health import is_serving
 from clients.output import SUFFIXES, opened
 from clients.predictions import prediction
-from clients.requests import Options
+from clients.requests import Options, utf8
 from clients.s3 import S3, SCHEME
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
 from deepfake.v1 import detector_pb2 as pb
@@ -47,7 +47,13 @@ PANELS_UP_TO = 10
 Answer = pb.DetectResponse | DetectionError
 Report = Callable[[str, Answer], None]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Asks a deepfake detector.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    # Tokens and keys are among them; up to 0.22 Typer shows them unless told.
+    pretty_exceptions_show_locals=False,
+    help="Asks a deepfake detector.",
+)
 
 
 class Modality(StrEnum):
@@ -127,7 +133,7 @@ def detect(
     report = _print_json if as_json else _printer(console, in_full=timeline or len(names) <= PANELS_UP_TO)
     try:
         with opened(output, resume=resume) if output else nullcontext(None) as out:
-            left = [name for name in names if not out or name not in out.done]
+            left = [name for name in names if not out or utf8(name) not in out.done]
 
             def keep(name: str, answer: Answer) -> None:
                 report(name, answer)

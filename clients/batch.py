@@ -1,6 +1,7 @@
 """Many media: finding them, and keeping many requests in flight."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Unpack
@@ -40,7 +41,7 @@ MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 def find_media(names: Iterable[str], s3: S3) -> Iterator[str]:
     """Files and URIs as they are; of a folder, or of s3://bucket/prefix/, every medium below it.
 
-    Keys without a suffix count as media.
+    Keys without a suffix count as media, and so do folders that cannot be listed, whose turn will fail.
 
     Raises:
         DetectionError: a prefix cannot be listed.
@@ -51,9 +52,23 @@ def find_media(names: Iterable[str], s3: S3) -> Iterator[str]:
         elif is_uri(name) or not name or not Path(name).is_dir():
             yield name
         else:
-            for path in sorted(Path(name).rglob("*")):
-                if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file():
-                    yield str(path)
+            yield from map(str, sorted(_below(name)))
+
+
+def _below(folder: str) -> Iterator[Path]:
+    """Media, and what cannot be looked at: to be reported as media that fail, not left out."""
+    closed: list[Path] = []
+    for where, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        paths = (Path(where, name) for name in names)
+        yield from (path for path in paths if path.suffix.lower() in MEDIA_SUFFIXES and _may_be_a_file(path))
+    yield from closed
+
+
+def _may_be_a_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _may_be_a_medium(uri: str) -> bool:

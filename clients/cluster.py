@@ -8,7 +8,7 @@ each has one record in the end.
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,8 +29,10 @@ from clients.embedded import embedded_server
 from clients.errors import DetectionError
 from clients.output import SUFFIXES, opened
 from clients.predictions import Prediction, prediction
+from clients.requests import is_uri, utf8
 from clients.s3 import S3
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
+from deepfake.v1 import detector_pb2 as pb
 
 MEDIA_PER_TASK = 64
 MOST_TASKS = 2000
@@ -61,7 +63,8 @@ def score(names: list[str], pool: Pool, s3: S3) -> Iterator[Prediction]:
         names: of files that every machine can read, and s3:// URIs.
     """
     tasks = min(MOST_TASKS, -(-len(names) // MEDIA_PER_TASK))
-    judged = ray.data.from_items([{"path": name} for name in names], override_num_blocks=tasks).map_batches(
+    items = [{"path": name, "place": _place(name)} for name in names]
+    judged = ray.data.from_items(items, override_num_blocks=tasks).map_batches(
         Scorer,
         batch_size=None,
         fn_constructor_args=(pool, s3),
@@ -84,8 +87,12 @@ class Scorer:
         self._runner.run(self._start(pool))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Turns the column "path" into the column "prediction", of one JSON object each."""
-        predictions = self._runner.run(self._judge([str(name) for name in batch["path"]]))
+        """Turns the columns "path" and "place" into "prediction", of one JSON object each."""
+        answers = self._runner.run(self._judge({str(place) for place in batch["place"]}))
+        predictions = [
+            prediction(str(path), answers[str(place)])
+            for path, place in zip(batch["path"], batch["place"], strict=True)
+        ]
         # As text, because a column that is empty in one task and not in another has two types.
         return {"prediction": [json.dumps(asdict(one)) for one in predictions]}
 
@@ -97,12 +104,17 @@ class Scorer:
         limits = (await self._detector.model()).limits
         self._read = partial(self._s3.read, max_bytes=limits.max_media_bytes)
 
-    async def _judge(self, names: list[str]) -> list[Prediction]:
-        answers = detect_each(self._detector, names, concurrency=IN_FLIGHT, read=self._read)
-        return [prediction(name, answer) async for name, answer in answers]
+    async def _judge(self, places: Iterable[str]) -> dict[str, pb.DetectResponse | DetectionError]:
+        answers = detect_each(self._detector, places, concurrency=IN_FLIGHT, read=self._read)
+        return {place: answer async for place, answer in answers}
 
 
-app = typer.Typer(add_completion=False)
+def _place(name: str) -> str:
+    """Where an actor finds it, whose working folder is another."""
+    return name if is_uri(name) else str(Path(name).absolute())
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 @app.command()
@@ -132,10 +144,10 @@ def main(
     try:
         names = list(dict.fromkeys(find_media(media, s3)))
         with opened(output, resume=resume) as out:
-            left = [name for name in names if name not in out.done]
+            left = [name for name in names if utf8(name) not in out.done]
             if left:
                 ray.init(address=address, log_to_driver=False)
-                pool = Pool(actors, cpus, gpus, models)
+                pool = Pool(actors, cpus, gpus, models and models.absolute())
                 for one in track(score(left, pool, s3), "detecting", len(left), console=console):
                     out.write(one)
                     failed += one.verdict is None

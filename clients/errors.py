@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 Detail = TypeVar("Detail", bound=Message)
 
+TOO_LARGE = "MESSAGE_TOO_LARGE"
 RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 STATUS_BY_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -28,7 +29,7 @@ class DetectionError(Exception):
     Attributes:
         code: the server's stable code, for example CORRUPT_MEDIA; the name of the gRPC status if
             the failure happened outside the server; UNREADABLE_FILE if the local file could not be read;
-            UNANSWERED if a stream ended too early.
+            UNANSWERED if a stream ended too early; MESSAGE_TOO_LARGE if gRPC refused it.
         message: what is wrong.
         hint: what to do about it; may be empty.
         status: gRPC's status; None for UNREADABLE_FILE and UNANSWERED.
@@ -50,9 +51,15 @@ class DetectionError(Exception):
         self.status = status
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Process pools and Ray pass it on; by default it would be made again of the text alone.
+        return DetectionError, (self.code, self.message, self.hint, self.status, self.retry_after)
+
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed later."""
+        if self.code == TOO_LARGE:
+            return False
         # INTERNAL without a code of the server's is a proxy's word for a server that died behind it.
         return self.status in RETRYABLE or self.code == grpc.StatusCode.INTERNAL.name
 
@@ -78,7 +85,13 @@ def from_rpc_error(error: grpc.RpcError) -> DetectionError:
         status = rpc_status.from_call(error)
     except ValueError:  # a proxy changed the message, so that the details no longer agree with it
         status = None
-    return from_status(status or status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+    if status:
+        return from_status(status)
+    code, message = error.code(), error.details() or ""
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in message:
+        # gRPC's own words, before the server has seen anything.
+        return DetectionError(TOO_LARGE, message, "Send fewer media in one request.", code)
+    return from_status(status_pb2.Status(code=code.value[0], message=message))
 
 
 def stream_ended(unanswered: int) -> DetectionError:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from clients import parquet
 from clients.errors import DetectionError
 from clients.predictions import COLUMNS, Prediction
+from clients.requests import utf8
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -26,7 +27,7 @@ class Output:
     """An open file of predictions.
 
     Attributes:
-        done: paths that had a verdict already.
+        done: paths that had a verdict already, as `utf8` writes them: a Parquet file has no others.
         write: adds a record.
     """
 
@@ -54,39 +55,55 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
     parquet.check_installed()
     journal = path.with_name(path.name + ".jsonl")
     if resume and path.exists() and not journal.exists():
-        _rewrite(journal, parquet.records(path))
+        _check_ours(path, parquet.columns(path))
+        with _writable():
+            _rewrite(journal, parquet.records(path))
     with _opened_text(journal, resume) as output:
         yield output
-    parquet.write(_records(journal), path)
-    journal.unlink()
+    with _writable():
+        parquet.write(_records(journal), path)
+        journal.unlink()
 
 
 @contextmanager
 def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
     earlier = resume and path.exists()
-    try:
+    with _writable():
         if earlier:
-            _check_ours(path)
+            _check_ours(path, _columns(path))
         done = _rewrite(path, _records(path) if earlier else ())
-        opened_file = _open(path, "a")
-    except OSError as error:
-        raise DetectionError(
-            "UNWRITABLE_FILE", f"{error.filename}: {error.strerror}", "Name another --output."
-        ) from error
-    with opened_file as file:
-        write = _writer(path, file)
+        file = _open(path, "a")
+    write = _writer(path, file)
 
-        def write_through(prediction: Prediction) -> None:
+    def write_through(prediction: Prediction) -> None:
+        with _writable():
             write(asdict(prediction))
             file.flush()
 
+    try:
         yield Output(done, write_through)
+    finally:
+        with _writable():
+            file.close()
 
 
-def _check_ours(path: Path) -> None:
-    """Raises DetectionError if to go on would lose what somebody else wrote."""
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        problem = f"{where}{error.strerror or error}"
+        raise DetectionError("UNWRITABLE_FILE", problem, "Make room, or name another --output.") from error
+
+
+def _columns(path: Path) -> Iterable[str]:
     with _open(path, "r") as file:
-        found = next(csv.reader(file), COLUMNS) if _is_csv(path) else _from_json(file.readline()) or COLUMNS
+        return next(csv.reader(file), COLUMNS) if _is_csv(path) else _from_json(file.readline()) or COLUMNS
+
+
+def _check_ours(path: Path, found: Iterable[str]) -> None:
+    """Raises DetectionError if to go on would lose what somebody else wrote."""
     if others := set(found) ^ set(COLUMNS):
         raise DetectionError(
             "OTHER_COLUMNS",
@@ -106,7 +123,7 @@ def _rewrite(path: Path, records: Iterable[Record]) -> frozenset[str]:
         for record in records:
             if record["verdict"]:
                 write(record)
-                done.add(record["path"])
+                done.add(utf8(record["path"]))
     fresh.replace(path)
     return frozenset(done)
 

@@ -34,6 +34,18 @@ def write(records: Iterable[dict[str, Any]], path: Path) -> None:
     fresh.replace(path)
 
 
+def columns(path: Path) -> list[str]:
+    """Their names; none if it is no Parquet file."""
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            return [str(name) for name in file.schema_arrow.names]
+    except ArrowInvalid:
+        return []
+
+
 def records(path: Path) -> Iterator[dict[str, Any]]:
     """Every record, with few in memory at a time."""
     from pyarrow.parquet import ParquetFile

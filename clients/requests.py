@@ -23,6 +23,9 @@ UPLOAD_ABOVE = 4 * 2**20
 
 CHUNK_BYTES = 2**20
 
+MAX_NAME = 1024
+"""Characters that the server takes; names that are not UTF-8 grow by `utf8`."""
+
 MODALITIES = {
     "image": pb.MODALITY_IMAGE,
     "video": pb.MODALITY_VIDEO,
@@ -155,7 +158,7 @@ def _medium(source: Source) -> pb.Medium:
         return pb.Medium(uri=str(source))
     if isinstance(encoded, bytes):
         return pb.Medium(content=encoded)
-    return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name))
+    return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name)[:MAX_NAME])
 
 
 def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
@@ -169,7 +172,7 @@ def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
     if isinstance(source, pb.Medium):
         header.kind, header.name = source.kind, source.name
     elif isinstance(encoded, Path):
-        header.name = utf8(encoded.name)
+        header.name = utf8(encoded.name)[:MAX_NAME]
     return Upload(encoded, header)
 
 

@@ -48,7 +48,7 @@ class S3:
 
     def find(self, prefix: str) -> Iterator[str]:
         """URIs of all objects below s3://bucket/prefix, in the order of their keys."""
-        bucket, key = split(prefix)
+        bucket, key = _plain(prefix)
         with _translated(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
             for page in pages:
@@ -58,9 +58,11 @@ class S3:
 
     def read(self, uri: str, max_bytes: int) -> pb.Medium:
         """One object of at most `max_bytes`, as a medium to send."""
-        bucket, key = split(uri)
+        name, _, version = uri.partition("?versionId=")
+        bucket, key = _plain(name)
+        versioned = {"VersionId": unquote(version)} if version else {}
         with _translated(uri):
-            answer = self.client.get_object(Bucket=bucket, Key=key)
+            answer = self.client.get_object(Bucket=bucket, Key=key, **versioned)
             with answer["Body"] as body:
                 if (size := answer["ContentLength"]) > max_bytes:
                     problem = f"{uri} has {size} bytes; the server takes {max_bytes}"
@@ -98,6 +100,13 @@ def split(uri: str) -> tuple[str, str]:
     return parts.netloc, unquote(parts.path.removeprefix("/"))
 
 
+def _plain(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    if parts.query or parts.fragment:
+        raise DetectionError("INVALID_REQUEST", f"{uri}: in a key, write ? as %3F and # as %23")
+    return split(uri)
+
+
 @contextmanager
 def _translated(uri: str) -> Iterator[None]:
     from botocore.exceptions import (
@@ -115,5 +124,9 @@ def _translated(uri: str) -> Iterator[None]:
         raise DetectionError(code, f"{uri}: {error}", HINT) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error
+    except ValueError as error:  # not a URL
+        raise DetectionError(
+            "INVALID_REQUEST", str(error), "--s3-endpoint is a URL, with https://."
+        ) from error
     except BotoCoreError as error:
         raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error

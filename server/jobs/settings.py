@@ -15,7 +15,9 @@ class JobSettings(Settings):
     dead_letter_queue_url: str | None = Field(
         None, description="Queue for messages that cannot be worked off. Default: that of its redrive policy."
     )
-    sqs_endpoint: str | None = Field(None, description="URL of an SQS-compatible service. Default: AWS.")
+    sqs_endpoint: str | None = Field(
+        None, pattern="^https?://", description="URL of an SQS-compatible service. Default: AWS."
+    )
 
     result_prefix: str | None = Field(
         None,
@@ -60,4 +62,6 @@ class JobSettings(Settings):
             raise ValueError("webhook_url: needs webhook_secret or webhook_secret_file")
         if self.webhook_secret_file and not self.webhook_secret_file.is_file():
             raise ValueError(f"webhook_secret_file: there is no file {self.webhook_secret_file}")
+        if self.webhook_url and not self.signature_key:
+            raise ValueError("webhook_secret_file: is empty")
         return self

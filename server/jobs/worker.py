@@ -92,7 +92,10 @@ class Worker:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         for message in unfinished:
-            await asyncio.to_thread(self._queue.release, message)
+            try:
+                await asyncio.to_thread(self._queue.release, message)
+            except DetectorError as error:  # it may have been deleted meanwhile
+                log.warning("message %s is left in the queue: %s", message.id, error)
 
     async def _work(self, message: Message) -> None:
         try:
@@ -163,7 +166,7 @@ class Worker:
                 await asyncio.sleep(self._settings.visibility_timeout_seconds / _SIGNS_OF_LIFE)
                 try:
                     await asyncio.to_thread(self._queue.keep, message)
-                except DetectorError as error:
+                except Exception as error:  # botocore has some of no common kind
                     log.warning("message %s may be given to others: %s", message.id, error)
 
         heart = asyncio.create_task(signs_of_life())

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from typer.testing import CliRunner, Result
 
 from clients.__main__ import PANELS_UP_TO, app
+from clients.batch import find_media
 from clients.predictions import COLUMNS
+from clients.s3 import S3
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import FakeDetector, failure
 
@@ -241,3 +245,24 @@ def test_model_says_what_is_served(fake_detector: FakeDetector) -> None:
         assert text in result.output
     whole = json.loads(run(fake_detector, "model", "--json").stdout)
     assert whole["manifest"]["thresholds"] == {"real": 0.35, "fake": 0.65}
+
+
+def test_what_cannot_be_looked_at_is_a_medium_that_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir, is_file = os.scandir, Path.is_file
+
+    def closed(path: Any) -> Any:
+        if Path(path).name == "deeper":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    def hidden(path: Path) -> bool:
+        if path.name == "a.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    monkeypatch.setattr(Path, "is_file", hidden)
+    found = [Path(name).name for name in find_media([str(folder)], S3())]
+    assert found == ["a.jpg", "b.PNG", "c.mp3", "deeper"]

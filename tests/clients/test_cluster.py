@@ -66,3 +66,13 @@ def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, tmp_path: Path) -> None
         "s3://media/in/b%20c.jpg": "",
         "s3://media/in/broken.jpg": "UNSUPPORTED_MEDIA",
     }
+
+
+def test_relative_paths_are_those_of_the_caller(
+    pool: cluster.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(PHOTO)
+    monkeypatch.chdir(tmp_path)
+    names = ["a.jpg", "./a.jpg", str(tmp_path / "a.jpg")]
+    judged = {one.path: one.error_code for one in cluster.score(names, pool, S3())}
+    assert judged == dict.fromkeys(names)

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import pickle
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +15,7 @@ from google.rpc import status_pb2
 from clients import AsyncDetector, DetectionError, Detector
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
-from tests.clients.fake_detector import MAX_MESSAGE_BYTES, FakeDetector, failure
+from tests.clients.fake_detector import MAX_MESSAGE_BYTES, FakeDetector, failure, fake_server
 
 UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is stopping")
 OVERLOADED = failure(
@@ -328,3 +330,38 @@ def test_a_stream_that_breaks_raises(client: Client, fake_detector: FakeDetector
         fake_detector.failures = [UNAVAILABLE]
         with pytest.raises(DetectionError, match="SHUTTING_DOWN"):
             client("detect_many", [b"real" * 10_000] * 8, connect={"retries": 0})
+
+
+def test_a_long_name_that_is_not_utf8_is_cut(
+    client: Client, fake_detector: FakeDetector, tmp_path: Path
+) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/" + 200 * b"\xe9"))
+    path.write_bytes(b"fake")
+    assert client("detect", path).verdict == pb.VERDICT_FAKE
+    assert len(fake_detector.requests[0].media[0].name) == 1024
+
+
+def test_a_request_that_is_too_large_is_not_tried_again(client: Client, fake_detector: FakeDetector) -> None:
+    with pytest.raises(DetectionError) as caught:
+        client("detect", [bytes(MAX_MESSAGE_BYTES // 2 + 1)] * 2)
+    assert caught.value.code == "MESSAGE_TOO_LARGE"
+    assert "fewer media" in caught.value.hint
+    assert not caught.value.retryable
+    assert fake_detector.calls == []
+
+
+def test_errors_can_be_sent_to_another_process() -> None:
+    error = DetectionError("OVERLOADED", "full", "Wait.", grpc.StatusCode.RESOURCE_EXHAUSTED, 2.5)
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+def test_all_servers_behind_a_name_are_used() -> None:
+    with fake_server() as one, fake_server() as other:
+        both = f"ipv4:{one.address},{other.address}"
+        with Detector(both) as detector:
+            deadline = time.monotonic() + 20
+            while not (one.requests and other.requests):
+                detector.detect(b"real")
+                assert time.monotonic() < deadline

@@ -170,3 +170,43 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
         with pytest.raises(DetectionError) as caught, opened(path, resume=False):
             pass
         assert caught.value.code == "UNWRITABLE_FILE"
+
+
+def test_names_that_are_not_utf8_are_known_again(fake_detector: FakeDetector, tmp_path: Path) -> None:
+    Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"real")
+    for suffix in SUFFIXES:
+        output = tmp_path / f"predictions{suffix}"
+        for _ in range(2):
+            arguments = ["detect", str(tmp_path), "--server", fake_detector.address]
+            assert CliRunner().invoke(app, [*arguments, "--output", str(output), "--resume"]).exit_code == 0
+        assert len(paths(output)) == 1
+    assert len(fake_detector.requests) == len(SUFFIXES)
+
+
+def test_a_parquet_file_of_others_is_not_gone_on_with(tmp_path: Path) -> None:
+    table = pyarrow.table({"path": ["a"], "verdict": ["FAKE"], "label": [1]})
+    pyarrow.parquet.write_table(table, tmp_path / "labels.parquet")
+    (tmp_path / "none.parquet").write_bytes(b"no Parquet at all")
+    for path in sorted(tmp_path.iterdir()):
+        before = path.read_bytes()
+        with pytest.raises(DetectionError, match=path.name), opened(path, resume=True):
+            pass
+        assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_full_disk_is_told(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"predictions{suffix}"
+
+    def fill() -> None:
+        with opened(path, resume=False) as output, Path("/dev/full").open("wb") as full:
+            # From here on its file is a device that is always full.
+            for entry in list(Path("/proc/self/fd").iterdir()):
+                if os.path.realpath(entry) == str(path):
+                    os.dup2(full.fileno(), int(entry.name))
+            output.write(record("a.jpg"))
+
+    with pytest.raises(DetectionError, match="No space left"):
+        fill()

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clients.__main__ import app
+from clients.errors import DetectionError
 from clients.s3 import S3
 from tests.aws import FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
 from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
@@ -134,3 +135,32 @@ def test_what_listed_a_bucket_can_be_sent_to_another_process(endpoint: str) -> N
     assert list(s3.find("s3://client-media/in/"))
     elsewhere = pickle.loads(pickle.dumps(s3))
     assert list(elsewhere.find("s3://client-media/out/")) == ["s3://client-media/out/d.jpg"]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_version_that_a_uri_names_is_read(endpoint: str, bucket: Any) -> None:
+    bucket.Versioning().enable()
+    first = bucket.put_object(Key="v.jpg", Body=b"one").version_id
+    bucket.put_object(Key="v.jpg", Body=b"two")
+    s3 = S3(endpoint=endpoint)
+    uri = f"s3://{bucket.name}/v.jpg"
+    assert s3.read(f"{uri}?versionId={first}", 100).content == b"one"
+    assert s3.read(uri, 100).content == b"two"
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("uri", ["s3://client-media/in/a b#1.jpg", "s3://client-media/in/5f3a?x=1"])
+def test_a_uri_that_would_mean_another_object_is_refused(endpoint: str, uri: str) -> None:
+    with pytest.raises(DetectionError, match="%3F"):
+        S3(endpoint=endpoint).read(uri, 100)
+    with pytest.raises(DetectionError, match="%3F"):
+        list(S3(endpoint=endpoint).find(uri + "/"))
+
+
+def test_an_endpoint_that_is_no_url_is_told(fake_detector: FakeDetector) -> None:
+    result = detect(fake_detector, "localhost:9000", "s3://client-media/in/")
+    assert result.exit_code == 1
+    assert "--s3-endpoint is a URL" in result.output
+    checked = CliRunner().invoke(app, ["aws-check", "--s3-endpoint", "localhost:9000", "s3://b/"])
+    assert checked.exit_code == 1
+    assert "Traceback" not in checked.output
