@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,6 +19,7 @@ from server.rpc import reflection
 from server.rpc.authentication import Authentication
 from server.rpc.detector import Detector
 from server.rpc.listener import bind, listener
+from server.rpc.messages import CheckedMethods
 from server.rpc.open_inference.service import OpenInference
 from server.rpc.tokens import Tokens
 from server.settings import Settings
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # For answers that are on their way out when the last request is done.
 _GOODBYE_SECONDS = 1.0
+_FIELDS_OF_A_MEDIUM = 16
 
 
 @asynccontextmanager
@@ -103,6 +106,8 @@ class Server:
     async def start(self) -> None:
         """Listens, then reports SERVING. Raises CannotListen, InvalidCredentials."""
         self.address = bind(self._grpc, self._settings)
+        # For Ctrl-C that came while the graph was loaded: gRPC cannot stop what it began to start.
+        await asyncio.sleep(0)
         await self._grpc.start()
         await self._report(health_pb2.HealthCheckResponse.SERVING)
         log.info("listening on %s", self.address)
@@ -125,14 +130,17 @@ class Server:
         self, detector: Detector, interceptors: Sequence[grpc.aio.ServerInterceptor]
     ) -> grpc.aio.Server:
         server = listener(self._settings, interceptors)
-        detector_pb2_grpc.add_DetectorServicer_to_server(detector, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        described = [*self._protocols, health_pb2.DESCRIPTOR]
+        more_fields = _FIELDS_OF_A_MEDIUM * self._settings.max_media_per_request
+        methods: Any = CheckedMethods(server, described, self._backend.telemetry, more_fields)
+        detector_pb2_grpc.add_DetectorServicer_to_server(detector, methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if self._settings.open_inference:
             backend = self._backend
             inference = OpenInference(backend.pipeline, backend.live, backend.telemetry, self._settings)
-            inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+            inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, methods)
         if self._settings.reflection:
-            reflection.enable(server, [*self._protocols, health_pb2.DESCRIPTOR])
+            reflection.enable(server, described)
         return server
 
     async def _report(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:

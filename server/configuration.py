@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -92,6 +92,15 @@ class _Profile(PydanticBaseSettingsSource):
         return dict(PROFILES.get(str(self.current_state.get("profile")), {}))
 
 
+class _Flags(CliSettingsSource[Any]):
+    """A list is a flag for each of its values, as they are: commas and brackets are parts of names."""
+
+    def _merge_parsed_list(self, parsed_list: list[str], field_name: str) -> str:
+        if get_origin(self.settings_cls.model_fields[field_name].annotation) is tuple:
+            return json.dumps(parsed_list)
+        return super()._merge_parsed_list(parsed_list, field_name)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -115,7 +124,7 @@ def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server
     for variable in os.environ:
         if variable.startswith(ENV_PREFIX) and variable not in known:
             raise SettingsError(f"environment variable {variable} is not a setting")
-    flags: CliSettingsSource[Any] = CliSettingsSource(
+    flags: CliSettingsSource[Any] = _Flags(
         kind, cli_prog_name=program, cli_parse_args=list(argv), root_parser=None
     )
     try:

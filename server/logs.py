@@ -82,10 +82,21 @@ def configure(
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
-            TimedRotatingFileHandler(file, "midnight", backupCount=keep_days, encoding="utf-8", utc=True)
+            TimedRotatingFileHandler(
+                file, "midnight", backupCount=keep_days, encoding="utf-8", utc=True, errors="backslashreplace"
+            )
         )
     for handler in handlers:
         handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_not_by_callers)
+
+
+def _not_by_callers(record: logging.LogRecord) -> bool:
+    """False for what any caller can fill the log with: gRPC's tracebacks of what is nobody's error here."""
+    # It has gone, just before the first answer was written.
+    gone = record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError"
+    # It sent metadata that are not UTF-8, maybe its token, which would be quoted.
+    return not (gone or str(record.msg).startswith("Invalid encoding on"))

@@ -1,14 +1,16 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from server.aws import Aws
 from server.configuration import Configured
 from server.detect.admission import MESSAGE_COPIES
 from server.media.limits import MediaLimits
+from server.sources import hosts
 
 _MIB = 2**20
 # Of gRPC, which takes one more for no limit at all.
@@ -62,7 +64,16 @@ class Settings(Configured):
         5.0, gt=0, description="The same for health checks, which need no token."
     )
     max_connections: int = Field(4096, ge=1, le=_GRPC_LARGEST, description="Connections at once.")
-    max_streams_per_connection: int = Field(1000, ge=1, description="Calls at once on one connection.")
+    max_streams_per_connection: int = Field(
+        1000, ge=1, le=_GRPC_LARGEST, description="Calls at once on one connection."
+    )
+    receive_window_bytes: int = Field(
+        8 * _MIB,
+        ge=65_535,
+        le=_GRPC_LARGEST,
+        description="What a call may send before the server reads it, in memory beside max_queue_bytes; a "
+        "call from far away gets no more than this in a round trip.",
+    )
     handshake_timeout_seconds: float = Field(
         20.0, gt=0, description="How long a new connection may take until it speaks HTTP/2."
     )
@@ -204,7 +215,9 @@ class Settings(Configured):
     s3_buckets: tuple[str, ...] = Field(
         (), description="Bucket that s3:// URIs may read; repeat the flag. None: s3:// is refused."
     )
-    s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store. Default: AWS.")
+    s3_endpoint: str | None = Field(
+        None, pattern="^https?://", description="URL of an S3-compatible store. Default: AWS."
+    )
     aws_profile: str | None = Field(
         None, description="Profile of the shared AWS files. Default: boto3's own search for credentials."
     )
@@ -254,6 +267,20 @@ class Settings(Configured):
     access_log: Literal["none", "failures", "all"] = Field(
         "failures", description="Requests that get a line of their own, with code and timings."
     )
+
+    @field_validator("file_roots", mode="before")
+    @classmethod
+    def _roots_have_names(cls, roots: Any) -> Any:
+        if isinstance(roots, Sequence) and "" in roots:
+            raise ValueError("an empty name would be the working folder")
+        return roots
+
+    @field_validator("https_hosts")
+    @classmethod
+    def _hosts_are_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            hosts.parse(name)
+        return names
 
     @model_validator(mode="after")
     def _room_for_one_medium(self) -> Self:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from typing import Self
 
 from server import logs
 from server.detect.request import Detection, Stopwatch
-from server.errors import DetectorError, EngineFailed
+from server.engine.priority import has_passed
+from server.errors import DeadlineExceeded, DetectorError, EngineFailed
 
 OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
 
@@ -59,13 +61,14 @@ class Record:
         outcome: a verdict, OK where the method has none, FAILED or CANCELLED.
         detection: the answer, if there is one.
         reason, message: stable code and text of the error, if there is one.
+        deadline: time.monotonic() by which the caller wants the answer, once it is known.
         start: time.perf_counter() of arrival.
         seconds: from arrival to answer.
     """
 
     __slots__ = (
-        *("detection", "message", "metadata", "method", "outcome", "reason", "seconds", "start", "timing"),
-        "_observers",
+        *("deadline", "detection", "message", "metadata", "method", "outcome"),
+        *("reason", "seconds", "start", "timing", "_observers"),
     )
 
     def __init__(
@@ -81,6 +84,7 @@ class Record:
         self.outcome = OK
         self.detection: Detection | None = None
         self.reason = self.message = ""
+        self.deadline = math.inf
         self.seconds = 0.0
         self.start = time.perf_counter()
         self._observers = observers
@@ -106,7 +110,9 @@ class Record:
     ) -> None:
         self.seconds = time.perf_counter() - self.start
         if isinstance(error, asyncio.CancelledError):
-            self.outcome = CANCELLED
+            # gRPC cancels a call whose deadline passed like one that its caller gave up.
+            late = has_passed(self.deadline)
+            self.outcome, self.reason = (FAILED, DeadlineExceeded.code) if late else (CANCELLED, "")
         elif error is not None:
             self.outcome = FAILED
             self.reason = error.code if isinstance(error, DetectorError) else EngineFailed.code

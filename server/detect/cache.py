@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
-from server.detect.request import Detection, Options, ScoredRow
+from server.detect.request import Detection, Options, ScoredRow, Stopwatch
 from server.engine.priority import Priority, Urgency
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 
@@ -16,9 +16,10 @@ _SLACK_SECONDS = 0.5
 # Failures that the same bytes lead to every time. Crashes and time-outs are not among them, nor are
 # limits: memory that was short once need not be short again.
 _LASTING = (CorruptMedia, UnsupportedMedia)
-# Python's objects, roughly: of an entry and its key, and of one row.
-_ENTRY_BYTES = 2048
-_ROW_BYTES = 256
+# Python's objects, roughly: of an entry and its key, of what is known of one medium, and of one row.
+_ENTRY_BYTES = 1536
+_MEDIUM_BYTES = 640
+_ROW_BYTES = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ class VerdictCache:
         flight = self._flights[key] = _Flight(deadline)
         try:
             detection = await compute()
-            flight.answer = replace(detection, rows=tuple(map(_own, detection.rows)), cached=True)
+            own = tuple(map(_own, detection.rows))
+            flight.answer = replace(detection, rows=own, timing=Stopwatch(), cached=True)
             return detection
         except _LASTING as error:
             flight.answer = _fresh(error)
@@ -144,7 +146,8 @@ class VerdictCache:
         return answer
 
     def _store(self, question: Question, answer: Detection | MediaError) -> None:
-        size = _ENTRY_BYTES + sum(_row_bytes(row) for row in getattr(answer, "rows", ()))
+        rows = sum(_row_bytes(row) for row in getattr(answer, "rows", ()))
+        size = _ENTRY_BYTES + _MEDIUM_BYTES * len(question.media) + rows
         if size > self._max_bytes:
             return
         self._forget(question)

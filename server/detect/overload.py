@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from server.detect.forecast import Forecast
 from server.engine.live import LiveEngine
-from server.engine.priority import Urgency
+from server.engine.priority import Urgency, has_passed
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
 
@@ -60,9 +60,11 @@ class Admission:
         try:
             yield
             self.forecast.learn(wait, time.monotonic() - began, allowed)
-        except DeadlineExceeded:
+        except (DeadlineExceeded, asyncio.CancelledError) as error:
+            # gRPC cancels a call at its deadline, mostly before the time-out here is noticed.
+            late = isinstance(error, DeadlineExceeded) or has_passed(urgency[1])
             # It took longer than this, so that nothing is known that would make an estimate shorter.
-            if wait or allowed > self.forecast.alone:
+            if late and (wait or allowed > self.forecast.alone):
                 self.forecast.learn(wait, allowed, allowed)
             raise
         finally:

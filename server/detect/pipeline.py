@@ -122,7 +122,8 @@ class Pipeline:
             ShuttingDown, Overloaded: not accepted.
             DeadlineExceeded: not done in time.
         """
-        with self.admission.accepted(urgency), self.media_bytes.hold(size):
+        # Bytes first: nobody must give way to one that is refused for want of them.
+        with self.media_bytes.hold(size), self.admission.accepted(urgency):
             try:
                 async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:

@@ -1,5 +1,6 @@
 """Who goes first when there is not enough for all."""
 
+import time
 from enum import IntEnum
 
 
@@ -13,3 +14,11 @@ class Priority(IntEnum):
 
 Urgency = tuple[Priority, float]
 """Priority and deadline, a time.monotonic(); the most urgent sorts first."""
+
+# gRPC ends a call at its deadline by a clock of its own, which may be a little ahead.
+_AHEAD_SECONDS = 0.02
+
+
+def has_passed(deadline: float) -> bool:
+    """Whether what is cancelled now is so because its time is up."""
+    return time.monotonic() >= deadline - _AHEAD_SECONDS

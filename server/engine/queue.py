@@ -16,6 +16,8 @@ from server.errors import DeadlineExceeded, ShuttingDown
 _ROUNDING = 1 + 1e-6
 # One of so many that cannot meet their deadline, as far as is known, is run all the same.
 _CHANCES = 16
+# Less than this sooner is not worth waking a worker for.
+_NOTICED_SECONDS = 1e-4
 # Of the time until the earliest deadline of a batch, what its run may take for the sake of company.
 _COMPANY_SHARE = 0.25
 
@@ -76,6 +78,7 @@ class JobQueue:
         self._closed = False
         # While one worker gathers a batch, jobs wake nobody: each time, two threads would swap places.
         self._gathering = False
+        self._gathered_by = 0.0
         lock = Lock()
         self._changed, self._gathered = Condition(lock), Condition(lock)
 
@@ -88,7 +91,7 @@ class JobQueue:
             self._cost += job.cost
             if not self._gathering:
                 self._changed.notify()
-            elif not self._delay():
+            elif time.monotonic() + self._delay() < self._gathered_by - _NOTICED_SECONDS:
                 self._gathered.notify()
         # Else what nobody waits for any more would stay in memory as long as more urgent jobs come.
         job.future.add_done_callback(self._forget)
@@ -149,9 +152,12 @@ class JobQueue:
             job = max((job for job in self._jobs if not job.future.cancelled()), default=None)
             if job is None or job.urgency <= than:
                 return False
-            self._keep([other for other in self._jobs if other is not job])
-        if job.future.set_running_or_notify_cancel():
-            job.future.set_exception(error)
+            # With all of its request, which fails with the first: else each would count as room for another.
+            leaving = [other for other in self._jobs if other.urgency == job.urgency]
+            self._keep([other for other in self._jobs if other.urgency != job.urgency])
+        for job in leaving:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
         return True
 
     def _forget(self, future: "Future[Scores]") -> None:
@@ -171,6 +177,7 @@ class JobQueue:
     def _gather(self) -> None:
         self._gathering = True
         while (left := self._delay()) > 0:
+            self._gathered_by = time.monotonic() + left
             self._gathered.wait(left)
         self._gathering = False
 
@@ -182,8 +189,11 @@ class JobQueue:
         delay = self._company.delay(len(self._jobs), math.inf if first.fills else self._cost)
         if not delay:
             return 0.0
-        latest = first.deadline - (self._fixed_seconds + self._cost) / _COMPANY_SHARE
-        until = min(job.enqueued for job in self._jobs) + delay
+        # Of all, as the most urgent by priority need not be the one with least time.
+        earliest = min(job.deadline for job in self._jobs)
+        latest = earliest - (self._fixed_seconds + self._cost) / _COMPANY_SHARE
+        # Nobody waits for others longer than half of the time that there is.
+        until = min(job.enqueued + min(delay, (job.deadline - job.enqueued) / 2) for job in self._jobs)
         return max(0.0, min(until, latest) - time.monotonic())
 
     def _batch(self) -> list[Job]:

@@ -40,6 +40,8 @@ _PRIORITIES: dict[int, Priority] = {
 
 _MAX_ID = 256
 _MAX_NAME = 1024
+# More than there are, so that nobody has us look at millions.
+_MAX_MODALITIES = 16
 
 
 def to_request(
@@ -97,6 +99,8 @@ def _request(
 
 def to_options(message: pb.DetectOptions, settings: Settings) -> Options:
     """Raises InvalidRequest if a value is out of its range."""
+    if len(message.modalities) > _MAX_MODALITIES:
+        raise InvalidRequest(f"options.modalities has more than {_MAX_MODALITIES} values")
     if unknown := [number for number in message.modalities if number not in _MODALITIES]:
         raise InvalidRequest(f"options.modalities: unknown value {unknown[0]}")
     threshold = message.threshold if message.HasField("threshold") else None

@@ -72,6 +72,8 @@ class Detector(pb_grpc.DetectorServicer):
         except TimeoutError:
             seconds = self._settings.stream_idle_timeout_seconds
             await abort(context, TooSlow(f"the stream had nothing to do for {seconds:g} seconds"))
+        except InvalidRequest as error:
+            await abort(context, error)
         finally:
             reader.cancel()
 
@@ -82,10 +84,11 @@ class Detector(pb_grpc.DetectorServicer):
         answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
         free: asyncio.Semaphore,
     ) -> None:
-        """Raises TimeoutError if there is nothing to do for too long."""
+        """Raises TimeoutError if there is nothing to do for too long, InvalidRequest after what is none."""
         in_flight: set[str] = set()
         idle, clock = self._settings.stream_idle_timeout_seconds, asyncio.get_running_loop().time
         running = 0
+        broken: InvalidRequest | None = None
 
         async def answer(request: pb.DetectRequest) -> None:
             nonlocal running
@@ -96,13 +99,19 @@ class Detector(pb_grpc.DetectorServicer):
 
         try:
             async with asyncio.timeout(idle) as patience, asyncio.TaskGroup() as group:
-                async for request in requests:
-                    await free.acquire()
-                    running += 1
-                    patience.reschedule(None)
-                    group.create_task(answer(request))
+                try:
+                    async for request in requests:
+                        await free.acquire()
+                        running += 1
+                        patience.reschedule(None)
+                        group.create_task(answer(request))
+                except InvalidRequest as error:
+                    # What came before is answered first.
+                    broken = error
         finally:
             answers.put_nowait(None)
+        if broken:
+            raise broken
 
     async def GetModel(  # noqa: N802
         self,
@@ -112,6 +121,7 @@ class Detector(pb_grpc.DetectorServicer):
         return describe(self._reloader.live.current, self._reloader.available, self._settings)
 
     async def _answer(self, message: pb.DetectRequest, request: Request, record: Record) -> pb.DetectResponse:
+        record.deadline = request.deadline
         detection = await self._pipeline.detect(request, record.timing)
         record.answered(detection)
         return convert.to_response(message, detection)

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _PING_TIMEOUT_SECONDS = 20
 _FOREVER = 2**31 - 1
+_LARGEST_FRAME = 2**20
 
 
 def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
@@ -32,6 +33,11 @@ def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerIntercept
         # A peer that vanished without a word would keep its connection for hours.
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(_PING_TIMEOUT_SECONDS)),
+        # By default gRPC lets each call send ahead as much as the connection carries, and counts it nowhere.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", settings.receive_window_bytes),
+        # Which would also let frames grow: of 16 KiB each, they take longer.
+        ("grpc.http2.max_frame_size", min(settings.receive_window_bytes, _LARGEST_FRAME)),
     ]
     if settings.max_connection_age_seconds:
         grace = settings.max_connection_age_grace_seconds

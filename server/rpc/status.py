@@ -68,7 +68,7 @@ def to_status(error: Exception) -> status_pb2.Status:
         retry.retry_delay.FromNanoseconds(int(_retry_after(error) * 1e9))
         details.append(retry)
     code = code_pb2.Code.Value(CODES[type(error)].name)
-    text = error.message.encode()[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
+    text = error.message.encode(errors="backslashreplace")[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
     return status_pb2.Status(code=code, message=text, details=[_packed(d) for d in details])
 
 

@@ -8,7 +8,7 @@ class Watched:
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths
-        self._seen: tuple[tuple[int, int, int], ...] = ()
+        self._seen: tuple[tuple[int, ...], ...] = ()
 
     def changed(self) -> bool:
         """Whether any file is another than at the last call; the first call says yes."""
@@ -17,9 +17,10 @@ class Watched:
         return now != before
 
 
-def _signature(path: Path) -> tuple[int, int, int]:
+def _signature(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
         return (0, 0, 0)
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
+    # The time of the last change, too: a file that could not be read may be given to us later.
+    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)

@@ -25,13 +25,13 @@ from server.errors import (
 )
 from server.sources.addresses import is_public
 from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
+from server.sources.hosts import PORT, ascii_name, matches, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
 
-_PORT = 443
 _MAX_REDIRECTS = 5
 _MAX_ADDRESSES = 3
 _STEP_SECONDS = 10.0
@@ -55,12 +55,13 @@ class Https:
     goes to an address that was checked: DNS cannot say something else a moment later.
 
     Args:
-        hosts: NAME, `*.NAME` for all names below it, or `*`; with :PORT for another port than 443.
+        hosts: as `server.sources.hosts` reads them.
         max_seconds: for one medium, redirects included.
         resolve, is_allowed, context: how to look up names, which addresses will do, whom to trust.
 
     Raises:
         MissingPackage: the extra `https` is not installed.
+        ValueError: a host is none.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Https:
         is_allowed: Callable[[str], bool] = is_public,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        self._hosts = [_entry(host) for host in hosts]
+        self._hosts = [parse(host) for host in hosts]
         self._max_seconds = max_seconds
         self._resolve, self._is_allowed = resolve, is_allowed
         if hosts:
@@ -122,7 +123,7 @@ class Https:
     def _place(self, uri: SplitResult) -> "_Place":
         """Raises InvalidRequest, SourceNotAllowed."""
         place = _parse(uri)
-        if not any(_matches(name, place.host) and port == place.port for name, port in self._hosts):
+        if not any(matches(name, place.host) and port == place.port for name, port in self._hosts):
             raise SourceNotAllowed(
                 f"this server does not read from {place.authority}", "Send the bytes, or ask the operator."
             )
@@ -144,7 +145,7 @@ class Https:
             with _typed_errors(place):
                 try:
                     return await client.send(request, stream=True)
-                except httpx.ConnectError:
+                except (httpx.ConnectError, httpx.ConnectTimeout):
                     if number == len(addresses):
                         raise
         raise AssertionError("the last address answers or raises")
@@ -174,7 +175,8 @@ class _Place:
 
     @property
     def authority(self) -> str:
-        return self.host if self.port == _PORT else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORT else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         # Without the query, which may hold a signature.
@@ -185,8 +187,8 @@ def _parse(uri: SplitResult) -> _Place:
     if uri.scheme != "https":
         raise SourceNotAllowed(f"a redirect leads to {uri.scheme}://, which this server does not read")
     try:
-        host = (uri.hostname or "").rstrip(".").encode("idna").decode("ascii")
-        port = uri.port or _PORT
+        host = ascii_name(uri.hostname or "")
+        port = uri.port or PORT
     except ValueError as error:
         raise InvalidRequest("the URI has no valid host and port") from error
     if not host:
@@ -204,15 +206,6 @@ def _redirected(place: _Place, location: str) -> SplitResult:
         return urlsplit(urljoin(f"https://{place.authority}{place.target}", location))
     except ValueError as error:
         raise SourceUnavailable(f"{place} redirects to what is no URI") from error
-
-
-def _entry(text: str) -> tuple[str, int]:
-    name, _, port = text.lower().partition(":")
-    return name, int(port or _PORT)
-
-
-def _matches(name: str, host: str) -> bool:
-    return name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:]))
 
 
 def _check_status(status: int, place: _Place) -> None:

@@ -1,5 +1,6 @@
 """The server as an operator meets it: a process, signals, exit statuses, health."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
-from server.app import Server
+from server.app import Server, running
 from server.errors import CannotListen, InvalidModel, ModelNotFound
+from server.settings import Settings
 from tests import media
 from tests.running_server import running_server, stub_of
 from tests.server_process import server_process
@@ -146,3 +148,16 @@ def test_json_logs_are_one_object_a_line(models: Path) -> None:
     failed = subprocess.run(command(), capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert failed.stderr.strip().startswith('{"time":')
     assert '"level": "error"' in failed.stderr
+
+
+async def test_a_server_that_is_stopped_while_its_graph_loads_closes_cleanly(models: Path) -> None:
+    async def start() -> None:
+        task = asyncio.current_task()
+        assert task
+        # As by Ctrl-C meanwhile, which is noticed at the next pause.
+        task.cancel()
+        async with running(Settings(models=models, profile="test")):
+            pytest.fail("it started")
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(start())

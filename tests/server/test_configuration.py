@@ -118,3 +118,13 @@ def test_settings_are_frozen() -> None:
 def test_settings_come_whole_through_json() -> None:
     settings = Settings(cache_seconds=math.inf)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_values_of_a_list_are_taken_as_they_are() -> None:
+    roots = ["/srv/media,2024", "/srv/[a]", '/srv/"b"', "/srv/c d"]
+    flags = [flag for root in roots for flag in ("--file-roots", root)]
+    buckets = ["--s3-buckets", "true", "--s3-buckets", "12"]
+    settings = load([*flags, *buckets, "--https-hosts", "[2606:4700::1]:444"], Settings)
+    assert settings.file_roots == tuple(map(Path, roots))
+    assert settings.s3_buckets == ("true", "12")
+    assert settings.https_hosts == ("[2606:4700::1]:444",)

@@ -138,6 +138,25 @@ def test_a_traceback_is_cut_down_too() -> None:
     assert r"failed\nbadly" in logs.ConsoleFormatter().format(record)
 
 
+def test_grpc_cannot_be_made_to_log_by_its_callers() -> None:
+    code = """
+import logging
+from grpc._cython import cygrpc
+from server import logs
+logs.configure("info", "console")
+for error in (cygrpc.ExecuteBatchError("gone"), cygrpc.InternalError("told")):
+    logging.getLogger("grpc._cython.cygrpc").error("raised in core", exc_info=error)
+try:
+    b"Bearer secret \\xff".decode()
+except UnicodeDecodeError:
+    logging.getLogger("grpc._cython.cygrpc").exception("Invalid encoding on %s", b"Bearer secret \\xff")
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert "told" in done.stderr
+    assert "gone" not in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:
     code = f"""
 import logging, pathlib
@@ -162,3 +181,14 @@ def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> N
     assert failed.returncode == 2
     assert "log_dir" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_name_that_is_not_utf8_gets_into_the_file(tmp_path: Path) -> None:
+    code = f"""
+import logging, pathlib
+from server import logs
+logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}, "server.log"))
+logging.info("no file %s", "/caf\\udce9.jpg")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    assert r"no file /caf\udce9.jpg" in (tmp_path / "server.log").read_text()

@@ -156,3 +156,19 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: Path) -> None:
+    flags = {"metrics_port": 0, "decode_workers": 1}
+    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(8.0, width=640, height=480))])
+    with running_server(models, **flags) as server, stub_of(server) as stub:
+        ahead = [stub.Detect.future(video, timeout=60) for _ in range(3)]
+        late = stub.Detect.future(video, timeout=0.1)
+        assert late.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        assert all(call.result() for call in ahead)
+        value = scraped(server)
+    failed = sum(
+        value("deepfake_request_failures_total", method="Detect", reason=reason)
+        for reason in ("DEADLINE_EXCEEDED", "OVERLOADED")
+    )
+    assert (failed, value("deepfake_requests_total", method="Detect", outcome="CANCELLED")) == (1, 0)

@@ -32,3 +32,25 @@ def test_no_secret_is_a_plain_string() -> None:
 
 def test_every_setting_is_documented() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("flag", ["--s3-endpoint=localhost:9000", "--max-streams-per-connection=5000000000"])
+def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
+    with pytest.raises(SettingsError, match=flag[2:10].replace("-", "_")):
+        load([flag], Settings)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://example.com", "example.com/path", "host:abc", "user@host", "", "2606:4700::1"]
+)
+def test_hosts_are_hosts(host: str) -> None:
+    with pytest.raises(SettingsError, match="https_hosts"):
+        load([f"--https-hosts={host}"], Settings)
+
+
+def test_an_empty_root_is_not_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="file_roots"):
+        load(["--file-roots", ""], Settings)
+    monkeypatch.setenv("DEEPFAKE_FILE_ROOTS", '[""]')
+    with pytest.raises(SettingsError, match="file_roots"):
+        load([], Settings)

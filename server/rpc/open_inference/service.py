@@ -12,15 +12,15 @@ from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
 from server.detect.admission import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
-from server.detect.request import Stopwatch
 from server.detect.tensors import infer, outputs_of
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
+from server.errors import InvalidRequest
 from server.rpc.open_inference import description, tensors
 from server.rpc.open_inference.urgency import urgency_of
 from server.rpc.status import abort, to_status
 from server.settings import Settings
-from server.telemetry import Telemetry
+from server.telemetry import Record, Telemetry
 
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
@@ -89,7 +89,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             metadata = context.invocation_metadata()
             with self._telemetry.request("ModelInfer", request.id, metadata) as record:
                 seconds = context.time_remaining()
-                return await self._answer(request, seconds, record.timing, MESSAGE_COPIES)
+                return await self._answer(request, seconds, record, MESSAGE_COPIES)
         except Exception as error:
             await abort(context, error)
 
@@ -116,6 +116,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
                 yield await answer
                 free.release()
             await reader
+        except InvalidRequest as error:
+            await abort(context, error)
         finally:
             reader.cancel()
             while not answers.empty():
@@ -123,17 +125,23 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
                     unread.cancel()
 
     async def _answer(
-        self, request: pb.ModelInferRequest, seconds: float | None, timing: Stopwatch, copies: int
+        self, request: pb.ModelInferRequest, seconds: float | None, record: Record, copies: int
     ) -> pb.ModelInferResponse:
         inputs = tensors.to_tensors(request)
         urgency = urgency_of(request, seconds, self._settings.default_deadline_seconds)
+        record.deadline = urgency[1]
 
         async def work(engine: Engine) -> pb.ModelInferResponse:
             manifest = engine.manifest
             description.check_served(manifest, request.model_name, request.model_version)
             names = tensors.wanted_outputs(request, [spec.name for spec in outputs_of(manifest)])
             outputs = await infer(
-                engine, inputs, urgency, self._settings.max_inference_rows, timing, self._pipeline.mailbox
+                engine,
+                inputs,
+                urgency,
+                self._settings.max_inference_rows,
+                record.timing,
+                self._pipeline.mailbox,
             )
             response = pb.ModelInferResponse(
                 model_name=manifest.name, model_version=manifest.version, id=request.id
@@ -152,7 +160,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             metadata = context.invocation_metadata()
             with self._telemetry.request("ModelStreamInfer", request.id, metadata) as record:
                 seconds = context.time_remaining()
-                answer = await self._answer(request, seconds, record.timing, STREAM_COPIES)
+                answer = await self._answer(request, seconds, record, STREAM_COPIES)
                 return pb.ModelStreamInferResponse(infer_response=answer)
         except Exception as error:
             status = to_status(error)

@@ -30,6 +30,8 @@ DATATYPES = {numpy_type: name for name, numpy_type in _TYPES.items()}
 
 # More than any tensor of a graph; so that nobody has us count millions of them.
 _MAX_DIMENSIONS = 8
+# The same of parameters, which are sent back.
+_MAX_PARAMETERS = 64
 
 # The field of InferTensorContents that holds numbers of a type.
 _CONTENTS = {
@@ -53,6 +55,8 @@ def to_tensors(request: pb.ModelInferRequest) -> Tensors:
     Raises:
         InvalidRequest: names, types, shapes and contents do not fit each other.
     """
+    if len(request.parameters) > _MAX_PARAMETERS:
+        raise InvalidRequest(f"there are {len(request.parameters)} parameters, more than {_MAX_PARAMETERS}")
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest(f"there are {len(request.inputs)} inputs and {len(raw)} raw_input_contents")

@@ -218,3 +218,12 @@ async def test_an_entry_that_is_too_old_is_computed_again(monkeypatch: pytest.Mo
     now += 2
     assert verdicts.find(question()) is None
     assert (verdicts.entries, verdicts.size) == (0, 0)
+
+
+async def test_the_limit_counts_every_medium_of_a_request() -> None:
+    of_many = Question(0, tuple((bytes([number]), None) for number in range(16)), Options())
+    small = cache(max_bytes=5_000)
+    await small.answer(of_many, NORMAL, at_once)
+    assert small.entries == 0
+    await small.answer(question(), NORMAL, at_once)
+    assert small.entries == 1

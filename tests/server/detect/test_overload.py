@@ -1,4 +1,6 @@
+import asyncio
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -58,3 +60,26 @@ def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
 
 def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
     ask(admission(wait=0.0), seconds=0.01)
+
+
+def given_up(busy: Admission, seconds: float, after: float) -> None:
+    """A call that gRPC cancels, as it does at the deadline and when its caller is gone."""
+    with suppress(asyncio.CancelledError), busy.accepted((Priority.NORMAL, time.monotonic() + seconds)):
+        time.sleep(after)
+        raise asyncio.CancelledError
+
+
+def test_a_call_that_grpc_ended_at_its_deadline_was_late() -> None:
+    busy = admission(wait=0.02)
+    before = busy.forecast.seconds(1.0)
+    with suppress(Overloaded):
+        for _ in range(20):
+            given_up(busy, seconds=0.05, after=0.05)
+    assert busy.forecast.seconds(1.0) > before
+
+
+def test_a_call_that_its_caller_gave_up_tells_nothing() -> None:
+    busy = admission(wait=0.02)
+    before = busy.forecast.seconds(1.0)
+    given_up(busy, seconds=60, after=0)
+    assert busy.forecast.seconds(1.0) == before

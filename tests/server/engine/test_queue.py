@@ -264,3 +264,22 @@ def test_what_was_cancelled_is_not_kept() -> None:
     del unwanted
     assert kept() is None
     assert queue.seconds == 0.25
+
+
+def test_all_subjects_of_one_request_give_way_together() -> None:
+    subjects = [job(priority=Priority.BATCH) for _ in range(3)]
+    for subject in subjects:
+        subject.deadline = subjects[0].deadline
+    queue = queue_of(job(), *subjects)
+    assert queue.drop((Priority.INTERACTIVE, 0.0), Overloaded("full"))
+    assert all(subject.future.done() for subject in subjects)
+    assert len(queue) == 1
+
+
+@pytest.mark.parametrize("before", [[], [60.0]])
+def test_nobody_is_late_for_the_sake_of_company(before: list[float]) -> None:
+    queue = queue_of(*map(job, before), delay=0.6)
+    urgent = job(0.3, cost=0.001)
+    threading.Timer(0.05, lambda: queue.put(urgent)).start()
+    assert urgent in taken(queue)
+    assert time.monotonic() < urgent.deadline

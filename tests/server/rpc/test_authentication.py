@@ -26,6 +26,7 @@ from server.errors import InvalidCredentials
 from server.rpc.authentication import Authentication
 from server.rpc.listener import bind, listener
 from server.rpc.tokens import Tokens
+from server.rpc.watched import Watched
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
 from tests import media
@@ -273,3 +274,13 @@ async def test_the_callers_name_is_known_to_the_call_and_refusals_are_recorded(t
             await unknown(b"")
     await server.stop(None)
     assert [(record.method, record.reason) for record in records] == [("WhoAmI", "UNAUTHENTICATED")]
+
+
+def test_a_file_that_is_only_later_given_to_the_server_is_read_then(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("x")
+    watched = Watched(path)
+    assert watched.changed()
+    assert not watched.changed()
+    path.chmod(0o640)
+    assert watched.changed()

@@ -13,7 +13,8 @@ from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
 
-_COUNT = 400
+_COUNT, _BYTES = 400, 100_000
+LIMITS: dict[str, Any] = {"max_stream_concurrency": 4, "stream_idle_timeout_seconds": 60}
 MEDIUM = pb.Medium(content=media.photo_jpeg(64, 48))
 
 
@@ -35,22 +36,39 @@ def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
 
 
 def test_a_caller_who_does_not_read_is_not_read(models: Path) -> None:
-    sent = []
+    with running_server(models, **LIMITS) as server, stub_of(server) as stub:
+        sent, answers = _unread(stub)
+        assert sent < _COUNT
+        assert len(list(answers)) == _COUNT
+
+
+def test_what_a_call_sends_ahead_is_limited(models: Path) -> None:
+    with running_server(models, **LIMITS, receive_window_bytes=65_535) as server, stub_of(server) as stub:
+        little, _ = _unread(stub)
+    with (
+        running_server(models, **LIMITS, receive_window_bytes=80 * _BYTES) as server,
+        stub_of(server) as stub,
+    ):
+        much, _ = _unread(stub)
+    assert 40 <= much - little <= 120
+
+
+def _unread(stub: Any) -> tuple[int, Any]:
+    """How many requests go out while nothing is read, and the answers."""
+    sent = 0
 
     def requests() -> Any:
+        nonlocal sent
         for number in range(_COUNT):
-            sent.append(number)
+            sent += 1
             # Errors, since they cost nothing to make; their ids fill what is buffered on the way.
-            yield pb.DetectRequest(id=f"{number:0100000}")
+            yield pb.DetectRequest(id=f"{number:0{_BYTES}}")
 
-    limits = {"max_stream_concurrency": 4, "stream_idle_timeout_seconds": 60}
-    with running_server(models, **limits) as server, stub_of(server) as stub:
-        answers: Any = stub.DetectStream(requests(), timeout=60)
-        deadline = time.monotonic() + 30
-        before = -1
-        # Until no more is taken.
-        while before != len(sent) and time.monotonic() < deadline:
-            before = len(sent)
-            time.sleep(0.5)
-        assert len(sent) < _COUNT
-        assert len(list(answers)) == _COUNT
+    answers = stub.DetectStream(requests(), timeout=60)
+    deadline = time.monotonic() + 30
+    before = -1
+    # Until no more is taken.
+    while before != sent and time.monotonic() < deadline:
+        before = sent
+        time.sleep(0.5)
+    return sent, answers

@@ -49,3 +49,7 @@ async def test_a_call_that_has_ended_cannot_be_told_and_that_is_no_failure() -> 
 
     with pytest.raises(asyncio.CancelledError):
         await abort(cast("grpc.aio.ServicerContext[object, object]", Ended()), errors.CorruptMedia("x"))
+
+
+def test_a_name_that_is_not_utf8_can_be_told() -> None:
+    assert to_status(errors.SourceNotFound("no file /\udcff.jpg")).message == r"no file /\udcff.jpg"

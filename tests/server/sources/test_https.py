@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from server.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
+from server.sources import hosts
 from server.sources.addresses import is_public
 from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
@@ -376,7 +378,48 @@ def test_the_server_reads_none_by_default_and_never_from_itself(models: Path) ->
     from deepfake.v1 import detector_pb2 as pb
 
     request = pb.DetectRequest(media=[pb.Medium(uri="https://localhost/photo.jpg")])
-    for hosts in ((), ("localhost", "*")):
-        with running_server(models, https_hosts=hosts) as server, stub_of(server) as stub:
+    for named in ((), ("localhost", "*")):
+        with running_server(models, https_hosts=named) as server, stub_of(server) as stub:
             call: Any = stub.Detect.future(request, timeout=30)
             assert call.code().name == "PERMISSION_DENIED"
+
+
+def test_the_next_address_is_tried_when_one_swallows_all(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.sources.https._STEP_SECONDS", 0.5)
+    # Its backlog is full, so that further connections get no answer.
+    with socket.socket() as silent, ExitStack() as stack:
+        silent.bind(("127.0.0.2", 0))
+        silent.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        addresses = ["127.0.0.2", "127.0.0.1"]
+        uri = f"https://media.example:{silent.getsockname()[1]}/photo.jpg"
+        with pytest.raises(SourceUnavailable, match="ConnectError"):
+            # The second refuses: nobody listens at that port.
+            read(
+                uri,
+                hosts=["*:" + str(silent.getsockname()[1])],
+                resolve=lambda *_: addresses,
+                allowed=addresses,
+            )
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "wanted"),
+    [
+        ("media.example", "media.example", True),
+        ("MEDIA.example:443", "media.example", True),
+        ("*.media.example", "a.media.example", True),
+        ("*.media.example", "media.example", False),
+        ("*", "anything.example", True),
+        ("b\u00fccher.example", "xn--bcher-kva.example", True),
+        ("*.b\u00fccher.example", "a.xn--bcher-kva.example", True),
+        ("[2606:4700::1]", "2606:4700::1", True),
+    ],
+)
+def test_hosts_are_known_by_the_names_of_dns(named: str, host: str, wanted: bool) -> None:
+    name, port = hosts.parse(named)
+    assert hosts.matches(name, host) is wanted
+    assert port == hosts.PORT

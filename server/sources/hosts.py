@@ -1,0 +1,24 @@
+"""Which hosts may be named: HOST or *.HOST, or * for all, with :PORT for another port than 443."""
+
+from urllib.parse import urlsplit
+
+PORT = 443
+"""Of https."""
+
+
+def parse(text: str) -> tuple[str, int]:
+    """Name and port, as `ascii_name` writes names. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.netloc != text or "@" in text:
+        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+    return ascii_name(parts.hostname), parts.port or PORT
+
+
+def ascii_name(host: str) -> str:
+    """As DNS knows it. Raises ValueError."""
+    return host.rstrip(".").encode("idna").decode("ascii").lower()
+
+
+def matches(name: str, host: str) -> bool:
+    """Whether a host is one of those that are meant by a name that `parse` gave."""
+    return name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:]))

@@ -1,0 +1,129 @@
+"""Messages that are none, or would become far more than they are."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepfake.v1 import detector_pb2 as pb
+from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2 import inference_pb2
+from server.app import Server
+from server.errors import InvalidRequest
+from server.rpc.messages import check
+from tests import media
+from tests.failures import failure
+from tests.running_server import running_server, stub_of
+
+INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+PHOTO: Any = pb.DetectRequest(id="photo", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+LARGE: Any = pb.DetectRequest(media=[pb.Medium(content=bytes(100_000))])
+BROKEN = {
+    "no message": b"\xff" * 20,
+    "a million media": bytes((0x12, 0)) * 1_000_000,
+}
+DETECT, STREAM, UPLOAD = (
+    f"/deepfake.v1.Detector/{name}" for name in ("Detect", "DetectStream", "DetectUpload")
+)
+INFER, INFER_STREAM = (
+    f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer")
+)
+
+
+@pytest.fixture(scope="module")
+def server(models: Path) -> Iterator[Server]:
+    with running_server(models, max_message_bytes=4 * 2**20) as server:
+        yield server
+
+
+def bare(channel: Any, method: str, raw: bytes) -> grpc.RpcError:
+    """What a call with this as its message fails with."""
+    kinds: dict[str, Callable[[], Any]] = {
+        STREAM: lambda: list(channel.stream_stream(method)(iter([raw]), timeout=30)),
+        INFER_STREAM: lambda: list(channel.stream_stream(method)(iter([raw]), timeout=30)),
+        UPLOAD: lambda: channel.stream_unary(method)(iter([raw]), timeout=30),
+    }
+    with pytest.raises(grpc.RpcError) as caught:
+        kinds.get(method, lambda: channel.unary_unary(method)(raw, timeout=30))()
+    return caught.value
+
+
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(
+    "method", [DETECT, STREAM, UPLOAD, INFER, INFER_STREAM, "/grpc.health.v1.Health/Check"]
+)
+def test_a_message_that_is_none_is_refused(server: Server, method: str, raw: bytes) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        assert failure(bare(channel, method, raw)) == INVALID
+        assert DetectorStub(channel).Detect(PHOTO, timeout=30).verdict
+
+
+BROKEN_REQUESTS = {
+    "small, broken off": PHOTO.SerializeToString()[:-1],
+    "large, broken off": LARGE.SerializeToString()[:-1],
+    "a medium with half a million parts": bytes((0x12, 0x80, 0x80, 0x40)) + bytes((0x3A, 0)) * 2**19,
+}
+
+
+@pytest.mark.parametrize("raw", BROKEN_REQUESTS.values(), ids=BROKEN_REQUESTS)
+@pytest.mark.parametrize("method", [DETECT, STREAM])
+def test_a_request_that_is_none_is_refused(server: Server, method: str, raw: bytes) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        assert failure(bare(channel, method, raw)) == INVALID
+
+
+def test_what_a_stream_has_asked_before_is_answered(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stream: Any = channel.stream_stream(STREAM)
+        answers = stream(iter([PHOTO.SerializeToString(), b"\xff" * 20]), timeout=30)
+        assert pb.DetectStreamResponse.FromString(next(answers)).response.verdict
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+    assert failure(caught.value) == INVALID
+
+
+def test_options_are_not_counted_by_the_million(server: Server) -> None:
+    many = pb.DetectRequest(
+        media=PHOTO.media, options=pb.DetectOptions(modalities=[pb.MODALITY_IMAGE] * 2_000_000)
+    )
+    with stub_of(server) as stub, pytest.raises(grpc.RpcError, match="more than 16 values") as caught:
+        stub.Detect(many, timeout=30)
+    assert failure(caught.value) == INVALID
+
+
+def test_parameters_are_not_sent_back_by_the_million(server: Server) -> None:
+    request = inference_pb2.ModelInferRequest(model_name="tiny")
+    for number in range(1000):
+        request.parameters[str(number)].bool_param = True
+    with grpc.insecure_channel(server.address) as channel:
+        error = bare(channel, INFER, request.SerializeToString())
+    assert failure(error) == INVALID
+    assert "parameters" in str(error)
+
+
+@given(st.binary(max_size=200), st.integers(0, 3))
+def test_no_bytes_are_a_surprise(tail: bytes, place: int) -> None:
+    whole = pb.DetectRequest(id="x" * 70_000, media=PHOTO.media).SerializeToString()
+    mutated = whole[: len(whole) - place * 50] + tail
+    try:
+        check(mutated, pb.DetectRequest.DESCRIPTOR)
+    except InvalidRequest:
+        return
+    assert len(mutated) > 70_000
+
+
+def test_what_clients_send_passes() -> None:
+    weights = pb.FusionWeights(image=1)
+    options = pb.DetectOptions(modalities=[pb.MODALITY_IMAGE], weights=weights, threshold=0.5)
+    frames = pb.RawFrames(rgb=bytes(100_000), count=1, height=2, width=3)
+    one = pb.DetectRequest(id="a", media=[pb.Medium(frames=frames), *[PHOTO.media[0]] * 15], options=options)
+    check(one.SerializeToString(), pb.DetectRequest.DESCRIPTOR)
+    typed = inference_pb2.ModelInferRequest()
+    typed.inputs.add(
+        shape=[100_000], contents={"uint_contents": range(100_000), "fp32_contents": [1.5] * 9999}
+    )
+    check(typed.SerializeToString(), inference_pb2.ModelInferRequest.DESCRIPTOR)
