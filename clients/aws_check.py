@@ -76,10 +76,10 @@ def check(s3: S3, role_arn: str | None, uri: str | None) -> Iterator[Finding]:
             yield from _bucket(s3, *split(uri))
     except ClientError as error:
         yield _refused(step, error)
-    except ValueError as error:  # not a URL
-        yield Finding(step, False, str(error), "--s3-endpoint is a URL, with https://.")
     except BotoCoreError as error:
         yield Finding(step, False, str(error), UNREACHABLE)
+    except ValueError as error:  # not a URL
+        yield Finding(step, False, str(error), "--s3-endpoint is a URL, with https://.")
 
 
 def _credentials(s3: S3) -> Finding:

@@ -13,6 +13,7 @@ DEFAULT_RETRIES = 4
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 KEEPALIVE_MS = 60_000
+IDLE_MS = 300_000
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -33,9 +34,11 @@ OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     # A name with several addresses is a server behind each, as of a headless service.
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-    # A restarted server is found again within the retries' own backoff.
+    # It would open again at once what a server closes because nobody calls.
+    ("grpc.client_idle_timeout_ms", IDLE_MS),
+    # A restarted server is found again before the retries are over.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 
 

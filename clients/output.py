@@ -55,8 +55,8 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
     parquet.check_installed()
     journal = path.with_name(path.name + ".jsonl")
     if resume and path.exists() and not journal.exists():
-        _check_ours(path, parquet.columns(path))
         with _writable():
+            _check_ours(path, parquet.columns(path))
             _rewrite(journal, parquet.records(path))
     with _opened_text(journal, resume) as output:
         yield output

@@ -124,9 +124,9 @@ def _translated(uri: str) -> Iterator[None]:
         raise DetectionError(code, f"{uri}: {error}", HINT) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error
+    except BotoCoreError as error:
+        raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error
     except ValueError as error:  # not a URL
         raise DetectionError(
             "INVALID_REQUEST", str(error), "--s3-endpoint is a URL, with https://."
         ) from error
-    except BotoCoreError as error:
-        raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error

@@ -171,14 +171,14 @@ def _content(request: pb.DetectRequest) -> bytes:
 
 
 @contextmanager
-def fake_server() -> Iterator[FakeDetector]:
+def fake_server(port: int = 0) -> Iterator[FakeDetector]:
     """A detector that listens at its `address`."""
     servicer = FakeDetector()
     server = grpc.server(
         futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
     )
     detector_pb2_grpc.add_DetectorServicer_to_server(servicer, server)
-    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    servicer.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
     server.start()
     try:
         yield servicer

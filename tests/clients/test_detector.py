@@ -5,6 +5,8 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -365,3 +367,16 @@ def test_all_servers_behind_a_name_are_used() -> None:
             while not (one.requests and other.requests):
                 detector.detect(b"real")
                 assert time.monotonic() < deadline
+
+
+def test_a_server_that_was_away_is_found_again_at_once() -> None:
+    with ExitStack() as stack:
+        with fake_server() as first:
+            detectors = [stack.enter_context(Detector(first.address)) for _ in range(8)]
+            for detector in detectors:
+                detector.detect(b"real")
+        # So long that those who try again wait as long as they ever do between their attempts.
+        time.sleep(9)
+        with fake_server(int(first.address.rpartition(":")[2])), ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda detector: detector.detect(b"real"), detectors))
+    assert len(answers) == 8

@@ -166,8 +166,9 @@ def test_a_file_of_others_is_not_gone_on_with(tmp_path: Path, name: str, text: s
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    for path in (tmp_path / "nowhere" / "p.csv", tmp_path / "folder.csv"):
-        with pytest.raises(DetectionError) as caught, opened(path, resume=False):
+    (tmp_path / "folder.parquet").mkdir()
+    for name, resume in (("nowhere/p.csv", False), ("folder.csv", False), ("folder.parquet", True)):
+        with pytest.raises(DetectionError) as caught, opened(tmp_path / name, resume=resume):
             pass
         assert caught.value.code == "UNWRITABLE_FILE"
 

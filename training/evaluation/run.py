@@ -78,14 +78,14 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
     if not files:
         folders = ", ".join(map(str, wanted.folders))
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
-    if missing := [file.mask for file in files if file.mask and not file.mask.is_file()]:
+    held = _files(wanted, "val") if wanted.split == "test" else []
+    if missing := [file.mask for file in (*files, *held) if file.mask and not file.mask.is_file()]:
         raise DataError(f"there is no mask {missing[0]}")
     # First: a server remembers its verdicts on files that it has seen.
     effort = summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files))))
     judged = _judge(judge, files, f"{wanted.split or 'all'} files", console)
     failed = {file.path: file.error for file in judged if file.error}
     _report_failed(failed, console)
-    held = _files(wanted, "val") if wanted.split == "test" else []
     validation = _judge(judge, held, "validation files", console)
     results = Results(
         judge=judge.name,
