@@ -1,6 +1,5 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -271,7 +270,7 @@ class Settings(Configured):
     @field_validator("file_roots", mode="before")
     @classmethod
     def _roots_have_names(cls, roots: Any) -> Any:
-        if isinstance(roots, Sequence) and "" in roots:
+        if isinstance(roots, (list, tuple)) and "" in roots:
             raise ValueError("an empty name would be the working folder")
         return roots
 

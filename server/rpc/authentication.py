@@ -8,6 +8,7 @@ import grpc
 
 from server.caller import CALLER
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
+from server.rpc.messages import arriving
 from server.rpc.share import Share
 from server.rpc.status import abort
 from server.rpc.tokens import Tokens
@@ -134,9 +135,10 @@ def _stream(handler: Handler, share: Share) -> Handler:
         async for message in messages:
             await share.turn()
             yield message
+            del message
 
     async def answer(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        async for response in handler.stream_stream(paced(messages), context):
+        async for response in handler.stream_stream(paced(arriving(messages, context)), context):
             yield response
 
     return grpc.stream_stream_rpc_method_handler(

@@ -68,12 +68,11 @@ class Detector(pb_grpc.DetectorServicer):
                 yield answer
                 # Only now, so that a caller who does not read is not read either.
                 free.release()
-            await reader
+            if broken := await reader:
+                await abort(context, broken)
         except TimeoutError:
             seconds = self._settings.stream_idle_timeout_seconds
             await abort(context, TooSlow(f"the stream had nothing to do for {seconds:g} seconds"))
-        except InvalidRequest as error:
-            await abort(context, error)
         finally:
             reader.cancel()
 
@@ -83,8 +82,8 @@ class Detector(pb_grpc.DetectorServicer):
         context: Context,
         answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
         free: asyncio.Semaphore,
-    ) -> None:
-        """Raises TimeoutError if there is nothing to do for too long, InvalidRequest after what is none."""
+    ) -> InvalidRequest | None:
+        """What is wrong with the last message, if it is none. Raises TimeoutError if idle for too long."""
         in_flight: set[str] = set()
         idle, clock = self._settings.stream_idle_timeout_seconds, asyncio.get_running_loop().time
         running = 0
@@ -105,13 +104,13 @@ class Detector(pb_grpc.DetectorServicer):
                         running += 1
                         patience.reschedule(None)
                         group.create_task(answer(request))
+                        del request  # which nobody may answer for long
                 except InvalidRequest as error:
                     # What came before is answered first.
-                    broken = error
+                    broken = error.with_traceback(None)  # which holds the message
         finally:
             answers.put_nowait(None)
-        if broken:
-            raise broken
+        return broken
 
     async def GetModel(  # noqa: N802
         self,

@@ -4,6 +4,7 @@ A few bytes can become a large object, so that a message of the allowed size cou
 seconds of the thread that serves all others.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -74,7 +75,8 @@ class CheckedMethods:
                 with self._telemetry.request(method, metadata=context.invocation_metadata()):
                     raise error
             except InvalidRequest:
-                await abort(context, error)
+                # Its traceback holds the message, and this frame, which holds it: a circle.
+                await abort(context, error.with_traceback(None))
 
         if handler.request_streaming:
             return _streamed(handler, parse)
@@ -129,6 +131,21 @@ def _varint(raw: bytes, place: int) -> tuple[int, int]:
     raise InvalidRequest("the message has a number that is too long")
 
 
+async def arriving(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    """The messages of a call, each dropped when the next is asked for.
+
+    gRPC's own iterator keeps the last one as long as the call is open, and itself in a circle.
+    """
+    if inspect.isasyncgen(messages):  # of an interceptor
+        async for raw in messages:
+            yield raw
+            del raw
+        return
+    while (raw := await context.read()) is not grpc.aio.EOF:
+        yield raw
+        del raw
+
+
 def _unary(handler: Handler, parse: Parse, refuse: Refuse) -> Handler:
     answer = handler.unary_unary or handler.unary_stream
     kind = grpc.unary_unary_rpc_method_handler
@@ -152,13 +169,16 @@ def _streamed(handler: Handler, parse: Parse) -> Handler:
 
     async def each(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for raw in messages:
-            yield parse(raw)
+            message = parse(raw)
+            del raw
+            yield message
+            del message
 
     async def unary(messages: AsyncIterator[bytes], context: Context) -> Any:
-        return await handler.stream_unary(each(messages), context)
+        return await handler.stream_unary(each(arriving(messages, context)), context)
 
     async def stream(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-        async for response in handler.stream_stream(each(messages), context):
+        async for response in handler.stream_stream(each(arriving(messages, context)), context):
             yield response
 
     if handler.stream_unary:

@@ -1,7 +1,10 @@
 """Which hosts may be named: HOST or *.HOST, or * for all, with :PORT for another port than 443."""
 
+import re
 from urllib.parse import urlsplit
 
+# Or several, with commas or blanks, would be a name that nobody has.
+_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
 PORT = 443
 """Of https."""
 
@@ -11,7 +14,10 @@ def parse(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.netloc != text or "@" in text:
         raise ValueError(f"{text!r} is not HOST or HOST:PORT")
-    return ascii_name(parts.hostname), parts.port or PORT
+    name = ascii_name(parts.hostname)
+    if not _NAME.fullmatch(name) or (name == "*" and parts.hostname != "*"):
+        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+    return name, parts.port or PORT
 
 
 def ascii_name(host: str) -> str:

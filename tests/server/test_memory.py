@@ -2,6 +2,7 @@
 
 import gc
 import os
+import queue
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2 import inference_pb2 as inference
 from tests.running_server import running_server
+from tests.server_process import server_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -42,6 +44,20 @@ def infer(channel: grpc.Channel) -> Any:
     return call.future(request, timeout=60)
 
 
+def no_message(method: str) -> Callable[[grpc.Channel], Any]:
+    """A unary call with what protobuf cannot read."""
+
+    def call(channel: Any) -> Any:
+        return channel.unary_unary(method).future(b"\xff" + JUNK, timeout=60)
+
+    return call
+
+
+def no_message_in_a_stream(channel: Any) -> Any:
+    call = channel.stream_unary("/deepfake.v1.Detector/DetectStream")
+    return call.future(iter([b"\xff" + JUNK]), timeout=60)
+
+
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     gc.collect()
@@ -54,7 +70,14 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("call", [detect, upload, infer])
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(detect, upload, infer, no_message_in_a_stream),
+        no_message("/deepfake.v1.Detector/Detect"),
+        no_message("/grpc.health.v1.Health/Check"),
+    ],
+)
 def test_media_of_failed_requests_are_not_kept(models: Path, call: Callable[[grpc.Channel], Any]) -> None:
     with (
         running_server(models) as server,
@@ -67,6 +90,28 @@ def test_media_of_failed_requests_are_not_kept(models: Path, call: Callable[[grp
         assert resident_bytes() - before < COUNT * SIZE / 2
 
 
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+def test_streams_that_wait_keep_no_media(models: Path) -> None:
+    # In a process of its own, as clients keep what they have sent.
+    command = [sys.executable, "-m", "server", "--models", str(models), "--cache-max-bytes", "0"]
+    with (
+        server_process(command) as (server, address),
+        grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel,
+    ):
+        asked = pb.DetectRequest(id="a", media=[pb.Medium(content=JUNK)])
+        waiting: list[tuple[queue.SimpleQueue[pb.DetectRequest | None], Any]] = []
+        for number in range(COUNT + 1):
+            outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
+            outgoing.put(asked)
+            answers: Any = DetectorStub(channel).DetectStream(iter(outgoing.get, None), timeout=60)
+            assert next(answers).error.message
+            waiting.append((outgoing, answers))
+            if number == 0:
+                before = resident_bytes(server.pid)
+        assert resident_bytes(server.pid) - before < COUNT * SIZE / 2
+        for outgoing, _ in waiting:
+            outgoing.put(None)
+
+
+def resident_bytes(process: int | str = "self") -> int:
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

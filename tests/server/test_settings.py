@@ -41,7 +41,19 @@ def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["https://example.com", "example.com/path", "host:abc", "user@host", "", "2606:4700::1"]
+    "host",
+    [
+        "https://example.com",
+        "example.com/path",
+        "host:abc",
+        "user@host",
+        "",
+        "2606:4700::1",
+        "*.",
+        "*..:444",
+        "a.com,b.com",
+        " a.com",
+    ],
 )
 def test_hosts_are_hosts(host: str) -> None:
     with pytest.raises(SettingsError, match="https_hosts"):

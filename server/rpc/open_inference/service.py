@@ -101,23 +101,26 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         # Given back when an answer has been sent, so that a caller who does not read is not read either.
         free = asyncio.Semaphore(self._settings.max_stream_concurrency)
 
-        async def read() -> None:
+        async def read() -> InvalidRequest | None:
             try:
                 async for request in request_iterator:
                     await free.acquire()
                     answer = self._stream_answer(request, context)
                     answers.put_nowait(asyncio.create_task(answer))
+                    del request, answer
+            except InvalidRequest as error:
+                return error.with_traceback(None)  # which holds the message
             finally:
                 answers.put_nowait(None)
+            return None
 
         reader = asyncio.create_task(read())
         try:
             while (answer := await answers.get()) is not None:
                 yield await answer
                 free.release()
-            await reader
-        except InvalidRequest as error:
-            await abort(context, error)
+            if broken := await reader:
+                await abort(context, broken)
         finally:
             reader.cancel()
             while not answers.empty():
