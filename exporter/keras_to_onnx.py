@@ -37,6 +37,7 @@ _SHAPES = {
     "video": "[batch, frames, height, width, 3]",
     "audio": "[batch, samples]",
 }
+_HALVES = ("float16", "bfloat16")
 _RETRAIN = "Train it again, or remove it and its record to export the other modalities alone."
 
 
@@ -103,6 +104,11 @@ def _compute_in_float32(model: keras.Model) -> None:
     for layer in model._flatten_layers():
         if layer.dtype_policy.name.startswith("mixed_"):
             layer.dtype_policy = "float32"
+        # A Sequential casts what it gets to what its input was under the policy.
+        inner = getattr(layer, "_functional", None)
+        for source in (layer, *(inner._inputs if inner else ())):
+            if isinstance(source, (keras.layers.InputLayer, keras.KerasTensor)) and source.dtype in _HALVES:
+                source._dtype = "float32"
 
 
 def _check_input(model: Any, path: Path, modality: str) -> None:

@@ -1,6 +1,6 @@
 """One clock for recordings that were written one behind the other, where each started its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import av
@@ -10,6 +10,10 @@ JOINED = frozenset(("mpegts", "mpeg", "ogg"))
 
 # Behind or ahead of where its stream was: further than packets are out of order, or a recorder pauses.
 _BACK_SECONDS, _AHEAD_SECONDS = 0.5, 10.0
+# A stream without others, that would go on, may have paused for longer.
+_ALONE_SECONDS = 60.0
+# Pictures out of order at a time.
+_MOST_FAR = 16
 # More than rounding.
 _GAP_SECONDS = 0.1
 # Further than sound and pictures of one moment lie apart in a file.
@@ -24,11 +28,15 @@ class _Track:
         shift: seconds by which its times are moved.
         expected: seconds, moved, at which its next packet is to be decoded.
         delay: ticks from decoding to showing its last picture that was not shown at once.
+        doubt: where the track and the clock would be had the last packet not leapt.
+        far: packets shown so late that it may be the time of a picture behind a joint.
     """
 
     shift: float
     expected: float
     delay: int = 0
+    doubt: tuple[float, float, float, float] | None = None
+    far: "list[av.Packet[Any]]" = field(default_factory=list)
 
 
 class JoinedClock:
@@ -53,14 +61,27 @@ class JoinedClock:
         time = packet.dts * base
         if track is None:
             track = self._tracks[packet.stream.index] = _Track(self._shift, time + self._shift)
+        self._forget_leap(track, time)
         shown = _shown(packet, packet.dts, track, base) * base
+        before = (track.shift, track.expected + length, self._shift, self._end)
+        leaps = abs(time + track.shift - track.expected) > _GAP_SECONDS
         track.shift = self._shift_of(track, time, shown)
+        track.doubt = before if leaps else None
+        if track.shift != before[0]:
+            _revise(track, before[1], base)
         track.expected = time + track.shift + length
         self._end = max(self._end, shown + track.shift + length)
         ticks = round(track.shift / base)
         packet.dts += ticks
         if packet.pts is not None:
             packet.pts += ticks
+
+    def _forget_leap(self, track: _Track, time: float) -> None:
+        # One damaged time: the next goes on where the one before it was.
+        if track.doubt and abs(time + track.shift - track.expected) > _GAP_SECONDS:
+            shift, expected, _, _ = track.doubt
+            if abs(time + shift - expected) <= _BACK_SECONDS:
+                track.shift, track.expected, self._shift, self._end = track.doubt
 
     def _shift_of(self, track: _Track, time: float, shown: float) -> float:
         ahead = time + track.shift - track.expected
@@ -69,10 +90,14 @@ class JoinedClock:
         in_step = self._in_step(track, time + track.shift)
         # Where another stream has crossed a joint before, this one goes with it, even if itself would take
         # the joint for a pause, or by chance for nothing.
-        follows = track.shift != self._shift and self._in_step(track, time + self._shift)
+        follows = (
+            track.shift != self._shift
+            and time + self._shift >= track.expected - _APART_SECONDS
+            and self._in_step(track, time + self._shift)
+        )
         if follows and (abs(ahead) > _GAP_SECONDS or not in_step):
             return self._shift
-        if -_BACK_SECONDS <= ahead <= _AHEAD_SECONDS:
+        if -_BACK_SECONDS <= ahead <= (_AHEAD_SECONDS if len(self._tracks) > 1 else _ALONE_SECONDS):
             return track.shift
         if ahead > 0 and in_step:
             # It was silent, and is again where the others are.
@@ -91,9 +116,21 @@ def _shown(packet: "av.Packet[Any]", decoded: int, track: _Track, base: float) -
     if packet.pts is None:
         return decoded
     delay = packet.pts - decoded
-    if not -_BACK_SECONDS <= delay * base <= _AHEAD_SECONDS:
+    if delay * base < -_BACK_SECONDS:
         # FFmpeg guesses it from the picture that follows, which is behind a joint.
         packet.pts = decoded + track.delay
+    elif delay * base > _AHEAD_SECONDS:
+        # A guess too, or the way of a file with few pictures: the next ones tell.
+        track.far = [*track.far[1 - _MOST_FAR :], packet]
+        return decoded + track.delay
     elif delay > 0:
         track.delay = delay
     return packet.pts
+
+
+def _revise(track: _Track, end: float, base: float) -> None:
+    """At a joint: pictures that would be shown behind the end of their part were guessed."""
+    for packet in track.far:
+        if packet.dts is not None and packet.pts is not None and packet.pts * base > end:
+            packet.pts = packet.dts + track.delay
+    track.far.clear()

@@ -56,9 +56,12 @@ def gif_ends(data: bytes) -> bool:
     """Whether a GIF has its end marker, whatever follows it."""
     try:
         position = 13 + _gif_colours(data[10])
-        while data[position] != 0x3B:
+        while (block := data[position]) != 0x3B:
+            if block not in b"!,":
+                position += 1  # padding, over which viewers go
+                continue
             # An extension, else a picture; both end in blocks, of which the last is empty.
-            position += 2 if data[position] == 0x21 else 11 + _gif_colours(data[position + 9])
+            position += 2 if block == 0x21 else 11 + _gif_colours(data[position + 9])
             while size := data[position]:
                 position += 1 + size
             position += 1

@@ -55,6 +55,28 @@ def attention(x: Any) -> Any:
     return layers.GlobalAveragePooling1D()(x)
 
 
+def masked_attention(x: Any) -> Any:
+    """Each step looks at those before it."""
+    return layers.MultiHeadAttention(2, 8)(x, x, use_causal_mask=True)[:, -1]
+
+
+def in_half(build: Callable[[], keras.Model], policy: str) -> keras.Model:
+    """As built for training in mixed precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def sequential(x: Any) -> Any:
+    """Layers in a model of their own, which casts what it gets."""
+    return keras.Sequential(
+        [layers.Conv2D(8, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    )(x)
+
+
 def transformer(x: Any) -> Any:
     """A small vision transformer (Dosovitskiy et al., 2021)."""
     x = layers.Conv2D(16, 4, strides=4)(x)

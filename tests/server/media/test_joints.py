@@ -264,8 +264,8 @@ def test_a_picture_whose_time_is_that_of_the_next_part_is_shown_in_its_own() -> 
             packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 1000), 40
             packet.dts, packet.pts = decoded, guessed
             clock.mend(packet)
-            shown.append(packet.pts)
-    assert shown == [120, 40, 80, 240, 280]
+            shown.append(packet)
+    assert [packet.pts for packet in shown] == [120, 40, 80, 240, 280]
 
 
 @pytest.mark.parametrize("start", [-30, -20, -8, -6, -2, 0, 2, 6, 9, 11, 14, 30])
@@ -279,3 +279,32 @@ def test_sound_goes_with_its_pictures_where_a_joint_looks_like_a_pause(start: in
     shifts = mended(packets, length=1000)
     assert set(shifts[: len(first)]) == {0}
     assert len(set(shifts[len(first) :])) == 1
+
+
+@pytest.mark.parametrize("leap", [-9_000, -700, 700, 3_000, 9_000, 20_000])
+def test_one_damaged_time_moves_nothing_else(leap: int) -> None:
+    packets = [(stream, 0, STEP * index) for index in range(60) for stream in (VIDEO, AUDIO)]
+    packets[61] = (AUDIO, 0, packets[61][2] + leap)
+    shifts = mended(packets)
+    assert shifts[:61] == [0] * 61
+    assert shifts[62:] == [0] * 58
+
+
+def test_a_stream_without_others_may_pause() -> None:
+    pause = 40 * STEP + 15_000
+    packets = [(VIDEO, 0, place + STEP * index) for place in (0, pause) for index in range(40)]
+    assert mended(packets) == [0] * 80
+
+
+def test_pictures_that_are_far_apart_are_shown_when_they_were() -> None:
+    with av.open(io.BytesIO(), "w", format="mpegts") as output:
+        stream, clock, packets = output.add_stream("mpeg2video", rate=25), JoinedClock(), []
+        # Six seconds each, and the third is shown after the two that follow.
+        times = [(0, 6), (6, 12), (12, 30), (18, 18), (24, 24), (30, 48), (36, 36), (42, 42)]
+        for decoded, shown in times:
+            packet = av.Packet(b"-")
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1), 6
+            packet.dts, packet.pts = decoded, shown
+            clock.mend(packet)
+            packets.append(packet)
+    assert [(packet.dts, packet.pts) for packet in packets] == times

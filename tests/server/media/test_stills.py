@@ -30,6 +30,11 @@ def test_what_follows_the_end_of_a_gif_is_nothing(options: dict[str, object], tr
     np.testing.assert_array_equal(native(data + trailing), native(data))
 
 
+def test_viewers_go_over_padding_before_the_end_of_a_gif() -> None:
+    data = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF")
+    np.testing.assert_array_equal(native(data[:-1] + b"\0\0;"), native(data))
+
+
 @pytest.mark.parametrize("missing", [1, 2, 30, 500])
 def test_a_gif_without_its_end_is_refused_whatever_follows(missing: int) -> None:
     data = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF", comment=b"comment;")
