@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from clients.s3 import S3, SCHEME, split
+from clients.s3 import NO_URL, S3, SCHEME, split
 
 FOUND_IN = {
     "explicit": "the command line",
@@ -79,7 +79,7 @@ def check(s3: S3, role_arn: str | None, uri: str | None) -> Iterator[Finding]:
     except BotoCoreError as error:
         yield Finding(step, False, str(error), UNREACHABLE)
     except ValueError as error:  # not a URL
-        yield Finding(step, False, str(error), "--s3-endpoint is a URL, with https://.")
+        yield Finding(step, False, str(error), NO_URL)
 
 
 def _credentials(s3: S3) -> Finding:

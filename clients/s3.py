@@ -22,6 +22,7 @@ CODES = {
     "InvalidAccessKeyId": "SOURCE_DENIED",
     "SignatureDoesNotMatch": "SOURCE_DENIED",
 }
+NO_URL = "--s3-endpoint is a URL, with https://."
 HINT = "See: python -m clients aws-check"
 
 
@@ -127,6 +128,4 @@ def _translated(uri: str) -> Iterator[None]:
     except BotoCoreError as error:
         raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error
     except ValueError as error:  # not a URL
-        raise DetectionError(
-            "INVALID_REQUEST", str(error), "--s3-endpoint is a URL, with https://."
-        ) from error
+        raise DetectionError("INVALID_REQUEST", str(error), NO_URL) from error

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 # For answers that are on their way out when the last request is done.
 _GOODBYE_SECONDS = 1.0
-_FIELDS_OF_A_MEDIUM = 16
 
 
 @asynccontextmanager
@@ -131,8 +130,7 @@ class Server:
     ) -> grpc.aio.Server:
         server = listener(self._settings, interceptors)
         described = [*self._protocols, health_pb2.DESCRIPTOR]
-        more_fields = _FIELDS_OF_A_MEDIUM * self._settings.max_media_per_request
-        methods: Any = CheckedMethods(server, described, self._backend.telemetry, more_fields)
+        methods: Any = CheckedMethods(server, described, self._backend.telemetry, self._settings)
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, methods)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if self._settings.open_inference:

@@ -1,8 +1,4 @@
-"""Messages as they arrive: looked at before protobuf makes objects of them, and parsed.
-
-A few bytes can become a large object, so that a message of the allowed size could take gigabytes and
-seconds of the thread that serves all others.
-"""
+"""Methods whose messages are looked at before protobuf makes objects of them, and then parsed."""
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -13,14 +9,13 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import DecodeError
 
 from server.errors import InvalidRequest
+from server.rpc.fields import check
 from server.rpc.status import abort
+from server.settings import Settings
 from server.telemetry import Telemetry
 
-# Whatever these hold cannot become much.
-_SMALL_BYTES = 64 * 1024
 # Far more than any request has that says something once.
-_FIELDS = 10_000
-_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+_FIELDS, _FIELDS_OF_A_MEDIUM = 10_000, 16
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
 Context = Any
@@ -35,7 +30,7 @@ class CheckedMethods:
         server: that the service is for.
         files: that describe it.
         telemetry: where refused messages are recorded.
-        more_fields: than usual, that a message may have.
+        settings: say how many media a message may have.
     """
 
     def __init__(
@@ -43,12 +38,12 @@ class CheckedMethods:
         server: grpc.aio.Server,
         files: Iterable[FileDescriptor],
         telemetry: Telemetry,
-        more_fields: int = 0,
+        settings: Settings,
     ) -> None:
         self._server = server
         self._services = {name.full_name: name for file in files for name in file.services_by_name.values()}
         self._telemetry = telemetry
-        self._max_fields = _FIELDS + more_fields
+        self._max_fields = _FIELDS + _FIELDS_OF_A_MEDIUM * settings.max_media_per_request
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Does nothing: the same methods are registered next."""
@@ -81,54 +76,6 @@ class CheckedMethods:
         if handler.request_streaming:
             return _streamed(handler, parse)
         return _unary(handler, parse, refuse)
-
-
-def check(raw: bytes, kind: Descriptor, max_fields: int = _FIELDS) -> None:
-    """Raises InvalidRequest if a message of this kind is malformed, or has more fields in all its parts."""
-    if len(raw) <= _SMALL_BYTES:
-        return
-    parts: list[tuple[int, int, Descriptor]] = [(0, len(raw), kind)]
-    fields = 0
-    try:
-        while parts:
-            place, end, kind = parts.pop()
-            while place < end:
-                fields += 1
-                if fields > max_fields:
-                    raise InvalidRequest(f"the message has more than {max_fields} fields")
-                tag, place = _varint(raw, place)
-                start, place = _value(raw, place, tag & 7)
-                if place > end:
-                    raise InvalidRequest("the message is broken off")
-                known = kind.fields_by_number.get(tag >> 3)
-                if tag & 7 == _BYTES and known and known.message_type:
-                    parts.append((start, place, known.message_type))
-    except IndexError as error:
-        raise InvalidRequest("the message is broken off") from error
-
-
-def _value(raw: bytes, place: int, wire: int) -> tuple[int, int]:
-    """Where the content of a field starts, and where it ends."""
-    if wire == _BYTES:
-        size, place = _varint(raw, place)
-        return place, place + size
-    if wire == _VARINT:
-        return place, _varint(raw, place)[1]
-    if wire in (_FIXED_32, _FIXED_64):
-        return place, place + (4 if wire == _FIXED_32 else 8)
-    raise InvalidRequest("the message has fields that are none")
-
-
-def _varint(raw: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        byte = raw[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
-    raise InvalidRequest("the message has a number that is too long")
 
 
 async def arriving(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:

@@ -22,7 +22,7 @@ class Listener:
                 yield task.truth.answered(fake_probability=float(task.truth.label), verdict="FAKE")
 
     def activations(self, content: bytes) -> list[Activation]:
-        raise NotImplementedError
+        return []
 
 
 def test_a_file_that_cannot_be_perturbed_costs_no_other() -> None:

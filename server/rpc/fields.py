@@ -1,0 +1,61 @@
+"""How many fields a serialised message has, before protobuf makes objects of them.
+
+A few bytes can become a large object, so that a message of the allowed size could take gigabytes and
+seconds of the thread that serves all others.
+"""
+
+from google.protobuf.descriptor import Descriptor
+
+from server.errors import InvalidRequest
+
+# Whatever these hold cannot become much.
+_SMALL_BYTES = 64 * 1024
+_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+
+
+def check(raw: bytes, kind: Descriptor, max_fields: int) -> None:
+    """Raises InvalidRequest if a message of this kind is malformed, or has more fields in all its parts."""
+    if len(raw) <= _SMALL_BYTES:
+        return
+    parts: list[tuple[int, int, Descriptor]] = [(0, len(raw), kind)]
+    fields = 0
+    try:
+        while parts:
+            place, end, kind = parts.pop()
+            while place < end:
+                fields += 1
+                if fields > max_fields:
+                    raise InvalidRequest(f"the message has more than {max_fields} fields")
+                tag, place = _varint(raw, place)
+                start, place = _value(raw, place, tag & 7)
+                if place > end:
+                    raise InvalidRequest("the message is broken off")
+                known = kind.fields_by_number.get(tag >> 3)
+                if tag & 7 == _BYTES and known and known.message_type:
+                    parts.append((start, place, known.message_type))
+    except IndexError as error:
+        raise InvalidRequest("the message is broken off") from error
+
+
+def _value(raw: bytes, place: int, wire: int) -> tuple[int, int]:
+    """Where the content of a field starts, and where it ends."""
+    if wire == _BYTES:
+        size, place = _varint(raw, place)
+        return place, place + size
+    if wire == _VARINT:
+        return place, _varint(raw, place)[1]
+    if wire in (_FIXED_32, _FIXED_64):
+        return place, place + (4 if wire == _FIXED_32 else 8)
+    raise InvalidRequest("the message has fields that are none")
+
+
+def _varint(raw: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 70:
+        byte = raw[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+        shift += 7
+    raise InvalidRequest("the message has a number that is too long")

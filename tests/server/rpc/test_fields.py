@@ -1,0 +1,37 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepfake.v1 import detector_pb2 as pb
+from open_inference.v2 import inference_pb2
+from server.errors import InvalidRequest
+from server.rpc.fields import check
+from tests import media
+
+FIELDS = 10_000
+PHOTO: Any = pb.DetectRequest(id="photo", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+
+
+@given(st.binary(max_size=200), st.integers(0, 3))
+def test_no_bytes_are_a_surprise(tail: bytes, place: int) -> None:
+    whole = pb.DetectRequest(id="x" * 70_000, media=PHOTO.media).SerializeToString()
+    mutated = whole[: len(whole) - place * 50] + tail
+    try:
+        check(mutated, pb.DetectRequest.DESCRIPTOR, FIELDS)
+    except InvalidRequest:
+        return
+    assert len(mutated) > 70_000
+
+
+def test_what_clients_send_passes() -> None:
+    weights = pb.FusionWeights(image=1)
+    options = pb.DetectOptions(modalities=[pb.MODALITY_IMAGE], weights=weights, threshold=0.5)
+    frames = pb.RawFrames(rgb=bytes(100_000), count=1, height=2, width=3)
+    one = pb.DetectRequest(id="a", media=[pb.Medium(frames=frames), *[PHOTO.media[0]] * 15], options=options)
+    check(one.SerializeToString(), pb.DetectRequest.DESCRIPTOR, FIELDS)
+    typed = inference_pb2.ModelInferRequest()
+    typed.inputs.add(
+        shape=[100_000], contents={"uint_contents": range(100_000), "fp32_contents": [1.5] * 9999}
+    )
+    check(typed.SerializeToString(), inference_pb2.ModelInferRequest.DESCRIPTOR, FIELDS)
