@@ -176,6 +176,9 @@ class Settings(Configured):
     )
 
     decode_workers: int = Field(0, ge=0, le=256, description="Decoder processes; 0: one a core.")
+    max_decode_threads: int = Field(
+        8, ge=1, le=64, description="Threads that decode one video while other decoders have nothing to do."
+    )
     jpeg_reduced_decoding: bool = Field(
         False,
         description="Decode a JPEG at a fraction of its size if the graph takes no crops of it: faster, but "
@@ -306,6 +309,7 @@ class Settings(Configured):
             max_duration_seconds=self.max_duration_seconds,
             decode_timeout_seconds=self.decode_timeout_seconds,
             max_memory_bytes=self.max_decode_memory_bytes,
+            max_threads=self.max_decode_threads,
         )
 
     @property

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -23,6 +24,7 @@ from benchmarks.decode.decoder import (
 )
 from benchmarks.decode.videos import Video
 from benchmarks.material.media import FRAME_RATE
+from server.engine.cores import usable_cores
 from server.media.decode import decode
 from server.media.pixels import PixelConverter
 from server.media.types import RowSpec
@@ -35,11 +37,17 @@ def video_decoders(video: Video) -> tuple[list[Decoder], list[str]]:
     """Those for this video, the first being ours, and the names of those not installed."""
     wanted = _wanted(video)
     found = [
-        in_process("ours, in process", lambda path: decode(path.read_bytes(), _SPEC, LIMITS).frames),
+        _ours("ours, in process", 1),
+        _ours("ours, its threads", usable_cores()),
         pooled("ours, pool", _SPEC, Path.read_bytes, slice(None)),
     ]
     others, missing = installed((_opencv, _decord, _ffmpeg), wanted)
     return [*found, *others], missing
+
+
+def _ours(name: str, threads: int) -> Decoder:
+    limits = replace(LIMITS, max_threads=threads)
+    return in_process(name, lambda path: decode(path.read_bytes(), _SPEC, limits).frames)
 
 
 def reference(path: Path, video: Video) -> RGB:

@@ -1,8 +1,10 @@
 """Opening untrusted containers so that nothing but the given bytes is ever read."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
@@ -32,6 +34,9 @@ _SOUND_PROBE = {"probesize": "16384", "analyzeduration": "0"}
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000"}
 # These state in their header what FFmpeg would else decode the first frames for, to throw them away.
 _SPEAKING_HEADERS = frozenset((probe.MOV, probe.MATROSKA, probe.HEIF))
+# Whose decoders keep nothing over a flush that shows in later frames, even of damaged files; but HEVC, where
+# no two decodings of a damaged one need be equal anyway.
+_FORGETFUL = frozenset(("h264", "hevc", "vp9", "av1"))
 _MAX_SAMPLES_PER_FRAME = 4 * 2**20
 
 
@@ -67,6 +72,8 @@ class Demuxed:
 
     Attributes:
         video: moving pictures, as viewers show them; cover art is none.
+        decode_times_only: whether the container stores no presentation times.
+        spare_decoder: opens another decoder for `video`, which gives the same frames; None if it might not.
         warnings: how the file breaks off, if it does.
     """
 
@@ -74,6 +81,8 @@ class Demuxed:
     audio: av.AudioStream | None
     video_packets: list[Packet]
     audio_packets: list[Packet]
+    decode_times_only: bool
+    spare_decoder: Callable[[], AbstractContextManager[av.VideoCodecContext]] | None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -86,7 +95,7 @@ class Demuxed:
         return float(min(known) * self.video.time_base)
 
 
-def demux(container: InputContainer, found: Format, budget: Budget) -> Demuxed:
+def demux(container: InputContainer, data: bytes, found: Format, budget: Budget) -> Demuxed:
     """Reads all packets of the video and the sound that viewers play; decodes nothing.
 
     Raises:
@@ -115,7 +124,21 @@ def demux(container: InputContainer, found: Format, budget: Budget) -> Demuxed:
         if not (pictures or sound):
             raise
         warnings = (f"The file breaks off: {describe(error)}.",)
-    return Demuxed(video, audio, pictures, sound, warnings)
+    spare_decoder = None
+    if video and found in _SPEAKING_HEADERS and codec_name(video) in _FORGETFUL:
+        place = list(container.streams.video).index(video)
+        spare_decoder = partial(_decoder_of, data, found, place, budget)
+    decode_times_only = found in (probe.AVI, probe.ASF)
+    return Demuxed(video, audio, pictures, sound, decode_times_only, spare_decoder, warnings)
+
+
+@contextmanager
+def _decoder_of(data: bytes, found: Format, place: int, budget: Budget) -> Iterator[av.VideoCodecContext]:
+    # Only the container knows all that a decoder must be told.
+    with open_container(data, found, budget) as container:
+        decoder = container.streams.video[place].codec_context
+        tune_decoder(decoder, budget)
+        yield decoder
 
 
 def _moving_pictures(container: InputContainer) -> av.VideoStream | None:

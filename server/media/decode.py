@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from av import VideoStream
-from av.container import InputContainer
 
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 from server.media import probe
@@ -52,7 +51,7 @@ def decode(
         if found is probe.HEIF:
             rows = decode_heif(container, spec, budget)
         else:
-            rows = _decode_streams(container, found, spec, budget, kind)
+            rows = _decode_streams(demux(container, data, found, budget), found, spec, budget, kind)
         return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))
 
 
@@ -72,9 +71,8 @@ def _check_kind(found: MediaKind, stated: MediaKind | None) -> None:
 
 
 def _decode_streams(
-    container: InputContainer, found: probe.Format, spec: RowSpec, budget: Budget, stated: MediaKind | None
+    demuxed: Demuxed, found: probe.Format, spec: RowSpec, budget: Budget, stated: MediaKind | None
 ) -> MediaRows:
-    demuxed = demux(container, found, budget)
     if demuxed.video is None:
         _check_kind(MediaKind.AUDIO, stated)
         rows = _sound(demuxed, None, spec, budget)
@@ -83,19 +81,17 @@ def _decode_streams(
         rows = decode_gif(demuxed.video, demuxed.video_packets[0], spec, budget)
     else:
         _check_kind(MediaKind.VIDEO, stated)
-        rows = _video(demuxed.video, demuxed, found, spec, budget)
+        rows = _video(demuxed.video, demuxed, spec, budget)
     return _warned(rows, demuxed.warnings)
 
 
-def _video(
-    stream: VideoStream, demuxed: Demuxed, found: probe.Format, spec: RowSpec, budget: Budget
-) -> MediaRows:
+def _video(stream: VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
     """Pictures and sound; one of the two may fail, with a warning, if the other gives rows."""
     failures: list[MediaError] = []
     rows = MediaRows(picture_facts(stream))
     try:
         with typed_errors("the pictures"):
-            rows = picture_rows(stream, demuxed.video_packets, found in (probe.AVI, probe.ASF), spec, budget)
+            rows = picture_rows(stream, demuxed, spec, budget)
     except (CorruptMedia, UnsupportedMedia) as error:
         failures.append(error)
     try:

@@ -53,6 +53,8 @@ class DecodePool:
         self._backlog = Backlog()
         self._lock = threading.Lock()
         self._closed = False
+        self._limits = limits
+        self._threads_in_use = 0
         self._busy_seconds = 0.0
         self._mean_seconds = 0.0
         self._workers = [_Worker(limits, decoder) for _ in range(workers)]
@@ -147,18 +149,29 @@ class DecodePool:
         if left < 0:
             job.future.set_exception(DeadlineExceeded("no time was left to decode the medium"))
             return
+        threads = self._take_threads()
         start = time.perf_counter()
         try:
-            job.future.set_result(worker.decode(job.data, job.spec, job.kind, min(job.timeout, left)))
+            job.future.set_result(
+                worker.decode(job.data, job.spec, job.kind, min(job.timeout, left), threads)
+            )
         except BaseException as error:
             job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
         finally:
             # The frames of an error, of which this is one, would keep the job, and that the error.
             del job
-        self._count(time.perf_counter() - start)
+        self._count(time.perf_counter() - start, threads)
 
-    def _count(self, seconds: float) -> None:
+    def _take_threads(self) -> int:
+        """How many one medium may use: those of the workers that have nothing to do."""
         with self._lock:
+            threads = max(1, min(self._limits.max_threads, len(self._workers) - self._threads_in_use))
+            self._threads_in_use += threads
+            return threads
+
+    def _count(self, seconds: float, threads: int) -> None:
+        with self._lock:
+            self._threads_in_use -= threads
             self._busy_seconds += seconds
             share = _NEWEST_SHARE if self._mean_seconds else 1.0
             self._mean_seconds += share * (seconds - self._mean_seconds)
@@ -174,9 +187,11 @@ class _Worker:
         self._ready = False
         self._start()
 
-    def decode(self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float) -> MediaRows:
+    def decode(
+        self, data: bytes, spec: RowSpec, kind: MediaKind | None, timeout: float, threads: int
+    ) -> MediaRows:
         limit = min(timeout, self._limits.decode_timeout_seconds)
-        request = {"spec": wire.fields(spec), "kind": kind, "timeout": limit}
+        request = {"spec": wire.fields(spec), "kind": kind, "timeout": limit, "threads": threads}
         self._wait_until_ready()
         try:
             self._link.set_timeout(max(limit, 0) + _GRACE_SECONDS)
@@ -258,6 +273,8 @@ def _environment(limits: MediaLimits) -> dict[str, str]:
         "PYTHONPATH": path,
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        # Each arena of a thread would take 64 MiB of the address space that a decoder may have.
+        "MALLOC_ARENA_MAX": "1",
         "MALLOC_TRIM_THRESHOLD_": str(kept),
         "MALLOC_MMAP_THRESHOLD_": str(kept // 2),
     }

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 from server.errors import DecodeTimeout, MediaLimitExceeded
 
+# Of the memory of a decode process, for decoders of one video beside the first.
+_SPARE_MEMORY = 0.25
+# Each has a stack, and at most sixteen reference frames of 4:2:0 with ten bits.
+_STACK_BYTES = 8 * 2**20
+_BYTES_PER_PIXEL = 16 * 3
+
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
@@ -18,6 +24,7 @@ class MediaLimits:
         max_packets: packets read from a container.
         decode_timeout_seconds: wall clock for one medium.
         max_memory_bytes: memory of one decode process above what it needs when idle.
+        max_threads: threads that decode one video.
     """
 
     max_bytes: int = 512 * 2**20
@@ -27,6 +34,7 @@ class MediaLimits:
     max_packets: int = 2_000_000
     decode_timeout_seconds: float = 30.0
     max_memory_bytes: int = 2 * 2**30
+    max_threads: int = 1
 
 
 class Budget:
@@ -43,6 +51,12 @@ class Budget:
         if left <= 0:
             raise DecodeTimeout(f"decoding took longer than {self.limits.decode_timeout_seconds:g} s")
         return left
+
+    def decode_threads(self, width: int, height: int) -> int:
+        """Threads that may decode a video of this size, each with a decoder of its own."""
+        decoder_bytes = _STACK_BYTES + width * height * _BYTES_PER_PIXEL
+        spare = int(self.limits.max_memory_bytes * _SPARE_MEMORY) // decoder_bytes
+        return min(self.limits.max_threads, 1 + spare)
 
     def take_packet(self) -> None:
         """Raises DecodeTimeout, or MediaLimitExceeded for a container of too many packets."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import CorruptMedia
-from server.media.container import Packet, check_clear, check_codec, codec_name, tune_decoder
+from server.media.container import Demuxed, check_clear, check_codec, codec_name, tune_decoder
 from server.media.frames import FrameReader
 from server.media.limits import Budget
 from server.media.pixels import RGB
@@ -26,14 +26,8 @@ Index = NDArray[np.int64]
 _HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 
 
-def picture_rows(
-    stream: av.VideoStream, packets: list[Packet], decode_times_only: bool, spec: RowSpec, budget: Budget
-) -> MediaRows:
+def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
     """Image rows and clips of a video; both index the same frames.
-
-    Args:
-        packets: all of the stream's, in the order of the file.
-        decode_times_only: whether the container stores no presentation times (AVI).
 
     Raises:
         CorruptMedia: no frame can be decoded.
@@ -41,12 +35,12 @@ def picture_rows(
         DecodeTimeout, MediaLimitExceeded
     """
     check_codec(stream, VIDEO_CODECS)
-    check_clear(packets)
-    if not packets:
+    check_clear(demuxed.video_packets)
+    if not demuxed.video_packets:
         raise CorruptMedia("the video has no pictures")
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
-    reader = FrameReader(stream, packets, decode_times_only, (spec.width, spec.height), budget)
+    reader = FrameReader(stream, demuxed, (spec.width, spec.height), budget)
     budget.check_duration(reader.seconds)
     plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames)
     images = choose_frames(reader.starts, reader.end, spec.frames) if spec.want_images else _NONE

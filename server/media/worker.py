@@ -52,7 +52,9 @@ def main() -> None:
                 link.send(wire.error_message(_out_of_memory()) | {"retires": True})
                 return
             kind = MediaKind(header["kind"]) if header["kind"] else None
-            own_limits = replace(limits, decode_timeout_seconds=header["timeout"])
+            own_limits = replace(
+                limits, decode_timeout_seconds=header["timeout"], max_threads=header["threads"]
+            )
             answer, arrays = _answer(decoder, data, RowSpec(**header["spec"]), own_limits, kind)
             # What codecs leak or leave in pieces would be missing for the next file.
             retires = _address_space() > idle_bytes + limits.max_memory_bytes // 2

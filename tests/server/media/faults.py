@@ -11,12 +11,18 @@ from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
 def decode(data: bytes, spec: RowSpec, limits: MediaLimits, kind: MediaKind | None) -> MediaRows:
-    """Does what the first word of `data` says; any other word is a medium without rows."""
+    """Does what the first word of `data` says; any other word is a medium without rows.
+
+    Their facts tell of the decoder: `sample_rate` is its process, `channels` its threads.
+    """
     word, _, rest = data.partition(b" ")
     fault = _FAULTS.get(word)
     if fault is not None:
         fault(rest, limits)
-    return MediaRows(MediaFacts(MediaKind.AUDIO, size_bytes=len(data), sample_rate=os.getpid()))
+    facts = MediaFacts(
+        MediaKind.AUDIO, size_bytes=len(data), sample_rate=os.getpid(), channels=limits.max_threads
+    )
+    return MediaRows(facts)
 
 
 def _crash(rest: bytes, limits: MediaLimits) -> None:

@@ -52,7 +52,7 @@ def ask(pool: DecodePool, data: bytes, timeout: float = 20.0) -> MediaRows:
 
 
 def process(pool: DecodePool) -> int:
-    """The process that answers; `faults` puts it where a sample rate belongs."""
+    """The process that answers."""
     return ask(pool, b"who").facts.sample_rate
 
 
@@ -188,6 +188,16 @@ def test_the_other_workers_go_on(tmp_path: Path) -> None:
         assert not waiting.done()
         gate.touch()
         assert waiting.result(60).facts.sample_rate
+
+
+def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with closing(DecodePool(4, MediaLimits(max_threads=3), FAULTS)) as pool:
+        running = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None, 20) for _ in range(4)]
+        while pool.waiting:
+            time.sleep(0.001)
+        gate.touch()
+        assert sorted(future.result(60).facts.channels for future in running) == [1, 1, 1, 3]
 
 
 def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path) -> None:

@@ -10,12 +10,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from av.video.reformatter import Colorspace
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
+from server.media import container as containers
+from server.media.container import open_container
 from server.media.decode import decode
-from server.media.limits import MediaLimits
+from server.media.limits import Budget, MediaLimits
 from server.media.pixels import PixelConverter
+from server.media.probe import Format
 from server.media.types import MediaKind, MediaRows, RowSpec
 from tests.media import (
     Picture,
@@ -70,11 +74,14 @@ CODECS = [
 ]
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(("container", "codec", "options"), CODECS)
-def test_frames_are_those_of_sequential_decoding(container: str, codec: str, options: dict[str, str]) -> None:
+def test_frames_are_those_of_sequential_decoding(
+    container: str, codec: str, options: dict[str, str], threads: int
+) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     data = encode_video(PICTURES, container, codec, options=options, pix_fmt=pix_fmt, gop=20)
-    rows = decode(data, SPEC, LIMITS)
+    rows = decode(data, SPEC, MediaLimits(max_threads=threads))
     found = numbers(rows, in_sequence(data))
     # Five images at 6, 18, 30, 42 and 54 of 60; two clips around the second and the fourth.
     assert found == [6, 16, 17, 18, 19, 20, 30, 40, 41, 42, 43, 44, 54]
@@ -134,6 +141,35 @@ def test_only_the_groups_that_hold_wanted_frames_are_decoded(monkeypatch: pytest
     monkeypatch.setattr(PixelConverter, "scaled", counted)
     decode(data, SPEC, LIMITS)
     assert len(converted) == len(set(converted)) == 13
+
+
+@pytest.mark.parametrize(("memory_mib", "decoders"), [(2048, 4), (80, 3), (20, 1)])
+def test_a_video_is_decoded_in_as_many_threads_as_there_is_memory_for(
+    memory_mib: int, decoders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode_video(PICTURES, gop=6, options={"x264-params": "keyint=6:scenecut=0"})
+    opened = []
+
+    def counted(data: bytes, found: Format, budget: Budget) -> InputContainer:
+        opened.append(found)
+        return open_container(data, found, budget)
+
+    monkeypatch.setattr(containers, "open_container", counted)
+    rows = decode(data, SPEC, MediaLimits(max_threads=4, max_memory_bytes=memory_mib * 2**20))
+    assert 1 + len(opened) == decoders
+    assert numbers(rows, in_sequence(data)) == [6, 16, 17, 18, 19, 20, 30, 40, 41, 42, 43, 44, 54]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_threads_decode_a_damaged_video_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = bytearray(encode_video(PICTURES, gop=6, options={"x264-params": "keyint=6:scenecut=0"}))
+    for place in rng.integers(len(data) // 10, len(data) * 8 // 10, 6):
+        data[place : place + 8] = rng.bytes(8)
+    alone, beside = (decode(bytes(data), SPEC, MediaLimits(max_threads=threads)) for threads in (1, 4))
+    assert alone.facts == beside.facts
+    np.testing.assert_array_equal(alone.frames, beside.frames)
+    np.testing.assert_array_equal(alone.image_times, beside.image_times)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
