@@ -13,6 +13,11 @@ Detail = TypeVar("Detail", bound=Message)
 
 TOO_LARGE = "MESSAGE_TOO_LARGE"
 RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+# Without a code of the server's: a proxy's word for a server that died behind it, and gRPC's for a call that
+# reached a server as it stopped, before it was looked at.
+RETRYABLE_BARE = {grpc.StatusCode.INTERNAL.name, grpc.StatusCode.CANCELLED.name}
+CLOSED = "Channel closed!"
+"""gRPC's own words to who waits while another thread closes the client."""
 STATUS_BY_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 # For failures that never reached a server that could have said what to do.
@@ -60,8 +65,7 @@ class DetectionError(Exception):
         """Whether the same call may succeed later."""
         if self.code == TOO_LARGE:
             return False
-        # INTERNAL without a code of the server's is a proxy's word for a server that died behind it.
-        return self.status in RETRYABLE or self.code == grpc.StatusCode.INTERNAL.name
+        return self.status in RETRYABLE or (self.code in RETRYABLE_BARE and self.message != CLOSED)
 
 
 def from_status(status: status_pb2.Status) -> DetectionError:

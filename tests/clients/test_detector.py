@@ -24,6 +24,8 @@ OVERLOADED = failure(
     grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "the queue is full", "Retry later.", retry_after=0.25
 )
 BEHIND_A_PROXY = status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="the replica died")
+# What gRPC says of calls that a server had not taken up yet when it stopped.
+KILLED = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0], message="CANCELLED")
 
 
 class Client(Protocol):
@@ -162,7 +164,7 @@ def test_the_bare_call_sends_the_request_as_it_is(client: Client, fake_detector:
     assert fake_detector.requests == [request]
 
 
-@pytest.mark.parametrize("status", [UNAVAILABLE, OVERLOADED, BEHIND_A_PROXY])
+@pytest.mark.parametrize("status", [UNAVAILABLE, OVERLOADED, BEHIND_A_PROXY, KILLED])
 def test_calls_are_tried_again(client: Client, fake_detector: FakeDetector, status: Any) -> None:
     fake_detector.failures = [status, status]
     assert client("detect", b"fake").verdict == pb.VERDICT_FAKE
@@ -357,6 +359,19 @@ def test_errors_can_be_sent_to_another_process() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+def test_who_waits_while_another_thread_closes_is_told(fake_detector: FakeDetector) -> None:
+    fake_detector.go_on.clear()
+    detector = Detector(fake_detector.address)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(detector.detect, b"real")
+        while not fake_detector.calls:
+            time.sleep(0.01)
+        detector.close()
+        with pytest.raises(DetectionError) as caught:
+            waiting.result(10)
+    assert caught.value.code == "CANCELLED"
 
 
 def test_all_servers_behind_a_name_are_used() -> None:
