@@ -1,5 +1,6 @@
 """How the clients reach the server: channel options, retries, TLS, the token."""
 
+import ipaddress
 import random
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,19 @@ OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
+
+
+def options(target: str) -> list[tuple[str, int | str]]:
+    """Of a channel to host:port. One to this machine never goes through the proxy of `http_proxy`."""
+    return [*OPTIONS, ("grpc.enable_http_proxy", int(not _is_loopback(target)))]
+
+
+def _is_loopback(target: str) -> bool:
+    host = target.removeprefix("dns:///").rpartition(":")[0]
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def tls(

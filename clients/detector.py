@@ -46,9 +46,9 @@ class Detector:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._channel = (
-            grpc.secure_channel(target, credentials, channel.OPTIONS)
+            grpc.secure_channel(target, credentials, channel.options(target))
             if credentials
-            else grpc.insecure_channel(target, channel.OPTIONS)
+            else grpc.insecure_channel(target, channel.options(target))
         )
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
         self._token = token

@@ -104,6 +104,23 @@ def test_an_embedded_server_leaves_the_ports_of_others_alone(
         assert CliRunner().invoke(app, arguments).exit_code == 0
 
 
+def test_this_machine_is_reached_without_the_proxy_of_others(
+    address: str, models: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    photo = str(folder / "photo.jpg")
+    for arguments in (
+        ["health", "--server", address],
+        ["detect", photo, "--server", address.replace("127.0.0.1", "localhost")],
+        ["detect", photo, "--embedded", "--models", str(models)],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    with Detector(address) as detector:
+        detector.model()
+
+
 def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:
     arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
