@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def tls(
         cert, key: PEM files of the client's own certificate and key, where the server asks for one.
 
     Raises:
-        ValueError: one of `cert` and `key` without the other.
+        ValueError: one of `cert` and `key` without the other, or files that cannot be used.
         OSError: a file cannot be read.
     """
     if (cert is None) != (key is None):
@@ -74,6 +75,17 @@ def tls(
     ca_pem, key_pem, cert_pem = (
         None if path is None else Path(path).read_bytes() for path in (ca, key, cert)
     )
+    # gRPC would only say that it cannot connect.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+        if cert is not None:
+            # The empty passphrase keeps OpenSSL from asking for one on the terminal.
+            context.load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        files = ", ".join(str(path) for path in (ca, cert, key) if path is not None)
+        raise ValueError(f"no TLS with {files}: {error}") from error
     return grpc.ssl_channel_credentials(ca_pem, key_pem, cert_pem)
 
 

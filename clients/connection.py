@@ -75,4 +75,7 @@ def credentials_for(
     """Of the options; None for plain text. Raises BadParameter."""
     if (cert is None) != (key is None):
         raise typer.BadParameter("one needs the other", param_hint="--cert, --key")
-    return tls(ca, cert, key) if use_tls or ca or cert else None
+    try:
+        return tls(ca, cert, key) if use_tls or ca or cert else None
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--ca, --cert, --key") from error

@@ -22,7 +22,10 @@ STATUS_BY_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 # For failures that never reached a server that could have said what to do.
 HINTS = {
-    grpc.StatusCode.UNAVAILABLE: "Check the address, and that the server is running and ready.",
+    grpc.StatusCode.UNAVAILABLE: (
+        "Check the address, that the server is running and ready, and TLS: both sides or neither, "
+        "with certificates that fit."
+    ),
     grpc.StatusCode.DEADLINE_EXCEEDED: "Allow a longer timeout, or send less at once.",
     grpc.StatusCode.UNAUTHENTICATED: "Give the server's token.",
 }

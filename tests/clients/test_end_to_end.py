@@ -13,6 +13,7 @@ from clients.__main__ import app
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests import media
+from tests.certificates import Authority
 from tests.running_server import running_server
 from tests.tiny_graph import tiny_detector
 
@@ -119,6 +120,16 @@ def test_this_machine_is_reached_without_the_proxy_of_others(
         assert result.exit_code == 0, result.output
     with Detector(address) as detector:
         detector.model()
+
+
+def test_files_that_are_no_certificates_are_told_at_once(address: str, folder: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    mine, other = authority.issue("mine"), authority.issue("other")
+    photo = str(folder / "photo.jpg")
+    for wrong in (["--ca", photo], ["--cert", str(mine.cert), "--key", str(other.key)]):
+        result = CliRunner().invoke(app, ["health", "--server", address, *wrong])
+        assert result.exit_code == 2
+        assert "no TLS with" in result.output
 
 
 def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:
