@@ -5,7 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from clients.connection import (
 )
 from clients.errors import DetectionError
 from clients.health import is_serving
-from clients.output import SUFFIXES, opened
+from clients.output import SUFFIXES, Output, opened
 from clients.predictions import prediction
 from clients.requests import Options, utf8
 from clients.s3 import S3, SCHEME
@@ -132,20 +132,15 @@ def detect(
     console = Console(stderr=as_json)
     report = _print_json if as_json else _printer(console, in_full=timeline or len(names) <= PANELS_UP_TO)
     try:
-        with opened(output, resume=resume) if output else nullcontext(None) as out:
-            left = [name for name in names if not out or utf8(name) not in out.done]
-
-            def keep(name: str, answer: Answer) -> None:
-                report(name, answer)
-                if out:
-                    out.write(prediction(name, answer))
-
-            asked = _detect(connection, left, options, concurrency, s3 if read_s3 else None, keep, console)
-            counts = asyncio.run(asked)
+        records = opened(output, resume=resume) if output else nullcontext(None)
+        asked = _detect(
+            connection, names, options, concurrency, s3 if read_s3 else None, records, report, console
+        )
+        counts = asyncio.run(asked)
     except DetectionError as error:
         _fail("embedded server" if embedded else server, error)
     if len(names) > 1:
-        console.print(show.summary(counts, len(names) - len(left)))
+        console.print(show.summary(counts, len(names) - counts.total()))
     raise typer.Exit(1 if counts[show.FAILED] else 0)
 
 
@@ -227,26 +222,32 @@ async def _detect(
     options: Options,
     concurrency: int,
     s3: S3 | None,
+    records: AbstractContextManager[Output | None],
     report: Report,
     console: Console,
 ) -> Counter[str]:
-    """Judges all, reports each, and counts the verdicts."""
+    """Judges all that `records` lacks, reports and records each, and counts the verdicts."""
     counts: Counter[str] = Counter()
     columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = len(names) < 2 or not console.is_terminal
-    with Progress(
-        *columns, console=console, transient=True, redirect_stdout=False, disable=quiet
-    ) as progress:
-        task = progress.add_task("", total=len(names))
-        async with connection.open() as detector:
-            # One clear error, rather than one for each file, if nobody is there.
-            limits = (await detector.model()).limits
-            read = partial(s3.read, max_bytes=limits.max_media_bytes) if s3 else None
-            judged = detect_each(detector, names, concurrency=concurrency, read=read, **options)
-            async for name, answer in judged:
-                report(name, answer)
-                counts[show.outcome(answer)] += 1
-                progress.advance(task)
+    async with connection.open() as detector:
+        # One clear error, rather than one for each file, if nobody is there; and earlier records are not
+        # given up for that.
+        limits = (await detector.model()).limits
+        read = partial(s3.read, max_bytes=limits.max_media_bytes) if s3 else None
+        with records as out:
+            left = [name for name in names if not out or utf8(name) not in out.done]
+            quiet = len(left) < 2 or not console.is_terminal
+            with Progress(
+                *columns, console=console, transient=True, redirect_stdout=False, disable=quiet
+            ) as progress:
+                task = progress.add_task("", total=len(left))
+                judged = detect_each(detector, left, concurrency=concurrency, read=read, **options)
+                async for name, answer in judged:
+                    report(name, answer)
+                    if out:
+                        out.write(prediction(name, answer))
+                    counts[show.outcome(answer)] += 1
+                    progress.advance(task)
     return counts
 
 

@@ -216,10 +216,12 @@ def test_a_folder_without_media_is_a_wrong_command(fake_detector: FakeDetector, 
 
 def test_a_server_that_is_not_there_is_one_error(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "predictions.csv"
+    output.write_text("of an earlier run")
     result = CliRunner().invoke(
         app, ["detect", str(folder), "--server", "127.0.0.1:1", "--timeout", "1", "--output", str(output)]
     )
     assert result.exit_code == 1
+    assert output.read_text() == "of an earlier run"
     assert result.output.count("UNAVAILABLE") + result.output.count("DEADLINE_EXCEEDED") == 1
 
 
