@@ -27,7 +27,7 @@ class Output:
     """An open file of predictions.
 
     Attributes:
-        done: paths that had a verdict already, as `utf8` writes them: a Parquet file has no others.
+        done: paths that had a verdict already, as `utf8` writes them: the file has no others.
         write: adds a record.
     """
 
@@ -133,14 +133,20 @@ def _is_csv(path: Path) -> bool:
 
 
 def _open(path: Path, mode: str) -> TextIO:
-    # Names of files need not be UTF-8, nor need the last line of a file torn by a crash.
+    # The last line of a file torn by a crash need not be UTF-8, nor names in what older versions wrote.
     return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")  # type: ignore[return-value]
 
 
 def _writer(path: Path, file: TextIO) -> Callable[[Record], object]:
     if _is_csv(path):
-        return csv.DictWriter(file, COLUMNS).writerow
-    return lambda record: file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        rows = csv.DictWriter(file, COLUMNS)
+        return lambda record: rows.writerow(_valid(record))
+    return lambda record: file.write(json.dumps(_valid(record), ensure_ascii=False) + "\n")
+
+
+def _valid(record: Record) -> Record:
+    """With names in UTF-8: of one that is not, pandas and others would read none of the file."""
+    return {key: utf8(value) if isinstance(value, str) else value for key, value in record.items()}
 
 
 def _records(path: Path) -> Iterator[Record]:

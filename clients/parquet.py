@@ -8,7 +8,6 @@ from typing import Any, get_args, get_type_hints
 
 from clients.errors import DetectionError
 from clients.predictions import Prediction
-from clients.requests import utf8
 
 ROWS_AT_ONCE = 10_000
 
@@ -27,7 +26,7 @@ def write(records: Iterable[dict[str, Any]], path: Path) -> None:
 
     schema = pyarrow.schema(_fields())
     fresh = path.with_name(path.name + ".new")
-    remaining = map(_valid, records)
+    remaining = iter(records)
     with ParquetWriter(fresh, schema) as writer:
         while rows := list(islice(remaining, ROWS_AT_ONCE)):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema))
@@ -62,7 +61,3 @@ def _fields() -> Iterator[tuple[str, Any]]:
     for name, annotation in get_type_hints(Prediction).items():
         python = next(kind for kind in (get_args(annotation) or (annotation,)) if kind in types)
         yield name, types[python]
-
-
-def _valid(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: utf8(value) if isinstance(value, str) else value for key, value in record.items()}

@@ -32,7 +32,7 @@ def record(path: str, **values: Any) -> Prediction:
 def paths(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         return list(pyarrow.parquet.read_table(path)["path"].to_pylist())
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         records = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
         return [str(record["path"]) for record in records]
 
@@ -77,9 +77,7 @@ def test_names_that_are_not_utf8_can_be_written(tmp_path: Path) -> None:
         with opened(path, resume=False) as output:
             output.write(record(name))
             output.write(Prediction("b.jpg", error_code="SOURCE_NOT_FOUND", error_message=f"no {name}"))
-        assert len(paths(path)) == 2
-        if suffix == ".csv":
-            assert paths(path) == [name, "b.jpg"]
+        assert paths(path) == ["caf\\udce9.jpg", "b.jpg"]
 
 
 def test_parquet_has_typed_columns(tmp_path: Path) -> None:
