@@ -1,6 +1,7 @@
 """The command line: python -m clients."""
 
 import asyncio
+import io
 import json
 import sys
 from collections import Counter
@@ -274,4 +275,8 @@ def _fail(server: str, error: DetectionError) -> None:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks must not end the batch.
+            stream.reconfigure(errors="replace")
     sys.exit(app(prog_name="python -m clients"))
