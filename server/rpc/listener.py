@@ -55,14 +55,16 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
         CannotListen: the address is not to be had.
         InvalidCredentials: TLS is wanted, and its files cannot be used.
     """
-    wanted = f"{settings.host}:{settings.port}"
+    # Of IPv6, as 2001:db8::1, the port could not be told apart.
+    host = f"[{settings.host}]" if _is_bare_ipv6(settings.host) else settings.host
+    wanted = f"{host}:{settings.port}"
     try:
         port = _add_port(server, wanted, settings)
     except RuntimeError as error:
         raise CannotListen(
             f"cannot listen on {wanted}: {error}", "Choose another --host or --port."
         ) from error
-    return f"{settings.host}:{port}"
+    return f"{host}:{port}"
 
 
 def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:
@@ -73,6 +75,13 @@ def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:
         exposed = "media and tokens" if settings.tokens else "media"
         log.warning("no TLS on %s: %s travel in plain text; set --tls-certificate", wanted, exposed)
     return server.add_insecure_port(wanted)
+
+
+def _is_bare_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:
