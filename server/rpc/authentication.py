@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import grpc
 
-from server.caller import CALLER
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
 from server.rpc.messages import arriving
 from server.rpc.share import Share
@@ -73,7 +72,6 @@ class Authentication(grpc.aio.ServerInterceptor):
             limits = self._settings.max_calls_per_token, self._settings.max_calls_per_second_per_token
             share = self._shares[name] = Share(*limits)
         share.enter()
-        CALLER.set(name)
         return share
 
     def _refusal(self, method: str, error: DetectorError) -> Handler:

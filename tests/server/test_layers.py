@@ -25,7 +25,6 @@ ALLOWED = {
         "server.settings",
         "server.telemetry",
         "server.sources.fetched",
-        "server.caller",
     },
     "server/cluster": {"server.errors", "server.logs", "server.settings", "server.backend", "server.rpc"},
     "server/jobs": {
