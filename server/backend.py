@@ -21,7 +21,7 @@ from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
 from server.engine.session import Session
-from server.errors import MissingExtra
+from server.errors import MissingPackage
 from server.media.isolation import DecodePool
 from server.settings import Settings
 from server.sources.files import Files
@@ -51,7 +51,7 @@ class Backend:
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
         CannotListen: the port for metrics is taken.
-        MissingExtra: traces or reduced decoding are asked for, and what they need is not installed.
+        MissingPackage: traces or reduced decoding are asked for, and what they need is not installed.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
@@ -151,7 +151,7 @@ def _decoder(settings: Settings) -> str:
     if not settings.jpeg_reduced_decoding:
         return "server.media.decode:decode"
     if find_spec("simplejpeg") is None:
-        raise MissingExtra(
+        raise MissingPackage(
             "jpeg_reduced_decoding is set, but there is no simplejpeg",
             "Install the extra: pip install '.[reduced-jpeg]'.",
         )
@@ -173,7 +173,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     try:
         from server.tracing import Tracing
     except ModuleNotFoundError as error:
-        raise MissingExtra(
+        raise MissingPackage(
             f"otlp_endpoint is set, but there is no {error.name}",
             "Install the extra: pip install '.[tracing]'.",
         ) from error

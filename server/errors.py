@@ -22,7 +22,6 @@
     ├── DeliveryFailed          DELIVERY_FAILED          a job's verdict could not be handed over
     ├── EngineFailed            ENGINE_FAILED            the graph could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
-    ├── MissingExtra            MISSING_EXTRA            a setting needs a package that is not installed
     ├── InvalidCredentials      INVALID_CREDENTIALS      a certificate, key or token file is unusable
     ├── MissingPackage          MISSING_PACKAGE          a setting needs an extra that is not installed
     └── ModelError
@@ -183,11 +182,6 @@ class InvalidCredentials(DetectorError):
 
 class MissingPackage(DetectorError):
     code = "MISSING_PACKAGE"
-    default_hint = "Install the extra that the message names."
-
-
-class MissingExtra(DetectorError):
-    code = "MISSING_EXTRA"
     default_hint = "Install the extra that the message names."
 
 

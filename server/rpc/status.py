@@ -39,7 +39,6 @@ CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
     errors.CannotListen: grpc.StatusCode.UNAVAILABLE,
-    errors.MissingExtra: grpc.StatusCode.FAILED_PRECONDITION,
     errors.InvalidCredentials: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DeliveryFailed: grpc.StatusCode.UNAVAILABLE,
     errors.MissingPackage: grpc.StatusCode.FAILED_PRECONDITION,

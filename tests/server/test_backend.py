@@ -7,7 +7,7 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from server import backend
-from server.errors import MissingExtra
+from server.errors import MissingPackage
 from server.settings import Settings
 from tests.media import photo_jpeg
 from tests.running_server import running_server, stub_of
@@ -24,7 +24,7 @@ def test_photos_are_judged_with_reduced_decoding(models: Path) -> None:
 
 def test_the_extra_that_reduced_decoding_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtra) as caught:
+    with pytest.raises(MissingPackage) as caught:
         backend.Backend(Settings(jpeg_reduced_decoding=True), threading.Event().set)
     assert "reduced-jpeg" in caught.value.hint
 

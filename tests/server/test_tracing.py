@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from clients import Detector
 from deepfake.v1 import detector_pb2 as pb
 from server import backend
-from server.errors import MissingExtra
+from server.errors import MissingPackage
 from server.settings import Settings
 from tests import media
 from tests.running_server import running_server, stub_of
@@ -148,7 +148,7 @@ def test_a_collector_that_is_not_there_costs_no_request(models: Path) -> None:
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "server.tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
-    with pytest.raises(MissingExtra) as caught:
+    with pytest.raises(MissingPackage) as caught:
         backend.Backend(Settings(otlp_endpoint="http://127.0.0.1:1"), threading.Event().set)
     assert "tracing" in caught.value.hint
 
