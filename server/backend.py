@@ -51,23 +51,25 @@ class Backend:
     Raises:
         ModelError, EngineFailed: there is no graph that can be served.
         CannotListen: the port for metrics is taken.
-        MissingPackage: traces or reduced decoding are asked for, and what they need is not installed.
+        MissingPackage: a setting needs an extra that is not installed.
     """
 
     def __init__(self, settings: Settings, on_death: Callable[[], None]) -> None:
         self._settings = settings
         self._on_death = on_death
+        # What the settings may be wrong about comes before all that would have to be ended again.
+        decoder = _decoder(settings)
+        self._sources = _sources(settings)
+        repository = Repository(settings.models, settings.model, settings.model_version)
+        self._tracing = _tracing(settings)
         self._metrics = _metrics(settings)
         self.metrics_port = self._metrics.port if self._metrics else None
-        self._tracing = _tracing(settings)
-        decoder = _decoder(settings)
         observers = (
             self._metrics and self._metrics.request,
             self._tracing and self._tracing.request,
             access_log(settings.access_log),
         )
         self.telemetry = Telemetry([observer for observer in observers if observer])
-        repository = Repository(settings.models, settings.model, settings.model_version)
         self._graphs = _graph_cache(settings)
         self._layout: Layout | None = None
         # The decoders' processes start while the graph is being loaded.
@@ -79,7 +81,6 @@ class Backend:
             self._decoders.close()
             raise
         self.live = self.reloader.live
-        self._sources = _sources(settings)
         self._reloading = asyncio.create_task(self.reloader.run(settings.model_poll_seconds))
         self.pipeline = Pipeline(
             self.live,

@@ -1,5 +1,6 @@
 """What the settings make of the decoders."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_the_extra_that_reduced_decoding_needs_is_named(monkeypatch: pytest.Monk
     with pytest.raises(MissingPackage) as caught:
         backend.Backend(Settings(jpeg_reduced_decoding=True), threading.Event().set)
     assert "reduced-jpeg" in caught.value.hint
+
+
+def test_a_missing_extra_is_named_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    before = threading.active_count()
+    with pytest.raises(MissingPackage):
+        backend.Backend(Settings(https_hosts=("example.org",), metrics_port=0), threading.Event().set)
+    assert threading.active_count() == before
 
 
 async def test_a_drain_without_time_still_refuses_what_is_new(models: Path) -> None:
