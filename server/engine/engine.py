@@ -257,7 +257,7 @@ class Engine:
         log.error("the graph could not be run", exc_info=error)
         self.statistics.failed(time.monotonic() - jobs[0].enqueued)
         self._failures += 1
-        if self._failures >= _FAILURES_UNTIL_DEAD and not self._dead.is_set():
+        if self._failures >= _FAILURES_UNTIL_DEAD:
             self._die("runs keep failing")
         return [EngineFailed(f"the graph could not be run: {error}")]
 
@@ -274,6 +274,8 @@ class Engine:
         return time.monotonic() - busy.began > self._run_timeout + _SLACK * (busy.end - busy.began)
 
     def _die(self, why: str) -> None:
+        if self._dead.is_set():
+            return
         log.critical("the engine is dead: %s", why)
         self._dead.set()
         for job in self._queue.abandon():

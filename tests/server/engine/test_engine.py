@@ -137,6 +137,17 @@ def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSess
     watched.may_run.set()
 
 
+def test_several_runs_that_do_not_end_are_one_death(watched: WatchedSession) -> None:
+    deaths: list[bool] = []
+    engine = Engine(watched, workers=2, run_timeout=0.1, on_death=lambda: deaths.append(True))
+    for hanging in [held_back(engine, watched) for _ in range(2)]:
+        with pytest.raises(EngineFailed, match="did not finish"):
+            hanging.result(10)
+    engine.close()
+    assert deaths == [True]
+    watched.may_run.set()
+
+
 def test_no_number_is_an_error_of_its_own_request(engine: Engine, watched: WatchedSession) -> None:
     fine, sick = (random_rows(engine.manifest, seed, windows=1) for seed in (1, 2))
     sick.audio[0, 0] = np.nan
