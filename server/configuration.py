@@ -67,29 +67,21 @@ class Configured(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _ConfigFile(settings_cls), _Profile(settings_cls)
+        return init_settings, env_settings, _FileAndProfile(settings_cls)
 
 
-class _ConfigFile(PydanticBaseSettingsSource):
-    """The file that a source of higher precedence named in `config`."""
+class _FileAndProfile(PydanticBaseSettingsSource):
+    """The config file over the defaults of the profile; a source of higher precedence may name either."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         named = self.current_state.get("config")
-        return {} if named is None else _read(Path(named))
-
-
-class _Profile(PydanticBaseSettingsSource):
-    """The defaults of the profile that a source of higher precedence chose."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
+        file = {} if named is None else _read(Path(named))
         # A profile that does not exist is reported where all values are checked.
-        return dict(PROFILES.get(str(self.current_state.get("profile")), {}))
+        profile = str((file | self.current_state).get("profile"))
+        return {**PROFILES.get(profile, {}), **file}
 
 
 class _Flags(CliSettingsSource[Any]):
