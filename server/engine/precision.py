@@ -8,14 +8,12 @@ import onnxruntime as ort
 
 from server.engine.manifest import METADATA_KEY, Manifest, Precision, parse_manifest
 from server.engine.processor import features
-from server.engine.providers import Wish, candidates
+from server.engine.providers import Provider, Wish, candidates
 from server.engine.repository import graph_file
 from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 
-PrecisionWish = Literal["auto", "fp32", "fp16", "int8"]
-
-_CPU = "CPUExecutionProvider"
+PrecisionWish = Literal["auto", Precision]
 
 
 def open_session(
@@ -35,13 +33,13 @@ def open_session(
     """
     if wish != "auto":
         return load(_asked_for(graph, wish))
-    expected = candidates(provider)[0].name
+    expected = candidates(provider)[0]
     file = _suitable(graph, expected)
     session = load(file)
-    if session.provider.name == expected or file == graph:
+    if session.provider.name == expected.name or file == graph:
         return session
     # The accelerator's libraries are missing, and its precision is of no use to what took over.
-    return load(_suitable(graph, session.provider.name))
+    return load(_suitable(graph, session.provider))
 
 
 def _asked_for(graph: Path, precision: Precision) -> Path:
@@ -54,8 +52,8 @@ def _asked_for(graph: Path, precision: Precision) -> Path:
     return file
 
 
-def _suitable(graph: Path, provider: str) -> Path:
-    precision: Precision = "int8" if provider == _CPU else "fp16"
+def _suitable(graph: Path, provider: Provider) -> Path:
+    precision: Precision = "int8" if provider.on_cpu else "fp16"
     file = graph_file(graph, precision)
     if not file.is_file() or (precision == "int8" and not _pays_here(file)):
         return graph
@@ -72,7 +70,7 @@ def _manifest(file: Path) -> Manifest:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(file, options, providers=[_CPU])
+        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise InvalidModel(f"{file} is not a graph that ONNX Runtime can load: {error}") from error
     return parse_manifest(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), str(file))
