@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.manifest import Manifest
+from server.engine.manifest import MODALITIES, Manifest
 from server.engine.staging import Room
 
 Tensors = dict[str, NDArray[np.generic]]
@@ -109,10 +109,9 @@ def blank_rows(manifest: Manifest, images: int, clips: int, windows: int) -> Row
     )
 
 
-def one_row_each(manifest: Manifest, rows: int = 1, only: str | None = None) -> Rows:
-    """Blank rows of every modality (or `only` one): for warm-up, and for providers that need a row."""
-    count = {name: rows if only in (None, name) else 0 for name in manifest.modalities}
-    return blank_rows(manifest, *(count.get(name, 0) for name in ("image", "video", "audio")))
+def one_row_each(manifest: Manifest) -> Rows:
+    """A blank row of every modality: for measurements, and for providers that need a row."""
+    return blank_rows(manifest, *(int(name in manifest.modalities) for name in MODALITIES))
 
 
 def assemble(requests: Sequence[Rows], manifest: Manifest, room: Room | None = None) -> Tensors:

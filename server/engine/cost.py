@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from server.engine.batch import Rows, empty_rows, one_row_each
+from server.engine.batch import Rows, blank_rows, empty_rows
 from server.engine.manifest import MODALITIES
 from server.engine.session import Session
 
@@ -70,7 +70,7 @@ class CostModel:
 
 
 def warm_up(session: Session) -> CostModel:
-    """Runs every branch, alone and together, and measures what its rows cost.
+    """Runs every branch, each alone, and measures what its rows cost.
 
     Raises:
         Exception: as ONNX Runtime does, if the graph cannot be run.
@@ -88,8 +88,9 @@ def _curve(session: Session, modality: str) -> list[tuple[int, float]]:
     if modality not in session.manifest.modalities:
         return []
     curve: list[tuple[int, float]] = []
-    for rows in session.steps(modality):
-        curve.append((rows, _fastest(session, one_row_each(session.manifest, rows, modality))))
+    for count in session.steps(modality):
+        rows = blank_rows(session.manifest, *(count if name == modality else 0 for name in MODALITIES))
+        curve.append((count, _fastest(session, rows)))
         if not _pays(curve):
             break
     return curve

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.batch import Rows, Scores, empty_rows
-from server.engine.manifest import Manifest
+from server.engine.manifest import MODALITIES, Manifest
 from server.engine.session import Session
 from server.errors import InvalidModel
 
@@ -41,7 +41,7 @@ def self_test(session: Session) -> None:
 
 def _fixed_rows(manifest: Manifest, modalities: set[str]) -> Rows:
     random = np.random.default_rng(_SEED)
-    images, clips, windows = (_ROWS if name in modalities else 0 for name in ("image", "video", "audio"))
+    images, clips, windows = (_ROWS if name in modalities else 0 for name in MODALITIES)
     empty = empty_rows(manifest)
     frames = max(images, empty.clip_index.shape[1] if clips else 0)
     return Rows(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine import cost
-from server.engine.batch import Rows, Scores, empty_rows, one_row_each
+from server.engine.batch import Rows, Scores, blank_rows, empty_rows
 from server.engine.cost import CostModel
 from server.engine.session import Session
 from tests.tiny_graph import tiny_detector
@@ -41,7 +41,7 @@ def test_rows_that_gain_nothing_in_company_are_run_one_by_one(
     assert costs.fixed == pytest.approx(0.0001)
     assert costs.per_row == pytest.approx((0.01, 0.01, 0.01))
     assert list(costs.full) == [1, 1, 1]
-    rows = one_row_each(session.manifest, 2)
+    rows = blank_rows(session.manifest, 2, 2, 2)
     assert costs.seconds(rows) == pytest.approx(0.06)
     assert costs.share(rows) == 6
 
@@ -58,7 +58,7 @@ def test_rows_that_always_gain_fill_no_run(graph: Path, monkeypatch: pytest.Monk
     session = ClockedSession(graph, lambda _: 0.01, monkeypatch)
     costs = cost.warm_up(session)
     assert list(costs.full) == [math.inf] * 3
-    assert costs.share(one_row_each(session.manifest, 9)) == 0
+    assert costs.share(blank_rows(session.manifest, 9, 9, 9)) == 0
     assert min(costs.per_row) > 0
 
 
