@@ -28,14 +28,12 @@ class Admission:
 
     Attributes:
         in_flight: accepted and not yet answered.
-        refused: how many were not let in for want of room or time.
-        shed: how many had to give way.
         draining: whether all are refused.
         forecast: how long newcomers will wait.
     """
 
     def __init__(self, live: LiveEngine, decoders: DecodePool, max_requests: int) -> None:
-        self.in_flight = self.refused = self.shed = 0
+        self.in_flight = 0
         self.draining = False
         self._live = live
         self._decoders = decoders
@@ -52,17 +50,17 @@ class Admission:
     @contextmanager
     def accepted(self, urgency: Urgency) -> Iterator[None]:
         """Counts a request until the context ends. Raises ShuttingDown, Overloaded."""
-        began = time.monotonic()
+        began, deadline = time.monotonic(), urgency[1]
         wait = self._check(urgency, began)
         self.in_flight += 1
         self._idle.clear()
-        allowed = urgency[1] - began
+        allowed = deadline - began
         try:
             yield
             self.forecast.learn(wait, time.monotonic() - began, allowed)
         except (DeadlineExceeded, asyncio.CancelledError) as error:
             # gRPC cancels a call at its deadline, mostly before the time-out here is noticed.
-            late = isinstance(error, DeadlineExceeded) or has_passed(urgency[1])
+            late = isinstance(error, DeadlineExceeded) or has_passed(deadline)
             # It took longer than this, so that nothing is known that would make an estimate shorter.
             if late and (wait or allowed > self.forecast.alone):
                 self.forecast.learn(wait, allowed, allowed)
@@ -76,21 +74,21 @@ class Admission:
         """Estimated seconds until its turn. Raises ShuttingDown, DeadlineExceeded, Overloaded."""
         if self.draining:
             raise ShuttingDown("the server is stopping")
-        if urgency[1] <= now:
+        deadline = urgency[1]
+        if deadline <= now:
             # Not let in, as it would count as one whose wait was estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
         # All that waits, which is known; counting what goes first takes the longer the more that is.
         wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
         full = self.in_flight >= self._max_requests
-        if full or now + self.forecast.seconds(wait) > urgency[1]:
+        if full or now + self.forecast.seconds(wait) > deadline:
             wait = self._seconds_before(urgency)
-        if urgency[1] < now + self.forecast.seconds(wait):
-            self.refused += 1
-            raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", "", wait)
+        if now + self.forecast.seconds(wait) > deadline:
+            raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", retry_after=wait)
         if full and not self._made_room(urgency):
-            self.refused += 1
             raise Overloaded(
-                f"{self.in_flight} requests are waiting already", "", max(_SHORTEST_RETRY_SECONDS, wait)
+                f"{self.in_flight} requests are waiting already",
+                retry_after=max(_SHORTEST_RETRY_SECONDS, wait),
             )
         return wait
 
@@ -106,6 +104,4 @@ class Admission:
             return False
         _, stage = max(waiting, key=lambda pair: pair[0])
         wait = max(_SHORTEST_RETRY_SECONDS, self._seconds_before(urgency))
-        gave_way = stage.drop(urgency, Overloaded("a more urgent request needed the room", "", wait))
-        self.shed += gave_way
-        return gave_way
+        return stage.drop(urgency, Overloaded("a more urgent request needed the room", retry_after=wait))

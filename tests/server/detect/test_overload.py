@@ -29,7 +29,7 @@ def test_a_margin_is_kept_to_the_deadline() -> None:
     with pytest.raises(Overloaded):
         ask(busy, seconds=10.0)
     ask(busy, seconds=20.0)
-    assert (busy.refused, busy.in_flight) == (1, 0)
+    assert busy.in_flight == 0
 
 
 def test_a_late_request_makes_the_margin_wider() -> None:
@@ -46,7 +46,7 @@ def test_who_comes_too_late_changes_no_estimate() -> None:
         with pytest.raises(DeadlineExceeded):
             ask(busy, seconds=-1.0)
     ask(busy, seconds=9.1)
-    assert (busy.refused, busy.in_flight) == (0, 0)
+    assert busy.in_flight == 0
 
 
 def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
