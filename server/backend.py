@@ -99,7 +99,7 @@ class Backend:
         with contextlib.suppress(TimeoutError):
             # Not wait_for, which would not even begin with a time-out of 0.
             async with asyncio.timeout(self._settings.drain_timeout_seconds):
-                await self.pipeline.drain()
+                await self.pipeline.admission.drain()
 
     async def close(self) -> None:
         """Ends the decoders, the engine, the metrics and the traces."""

@@ -132,7 +132,7 @@ class _Values(Collector):
         model = {"name": manifest.name, "version": manifest.version, "provider": engine.provider.name}
         yield InfoMetricFamily("deepfake_model", "The model that answers now.", value=model)
         for name, text, value in (
-            ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.in_flight),
+            ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.admission.in_flight),
             ("media_bytes", "Bytes of media in flight, copies included.", pipeline.media_bytes.held),
             ("queue_depth", "Requests that wait for the engine.", engine.waiting),
             (

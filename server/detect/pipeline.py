@@ -48,7 +48,7 @@ class Pipeline:
         verdicts: what was judged before.
 
     Attributes:
-        admission: counts the requests.
+        admission: lets requests in, and drains.
         media_bytes: counts those bytes.
         mailbox: brings what engine and decoders give.
     """
@@ -70,20 +70,6 @@ class Pipeline:
         self.admission = Admission(live, decoders, max_requests)
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
-
-    @property
-    def in_flight(self) -> int:
-        """Requests accepted and not yet answered."""
-        return self.admission.in_flight
-
-    @property
-    def draining(self) -> bool:
-        """Whether new requests are refused."""
-        return self.admission.draining
-
-    async def drain(self) -> None:
-        """Refuses new requests from now on, and waits for the accepted ones to be answered."""
-        await self.admission.drain()
 
     async def detect(self, request: Request, timing: Stopwatch | None = None) -> Detection:
         """Judges one request, and notes in `timing` how long each stage took, also if one fails.

@@ -42,5 +42,5 @@ async def test_a_drain_without_time_still_refuses_what_is_new(models: Path) -> N
     settings = Settings(models=models, profile="test", drain_timeout_seconds=0)
     served = backend.Backend(settings, threading.Event().set)
     await served.drain()
-    assert served.pipeline.draining
+    assert served.pipeline.admission.draining
     await served.close()

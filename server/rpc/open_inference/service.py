@@ -44,7 +44,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=not self._pipeline.draining)
+        return pb.ServerReadyResponse(ready=not self._pipeline.admission.draining)
 
     async def ServerMetadata(
         self, request: pb.ServerMetadataRequest, context: Context
@@ -53,7 +53,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         served = description.serves(self._live.current.manifest, request.name, request.version)
-        return pb.ModelReadyResponse(ready=served and not self._pipeline.draining)
+        return pb.ModelReadyResponse(ready=served and not self._pipeline.admission.draining)
 
     async def ModelMetadata(
         self, request: pb.ModelMetadataRequest, context: Context
