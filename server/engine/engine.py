@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from server.engine.batch import Rows, Scores
-from server.engine.company import Company
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
 from server.engine.priority import Priority, Urgency
 from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
+from server.engine.queue_delay import QueueDelay
 from server.engine.session import Session
 from server.engine.statistics import Statistics
 from server.errors import EngineFailed, ShuttingDown
@@ -43,7 +43,7 @@ class Engine:
     """Runs the session for many callers. Construct it warmed up and ready.
 
     While workers run batches, the next ones form in the queue; an idle worker waits for more only where
-    `Company` says so.
+    `QueueDelay` says so.
 
     Args:
         session: the loaded graph.
@@ -81,9 +81,9 @@ class Engine:
         self._costs: CostModel = warm_up(session)
         workers = workers or session.provider.workers
         self._parallel = workers if session.provider.on_cpu else 1
-        self._company = Company(max_queue_delay)
+        self._delay = QueueDelay(max_queue_delay)
         self._queue = JobQueue(
-            max_batch_size, max_batch_seconds, self._company, self._parallel, self._costs.fixed
+            max_batch_size, max_batch_seconds, self._delay, self._parallel, self._costs.fixed
         )
         self._last_end = 0.0
         self._begun = 0
@@ -221,7 +221,7 @@ class Engine:
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
         begun, beside = self._begun, self.running - 1
-        lone = self._lone if self._company.rare and not (beside or self.waiting) else None
+        lone = self._lone if self._delay.usually_alone and not (beside or self.waiting) else None
         start = time.monotonic()
         try:
             answers = (lone or self._session).run([job.rows for job in jobs])
@@ -230,7 +230,7 @@ class Engine:
         self._failures = 0
         end = time.monotonic()
         seconds = end - start
-        self._company.saw(len(jobs) + self.waiting + beside + self._begun - begun, self._costs.fixed)
+        self._delay.learn(len(jobs) + self.waiting + beside + self._begun - begun, self._costs.fixed)
         if lone is None:
             self._learn(jobs, start, end)
         if self._on_batch:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock
 
 from server.engine.batch import Rows, Scores
-from server.engine.company import Company
 from server.engine.priority import Priority, Urgency
+from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, ShuttingDown
 
 # Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
 _ROUNDING = 1 + 1e-6
-# One of so many that cannot meet their deadline, as far as is known, is run all the same.
+# Of the jobs that are estimated to miss their deadline, one in so many is run all the same.
 _CHANCES = 16
 # Less than this sooner is not worth waking a worker for.
 _NOTICED_SECONDS = 1e-4
-# Of the time until the earliest deadline of a batch, what its run may take for the sake of company.
-_COMPANY_SHARE = 0.25
+# A batch may grow as long as its run takes no more than this share of the time until its earliest deadline.
+_BATCH_SHARE = 0.25
 
 
 @dataclass(order=True, slots=True)
@@ -53,7 +53,7 @@ class JobQueue:
     Args:
         max_batch_size: jobs in one batch at most.
         max_batch_seconds: estimated cost of one batch at most; a single job may cost more.
-        company: knows how long the first job of a batch waits for others.
+        delay: says how long the first job of a batch waits for others.
         takers: workers that compute at the same time, and share what waits.
         fixed_seconds: estimated cost of a batch beside that of its jobs.
     """
@@ -62,13 +62,13 @@ class JobQueue:
         self,
         max_batch_size: int,
         max_batch_seconds: float,
-        company: Company,
+        delay: QueueDelay,
         takers: int,
         fixed_seconds: float = 0.0,
     ) -> None:
         self._max_batch_size = max_batch_size
         self._max_batch_seconds = max_batch_seconds
-        self._company = company
+        self._delay = delay
         self._takers = takers
         self._fixed_seconds = fixed_seconds
         self._hopeless = 0
@@ -91,7 +91,7 @@ class JobQueue:
             self._cost += job.cost
             if not self._gathering:
                 self._changed.notify()
-            elif time.monotonic() + self._delay() < self._gathered_by - _NOTICED_SECONDS:
+            elif time.monotonic() + self._left() < self._gathered_by - _NOTICED_SECONDS:
                 self._gathered.notify()
         # Else what nobody waits for any more would stay in memory as long as more urgent jobs come.
         job.future.add_done_callback(self._forget)
@@ -176,22 +176,22 @@ class JobQueue:
 
     def _gather(self) -> None:
         self._gathering = True
-        while (left := self._delay()) > 0:
+        while (left := self._left()) > 0:
             self._gathered_by = time.monotonic() + left
             self._gathered.wait(left)
         self._gathering = False
 
-    def _delay(self) -> float:
-        """Seconds that what waits is still to wait for company."""
+    def _left(self) -> float:
+        """Seconds that a batch of what waits is still to wait for more."""
         if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
             return 0.0
         first = self._jobs[0]
-        delay = self._company.delay(len(self._jobs), math.inf if first.fills else self._cost)
+        delay = self._delay.seconds(len(self._jobs), math.inf if first.fills else self._cost)
         if not delay:
             return 0.0
         # Of all, as the most urgent by priority need not be the one with least time.
         earliest = min(job.deadline for job in self._jobs)
-        latest = earliest - (self._fixed_seconds + self._cost) / _COMPANY_SHARE
+        latest = earliest - (self._fixed_seconds + self._cost) / _BATCH_SHARE
         # Nobody waits for others longer than half of the time that there is.
         until = min(job.enqueued + min(delay, (job.deadline - job.enqueued) / 2) for job in self._jobs)
         return max(0.0, min(until, latest) - time.monotonic())
@@ -209,9 +209,7 @@ class JobQueue:
             # All jobs of a batch are answered at its end.
             earliest = min(earliest, job.deadline)
             seconds = self._fixed_seconds + cost + job.cost
-            if batch and (
-                cost + job.cost > budget or seconds > _COMPANY_SHARE * (earliest - time.monotonic())
-            ):
+            if batch and (cost + job.cost > budget or seconds > _BATCH_SHARE * (earliest - time.monotonic())):
                 break
             self._pop()
             if job.future.set_running_or_notify_cancel():

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
-from server.engine.company import Company
 from server.engine.priority import Priority
 from server.engine.queue import Job, JobQueue
+from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 
 NO_ROWS = Rows(
@@ -33,7 +33,7 @@ def job(
 def queue_of(
     *jobs: Job, size: int = 100, seconds: float = 1e9, delay: float | None = None, takers: int = 1
 ) -> JobQueue:
-    queue = JobQueue(size, seconds, Company(delay), takers)
+    queue = JobQueue(size, seconds, QueueDelay(delay), takers)
     for waiting in jobs:
         queue.put(waiting)
     return queue
@@ -159,7 +159,7 @@ def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> No
 
 
 def test_the_fixed_cost_counts_against_a_deadline() -> None:
-    queue = JobQueue(100, 1e9, Company(), 1, fixed_seconds=2.0)
+    queue = JobQueue(100, 1e9, QueueDelay(), 1, fixed_seconds=2.0)
     late, wanted = job(deadline=1.0), job()
     queue.put(late)
     queue.put(wanted)
@@ -187,12 +187,12 @@ def test_nobody_waits_for_company_until_it_is_too_late() -> None:
     assert taken(queue_of(urgent, delay=30.0)) == [urgent]
 
 
-def usually(requests: int) -> Company:
+def usually(requests: int) -> QueueDelay:
     """Of runs that cost half a minute."""
-    company = Company()
+    delay = QueueDelay()
     for _ in range(100):
-        company.saw(requests, fixed=30.0)
-    return company
+        delay.learn(requests, fixed_cost=30.0)
+    return delay
 
 
 def test_one_that_gains_nothing_from_company_does_not_wait_for_it() -> None:
