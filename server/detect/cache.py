@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
-from server.detect.request import Detection, Options, ScoredRow, Stopwatch
+from server.detect.request import Detection, Options, ScoredRow
 from server.engine.priority import Priority, Urgency
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 
@@ -127,7 +127,7 @@ class VerdictCache:
         try:
             detection = await compute()
             own = tuple(map(_own, detection.rows))
-            flight.answer = replace(detection, rows=own, timing=Stopwatch(), cached=True)
+            flight.answer = replace(detection, rows=own, cached=True)
             return detection
         except _LASTING as error:
             flight.answer = _fresh(error)

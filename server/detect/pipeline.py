@@ -71,7 +71,7 @@ class Pipeline:
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
 
-    async def detect(self, request: Request, timing: Stopwatch | None = None) -> Detection:
+    async def detect(self, request: Request, timing: Stopwatch) -> Detection:
         """Judges one request, and notes in `timing` how long each stage took, also if one fails.
 
         Cancelling it cancels what has not started: decoding, waiting for the engine.
@@ -79,20 +79,19 @@ class Pipeline:
         Raises:
             DetectorError: any of the tree, except ModelError.
         """
-        watch = timing or Stopwatch()
         start = time.perf_counter()
         try:
             hashes = contents.hashes_at_once(request) if self.verdicts.enabled else None
             detection = self._known(request, hashes)
             if detection is None:
-                work = partial(self._detect, request, hashes, watch)
+                work = partial(self._detect, request, hashes, timing)
                 detection = await self.admit(work, request.urgency, request.copies * request.size)
         except DetectorError as error:
             if error.medium is not None:
                 _name_medium(error, request.media, error.medium)
             raise
-        watch.total = time.perf_counter() - start
-        return replace(detection, timing=watch) if detection.cached else detection
+        timing.total = time.perf_counter() - start
+        return detection
 
     async def admit(
         self, work: Callable[[Engine], Awaitable[_Answer]], urgency: Urgency, size: int
@@ -156,7 +155,7 @@ class Pipeline:
         submitted = time.perf_counter()
         scores = await self.mailbox.bring(engine.submit(rows, request.deadline, request.priority))
         timing.ran(submitted, scores)
-        return _judged(Evidence(media, scores, weights), request, engine.manifest, timing)
+        return _judged(Evidence(media, scores, weights), request, engine.manifest)
 
     async def _decoded(self, medium: Medium, request: Request, spec: RowSpec, timing: Stopwatch) -> MediaRows:
         match medium.source:
@@ -177,7 +176,7 @@ class Pipeline:
                 raise AssertionError(f"{uri} was not fetched")
 
 
-def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: Stopwatch) -> Detection:
+def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detection:
     limits = verdict.thresholds(manifest.thresholds, request.options)
     decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
@@ -194,7 +193,6 @@ def _judged(evidence: Evidence, request: Request, manifest: Manifest, timing: St
         (None,) * len(evidence.media),
         manifest.name,
         manifest.version,
-        timing,
     )
 
 

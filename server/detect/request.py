@@ -185,7 +185,6 @@ class Detection:
     sources: tuple[SourceFacts | None, ...]
     model_name: str
     model_version: str
-    timing: Stopwatch = field(default_factory=Stopwatch)
     cached: bool = False
 
 

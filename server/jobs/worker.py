@@ -127,7 +127,7 @@ class Worker:
                 record.answered(detection)
         except _FINAL as error:
             return results.failure(request, error)
-        return results.verdict(request, convert.to_response(request, detection))
+        return results.verdict(request, convert.to_response(request, detection, record.timing))
 
     async def _detected(self, request: pb.DetectRequest, timing: Stopwatch) -> Detection:
         while True:

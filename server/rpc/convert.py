@@ -13,6 +13,7 @@ from server.detect.request import (
     RawFrames,
     Request,
     ScoredRow,
+    Stopwatch,
     Verdict,
 )
 from server.engine.manifest import FusionWeights
@@ -120,9 +121,9 @@ def to_options(message: pb.DetectOptions, settings: Settings) -> Options:
     )
 
 
-def to_response(request: pb.DetectRequest, detection: Detection) -> pb.DetectResponse:
+def to_response(request: pb.DetectRequest, detection: Detection, timing: Stopwatch) -> pb.DetectResponse:
     """The answer, with as much detail as the request asked for."""
-    options, timing = request.options, detection.timing
+    options = request.options
     response = pb.DetectResponse(
         id=request.id,
         verdict=_VERDICTS[detection.verdict],

@@ -123,7 +123,7 @@ class Detector(pb_grpc.DetectorServicer):
         record.deadline = request.deadline
         detection = await self._pipeline.detect(request, record.timing)
         record.answered(detection)
-        return convert.to_response(message, detection)
+        return convert.to_response(message, detection, record.timing)
 
     async def _stream_answer(
         self, request: pb.DetectRequest, context: Context, in_flight: set[str]
