@@ -7,7 +7,7 @@ from typing import Any, cast
 import grpc
 
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
-from server.rpc.messages import arriving
+from server.rpc.messages import arriving, refuse
 from server.rpc.share import Share
 from server.rpc.status import abort
 from server.rpc.tokens import Tokens
@@ -75,17 +75,11 @@ class Authentication(grpc.aio.ServerInterceptor):
         return share
 
     def _refusal(self, method: str, error: DetectorError) -> Handler:
-        async def refuse(_: object, context: Context) -> None:
-            try:
-                with self._telemetry.request(
-                    method.rpartition("/")[2], metadata=context.invocation_metadata()
-                ):
-                    raise error
-            except DetectorError:
-                await abort(context, error)
+        async def answer(_: object, context: Context) -> None:
+            await refuse(self._telemetry, method.rpartition("/")[2], context, error)
 
         # As a stream, since gRPC would first receive the message of any other kind of call.
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_stream_rpc_method_handler(answer)
 
 
 def _token(details: grpc.HandlerCallDetails) -> str:

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import DecodeError
 
-from server.errors import InvalidRequest
+from server.errors import DetectorError, InvalidRequest
 from server.rpc.fields import check
 from server.rpc.status import abort
 from server.settings import Settings
@@ -20,7 +21,6 @@ _FIELDS, _FIELDS_OF_A_MEDIUM = 10_000, 16
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
 Context = Any
 Parse = Callable[[bytes], Any]
-Refuse = Callable[[Context, InvalidRequest], Awaitable[NoReturn]]
 
 
 class CheckedMethods:
@@ -65,17 +65,21 @@ class CheckedMethods:
             except DecodeError as error:
                 raise InvalidRequest(f"the message is no {kind.name}") from error
 
-        async def refuse(context: Context, error: InvalidRequest) -> NoReturn:
+        async def parsed(raw: bytes, context: Context) -> Any:
             try:
-                with self._telemetry.request(method, metadata=context.invocation_metadata()):
-                    raise error
-            except InvalidRequest:
-                # Its traceback holds the message, and this frame, which holds it: a circle.
-                await abort(context, error.with_traceback(None))
+                return parse(raw)
+            except InvalidRequest as error:
+                await refuse(self._telemetry, method, context, error)
 
-        if handler.request_streaming:
-            return _streamed(handler, parse)
-        return _unary(handler, parse, refuse)
+        return _streamed(handler, parse) if handler.request_streaming else _unary(handler, parsed)
+
+
+async def refuse(telemetry: Telemetry, method: str, context: Context, error: DetectorError) -> NoReturn:
+    """Records and ends a call that does not get as far as its method."""
+    with suppress(DetectorError), telemetry.request(method, metadata=context.invocation_metadata()):
+        raise error
+    # Its traceback holds the message, and this frame, which holds it: a circle.
+    await abort(context, error.with_traceback(None))
 
 
 async def arriving(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
@@ -93,17 +97,11 @@ async def arriving(messages: AsyncIterator[Any], context: Context) -> AsyncItera
         del raw
 
 
-def _unary(handler: Handler, parse: Parse, refuse: Refuse) -> Handler:
+def _unary(handler: Handler, parsed: Callable[[bytes, Context], Awaitable[Any]]) -> Handler:
     answer = handler.unary_unary or handler.unary_stream
     kind = grpc.unary_unary_rpc_method_handler
     if handler.unary_stream:
         kind = grpc.unary_stream_rpc_method_handler
-
-    async def parsed(raw: bytes, context: Context) -> Any:
-        try:
-            return parse(raw)
-        except InvalidRequest as error:
-            await refuse(context, error)
 
     async def checked(raw: bytes, context: Context) -> Any:
         return await answer(await parsed(raw, context), context)
