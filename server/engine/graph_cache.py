@@ -7,6 +7,7 @@ what its name says is not used, and written anew.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import mmap
@@ -101,11 +102,8 @@ class GraphCache:
 
     def _forget_unused(self) -> None:
         # The last are of those that were killed while they wrote.
-        for kind in ("*.onnx", "*.json", f"{_UNFINISHED}*"):
-            self._forget_old(kind)
-
-    def _forget_old(self, kind: str) -> None:
-        for file in self.folder.glob(kind):
+        kinds = ("*.onnx", "*.json", f"{_UNFINISHED}*")
+        for file in itertools.chain.from_iterable(map(self.folder.glob, kinds)):
             with contextlib.suppress(OSError):
                 if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
                     shutil.rmtree(file) if file.is_dir() else file.unlink()
