@@ -132,13 +132,13 @@ class Backend:
         return Engine(
             layout.session,
             layout.workers,
-            settings.max_batch_size,
-            settings.max_batch_seconds,
-            None if delay is None else delay / 1e6,
-            settings.engine_timeout_seconds,
-            self._on_death,
-            self._metrics.batch if self._metrics else None,
-            layout.lone,
+            max_batch_size=settings.max_batch_size,
+            max_batch_seconds=settings.max_batch_seconds,
+            max_queue_delay=None if delay is None else delay / 1e6,
+            run_timeout=settings.engine_timeout_seconds,
+            on_death=self._on_death,
+            on_batch=self._metrics.batch if self._metrics else None,
+            lone=layout.lone,
         )
 
 

@@ -66,6 +66,7 @@ class Engine:
         self,
         session: Session,
         workers: int = 0,
+        *,
         max_batch_size: int = 64,
         max_batch_seconds: float = 0.05,
         max_queue_delay: float | None = None,
