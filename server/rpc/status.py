@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import grpc
-from google.protobuf import any_pb2, message
+from google.protobuf import message
+from google.protobuf.any import pack
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from server import errors
@@ -68,7 +69,7 @@ def to_status(error: Exception) -> status_pb2.Status:
         details.append(retry)
     code = code_pb2.Code.Value(CODES[type(error)].name)
     text = error.message.encode(errors="backslashreplace")[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
-    return status_pb2.Status(code=code, message=text, details=[_packed(d) for d in details])
+    return status_pb2.Status(code=code, message=text, details=[pack(detail) for detail in details])
 
 
 async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> NoReturn:
@@ -96,9 +97,3 @@ def _forget(aborted: BaseException) -> None:
 
 def _retry_after(error: errors.DetectorError) -> float:
     return error.retry_after if isinstance(error, errors.Overloaded) else _RETRY_SECONDS
-
-
-def _packed(detail: message.Message) -> any_pb2.Any:
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    return packed
