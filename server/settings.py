@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from server.aws import Aws
 from server.configuration import Configured
-from server.detect.admission import MESSAGE_COPIES
+from server.detect.media_bytes import MESSAGE_COPIES
 from server.media.limits import MediaLimits
 from server.sources import hosts
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from server.detect.admission import Holding
+from server.detect.media_bytes import Holding
 from server.detect.request import Medium, Request, Stopwatch
 from server.errors import DetectorError
 from server.media.types import MediaKind

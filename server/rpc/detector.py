@@ -9,7 +9,7 @@ from google.protobuf import json_format
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
-from server.detect.admission import MESSAGE_COPIES, STREAM_COPIES
+from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
 from server.detect.request import Request
 from server.engine.engine import Engine

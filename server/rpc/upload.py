@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from deepfake.v1 import detector_pb2 as pb
-from server.detect.admission import MediaBytes
+from server.detect.media_bytes import MediaBytes
 from server.errors import InvalidRequest, MediaLimitExceeded, TooSlow
 from server.settings import Settings
 

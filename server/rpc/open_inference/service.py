@@ -10,7 +10,7 @@ from google.rpc import code_pb2
 
 from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
-from server.detect.admission import MESSAGE_COPIES, STREAM_COPIES
+from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
 from server.detect.tensors import infer, outputs_of
 from server.engine.engine import Engine

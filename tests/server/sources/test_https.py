@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-from server.detect.admission import MediaBytes
+from server.detect.media_bytes import MediaBytes
 from server.errors import (
     DeadlineExceeded,
     DetectorError,

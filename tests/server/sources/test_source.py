@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.detect.admission import MediaBytes
+from server.detect.media_bytes import MediaBytes
 from server.errors import (
     DetectorError,
     InvalidRequest,

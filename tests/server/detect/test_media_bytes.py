@@ -1,6 +1,6 @@
 import pytest
 
-from server.detect.admission import MediaBytes
+from server.detect.media_bytes import MediaBytes
 from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded
 
 
