@@ -55,10 +55,10 @@ async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) ->
     Raises:
         EngineFailed: the engine died.
     """
-    # What the imports made stays: to look at all of it again would stop every request for about 30 ms.
+    # What the imports made stays: collecting garbage among it would stop every request for about 30 ms.
     gc.freeze()
     loop = asyncio.get_running_loop()
-    # Already while the graph is loaded: by default it would end the process.
+    # SIGHUP may come while the graph is loaded, and would end the process by default.
     early = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, early.set)
     async with running(settings) as server:

@@ -1,4 +1,4 @@
-"""The detector without a way in: all that answers requests, built from the settings."""
+"""All that answers requests, built from the settings; what lets requests in is left to others."""
 
 import asyncio
 import contextlib

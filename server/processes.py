@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
         try:
             await asyncio.wait([stopping, ready, *keeping], return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
-                # Not before, as they would spoil what the first one measures, and use it now.
+                # Not earlier: they would disturb the measurements of the first one, which they use.
                 keeping += [asyncio.create_task(server.keep_running()) for server in servers[1:]]
                 log.info("one of %d servers is ready", len(servers))
             await asyncio.wait([stopping, *keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +179,7 @@ async def _serve_until_left_alone(settings: Settings) -> None:
 
     def left_alone() -> None:
         if not os.read(watcher, 1):
-            # The end can be read again and again, and would be as long as requests are finished.
+            # Else the loop would read the end again and again until the last request is finished.
             loop.remove_reader(watcher)
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""What is told of each request, through whichever door it came."""
+"""A record of each request, whichever service it came to, for metrics, traces and the access log."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
-# Characters of what a caller sent that are told to the observers; a line of the log stays a line.
+# Characters that are kept of an id or a message, in which a caller may have put anything.
 _LONGEST = 1000
 
 _PROCESS = secrets.token_hex(4)

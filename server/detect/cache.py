@@ -11,7 +11,7 @@ from server.detect.request import Detection, Options, ScoredRow
 from server.engine.priority import Priority, Urgency
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 
-# Time limits that are meant to be the same arrive a little apart.
+# Callers with the same time limit ask at slightly different moments.
 _SLACK_SECONDS = 0.5
 # Failures that the same bytes lead to every time. Crashes and time-outs are not among them, nor are
 # limits: memory that was short once need not be short again.

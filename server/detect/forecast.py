@@ -1,11 +1,11 @@
 """How long a request will take, learnt from those before."""
 
-# How many of those that were let in with little time to spare may be late.
+# Of those that were let in with little time to spare, the share that may be late.
 _LATE_SHARE = 0.03
 _STEP = 0.05
-# Whatever was learnt in quiet, other work on the machine or a new model can slow everything for a while.
+# Bounds of `stretch`: other work on the machine or a new model can slow everything for a while.
 _LEAST, _MOST = 1.5, 4.0
-# Of the time that a request has: a forecast below this share decided nothing.
+# Nothing is learnt from a request that was forecast to need less than this share of its time.
 _TELLING_SHARE = 0.5
 _NEWEST_SHARE = 0.1
 
@@ -13,13 +13,13 @@ _NEWEST_SHARE = 0.1
 class Forecast:
     """Corrects estimated waits by how they turned out.
 
-    An estimate adds up what work is known. It leaves out the request's own, and how unevenly the machine
-    runs, and who is let in by it alone is as likely late as not.
+    An estimate adds up the work that goes first. It knows neither the request's own nor how unevenly the
+    machine runs: of the requests that it alone lets in, half would be late.
 
     Attributes:
-        alone: seconds that a request takes that finds nothing before it, on average.
-        stretch: how many times longer than estimated a wait is taken for, such that few are late; it moves
-            with each request (stochastic approximation, Robbins and Monro, 1951).
+        alone: average seconds of a request that has to wait for nothing.
+        stretch: factor on estimated waits, adjusted with each request so that few are late (stochastic
+            approximation, Robbins and Monro, 1951).
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Forecast:
         self.stretch = _LEAST
 
     def seconds(self, wait: float) -> float:
-        """In which a request is likely answered whose wait is estimated so; 0 if there is none."""
+        """Until a request with this estimated wait is likely answered; 0 if it has to wait for nothing."""
         return self.stretch * wait + self.alone if wait else 0.0
 
     def learn(self, wait: float, took: float, allowed: float) -> None:

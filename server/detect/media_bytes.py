@@ -6,8 +6,8 @@ from typing import Self
 from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded
 
 MESSAGE_COPIES = 3
-"""Of what a message brings, in memory until its answer is given: what gRPC received, what protobuf made of
-it, and what was read from that."""
+"""How often the media of a message are in memory until it is answered: as gRPC received them, as protobuf
+parsed them, and as they were read from that."""
 STREAM_COPIES = 2
 """The same in a stream, whose messages gRPC does not keep."""
 

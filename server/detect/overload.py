@@ -61,7 +61,7 @@ class Admission:
         except (DeadlineExceeded, asyncio.CancelledError) as error:
             # gRPC cancels a call at its deadline, mostly before the time-out here is noticed.
             late = isinstance(error, DeadlineExceeded) or has_passed(deadline)
-            # It took longer than this, so that nothing is known that would make an estimate shorter.
+            # All that is known is that it takes longer than `allowed`: that must not lower an estimate.
             if late and (wait or allowed > self.forecast.alone):
                 self.forecast.learn(wait, allowed, allowed)
             raise
@@ -76,9 +76,9 @@ class Admission:
             raise ShuttingDown("the server is stopping")
         deadline = urgency[1]
         if deadline <= now:
-            # Not let in, as it would count as one whose wait was estimated wrongly.
+            # Let in, it would be learnt from as if its wait had been estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
-        # All that waits, which is known; counting what goes first takes the longer the more that is.
+        # All that waits, a sum that is at hand; what of it goes first has to be counted one by one.
         wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
         full = self.in_flight >= self._max_requests
         if full or now + self.forecast.seconds(wait) > deadline:
@@ -93,7 +93,7 @@ class Admission:
         return wait
 
     def _seconds_before(self, urgency: Urgency) -> float:
-        # Whichever stage is short holds the backlog of both.
+        # Work piles up before the slower stage: the sum is about what that one has to do.
         return self._decoders.seconds_before(urgency) + self._live.current.seconds_before(urgency)
 
     def _made_room(self, urgency: Urgency) -> bool:

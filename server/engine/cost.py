@@ -13,7 +13,7 @@ _REPEATS = 3
 _REPEAT_SECONDS = 0.05
 # More rows in a run must raise the rows a second by this share, or they are better run apart.
 _GAIN = 0.05
-# How much the latest run counts, and how far from its estimate it is believed to be.
+# Weight of the latest run, and the factor to which its distance from the estimate is cut.
 _NEWEST_SHARE = 0.1
 _LARGEST_ERROR = 2.0
 _SHORTEST_SECONDS = 1e-6

@@ -197,8 +197,8 @@ class Engine:
         return min(left) if self.provider.on_cpu else sum(left)
 
     def _run(self, batch: list[Job]) -> None:
-        # Answered together, even if run apart: the front handles many answers at once for much less than
-        # one by one between runs that push its code and data out of the processor's caches.
+        # Answered together, even if run apart: many answers at once cost the event loop much less than one by
+        # one, between runs that push its code and data out of the processor's caches.
         answers = [pair for jobs in self._runs(batch) for pair in zip(jobs, self._scored(jobs), strict=True)]
         for job, answer in answers:
             if isinstance(answer, Scores):
@@ -245,7 +245,7 @@ class Engine:
         ]
 
     def _learn(self, jobs: list[Job], start: float, end: float) -> None:
-        # On one device, a run waits inside for the one that began before.
+        # A device does one run after the other: this one began when the one before had ended.
         began = start if self._session.provider.on_cpu else max(start, self._last_end)
         self._last_end = end
         images, clips, windows = zip(*(job.rows.counts for job in jobs), strict=True)

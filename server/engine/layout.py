@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 _SECONDS = 0.1
 _REPEATS = 3
-# What more threads must gain: runs at once are rarely few, and a session for a lone one costs memory.
+# Factors that more threads must gain, for runs at once and for a lone one, whose session costs memory.
 _GAIN, _LONE_GAIN = 1.25, 1.1
-# Of a run that is shorter, most is the interpreter's work, whose lock lets threads only take turns.
+# A shorter run is mostly Python's work, and its lock lets only one thread work at a time.
 _SHORT_SECONDS = 0.0005
 _NOTE = "layout"
 
@@ -60,7 +60,7 @@ def divide_cores(
     found = _remembered(session, cores)
     if found is None:
         found = _measured(session, cores)
-        # That more threads gain nothing may be due to other work on the machine: not believed for ever.
+        # On a busy machine more threads may only seem to gain nothing: that is not remembered.
         if found.workers < cores or found.lone:
             session.note(_NOTE, [cores, found.workers, found.session.threads, _threads(found.lone)])
     log.info(

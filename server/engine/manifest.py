@@ -117,7 +117,7 @@ class Trade(_Frozen):
 
 
 class Manifest(_Frozen):
-    """Everything the server must know of a graph; see Branch and its heirs for the modalities.
+    """Everything the server must know of a graph; see Branch and its subclasses for the modalities.
 
     Attributes:
         height, width: of every frame, in pixels.

@@ -1,4 +1,4 @@
-"""Requests that wait for the engine: the most urgent first, nothing run for nobody."""
+"""Requests that wait for the engine: the most urgent first, and none that nobody waits for any more."""
 
 import heapq
 import math
@@ -76,7 +76,7 @@ class JobQueue:
         self._cancelled = 0
         self._cost = 0.0
         self._closed = False
-        # While one worker gathers a batch, jobs wake nobody: each time, two threads would swap places.
+        # While a worker gathers a batch, jobs wake nobody: each time would cost a switch of threads.
         self._gathering = False
         self._gathered_by = 0.0
         lock = Lock()
@@ -165,7 +165,7 @@ class JobQueue:
             return
         with self._changed:
             self._cancelled += 1
-            # Many at once: one by one, thousands that are cancelled together would take seconds.
+            # Only when they are half of all: one by one, thousands cancelled together would take seconds.
             if 2 * self._cancelled >= len(self._jobs):
                 self._keep([job for job in self._jobs if not job.future.cancelled()])
                 self._cancelled = 0
@@ -192,7 +192,7 @@ class JobQueue:
         # Of all, as the most urgent by priority need not be the one with least time.
         earliest = min(job.deadline for job in self._jobs)
         latest = earliest - (self._fixed_seconds + self._cost) / _BATCH_SHARE
-        # Nobody waits for others longer than half of the time that there is.
+        # No job waits for others longer than half of the time until its deadline.
         until = min(job.enqueued + min(delay, (job.deadline - job.enqueued) / 2) for job in self._jobs)
         return max(0.0, min(until, latest) - time.monotonic())
 
@@ -229,7 +229,7 @@ class JobQueue:
         if left >= self._fixed_seconds + job.cost:
             return True
         self._hopeless += 1
-        # Estimates improve by running only: one that is too high must not keep everything from it.
+        # Estimates only improve by runs: one that is too high must not keep everything from being run.
         if first and left > 0 and self._hopeless >= _CHANCES:
             self._hopeless = 0
             return True

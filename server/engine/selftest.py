@@ -10,7 +10,7 @@ from server.errors import InvalidModel
 
 _ROWS = 2
 _SEED = 20240501
-# Rows in company may be rounded otherwise than alone; another request's rows would change far more.
+# A batch may be rounded otherwise than a row alone; a mix-up with another request's rows is far larger.
 _TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}
 
 
@@ -18,7 +18,7 @@ def self_test(session: Session) -> None:
     """Runs the graph on the same made-up rows every time: each modality alone, then all in one batch.
 
     Raises:
-        InvalidModel: an answer has the wrong shape, is no probability, depends on the company in the
+        InvalidModel: an answer has the wrong shape, is no probability, changes with the rest of the
             batch, or finds something where there is nothing; or the graph cannot be run.
     """
     manifest = session.manifest
@@ -84,4 +84,4 @@ def _check_probabilities(name: str, values: NDArray[np.float32], shape: tuple[in
 def _check_equal(manifest: Manifest, alone: Scores, batched: Scores) -> None:
     tolerance = _TOLERANCE[manifest.precision]
     if not np.allclose(alone.modality_probability, batched.modality_probability, atol=tolerance):
-        raise ValueError("scores change with the company in the batch")
+        raise ValueError("scores change with the rest of the batch")

@@ -120,7 +120,7 @@ class Session:
         return self.shapes.steps(modality) if self.shapes else [1, 2, 4, 8, 16, 32, 64]
 
     def _least(self) -> Counts:
-        """Rows that a run must have: a provider can fail where there are none, and not on the CPU."""
+        """Rows that a run must have: where there are none, some providers fail, but not the CPU's."""
         quiet = ort.RunOptions()
         quiet.log_severity_level = _FATAL
         try:

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor
 
 from server.errors import InvalidRequest
 
-# Whatever these hold cannot become much.
+# Messages of this size cannot become much, whatever they hold.
 _SMALL_BYTES = 64 * 1024
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 

@@ -36,7 +36,7 @@ def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerIntercept
         # By default gRPC lets each call send ahead as much as the connection carries, and counts it nowhere.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", settings.receive_window_bytes),
-        # Which would also let frames grow: of 16 KiB each, they take longer.
+        # The probe would have let frames grow, too; the usual ones of 16 KiB are slower.
         ("grpc.http2.max_frame_size", min(settings.receive_window_bytes, _LARGEST_FRAME)),
     ]
     if settings.max_connection_age_seconds:

@@ -15,7 +15,7 @@ from server.rpc.status import abort
 from server.settings import Settings
 from server.telemetry import Telemetry
 
-# Far more than any request has that says something once.
+# Far more than any sensible request has, and what each medium may add.
 _FIELDS, _FIELDS_OF_A_MEDIUM = 10_000, 16
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here

@@ -82,7 +82,7 @@ async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exce
     try:
         await context.abort(code, status.message, tuple(trailing))
     except grpc.aio.AbortError as aborted:
-        # gRPC keeps it with the call, and so all that the frames hold which it passes: the media.
+        # gRPC keeps it with the call, and its traceback keeps what its frames hold: the media.
         asyncio.get_running_loop().call_soon(_forget, aborted)
         raise
     except grpc.aio.InternalError as gone:

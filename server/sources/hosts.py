@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-# Or several, with commas or blanks, would be a name that nobody has.
+# Several hosts with commas or blanks between them would otherwise pass for one.
 _NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
 PORT = 443
 """Of https."""
