@@ -61,7 +61,7 @@ class VerdictCache:
     Args:
         max_bytes: of all entries, estimated; 0: nothing is kept, and equal questions are not joined.
         max_entries: how many.
-        seconds: how long an entry is good; infinite by default.
+        seconds: how long an entry is good.
 
     Attributes:
         hits: questions answered by an entry, or by somebody else's computation.
@@ -69,7 +69,7 @@ class VerdictCache:
         size: bytes of all entries, estimated.
     """
 
-    def __init__(self, max_bytes: int, max_entries: int, seconds: float = float("inf")) -> None:
+    def __init__(self, max_bytes: int, max_entries: int, seconds: float) -> None:
         self.hits = self.misses = self.size = 0
         self.enabled = max_bytes > 0 and max_entries > 0
         self._max_bytes = max_bytes

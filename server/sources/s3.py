@@ -29,9 +29,9 @@ class S3:
         endpoint: URL of an S3-compatible store; None for AWS.
     """
 
-    def __init__(self, buckets: Sequence[str], aws: Aws | None = None, endpoint: str | None = None) -> None:
+    def __init__(self, buckets: Sequence[str], aws: Aws, endpoint: str | None) -> None:
         self._buckets = frozenset(buckets)
-        self._aws = aws or Aws()
+        self._aws = aws
         self._endpoint = endpoint
 
     def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
