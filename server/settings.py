@@ -12,6 +12,7 @@ from server.media.limits import MediaLimits
 from server.sources import hosts
 
 _MIB = 2**20
+_LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
 _GRPC_LARGEST = 2**31 - 2
 
@@ -22,7 +23,7 @@ class Settings(Configured):
     host: str = Field(
         "127.0.0.1", description="Address to listen on; 0.0.0.0 for every IPv4 interface of the machine."
     )
-    port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    port: int = Field(50051, ge=0, le=_LARGEST_PORT, description="Port to listen on; 0 picks a free one.")
 
     processes: int = Field(
         1,
@@ -234,7 +235,7 @@ class Settings(Configured):
     metrics_port: int | None = Field(
         None,
         ge=0,
-        le=65535,
+        le=_LARGEST_PORT,
         description="Port on which Prometheus finds /metrics; 0 picks a free one. Default: no metrics.",
     )
     open_inference: bool = Field(
@@ -299,6 +300,12 @@ class Settings(Configured):
             raise ValueError("tls_certificate and tls_key: one needs the other")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _each_process_has_a_port_for_metrics(self) -> Self:
+        if self.metrics_port and self.metrics_port + self.processes - 1 > _LARGEST_PORT:
+            raise ValueError("metrics_port: has no room for a port of each of the processes")
         return self
 
     @property
