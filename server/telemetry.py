@@ -11,8 +11,8 @@ from typing import Self
 
 from server import logs
 from server.detect.request import Detection, Stopwatch
-from server.engine.priority import has_passed
 from server.errors import DeadlineExceeded, DetectorError, EngineFailed
+from server.urgency import has_passed
 
 OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
 from server.detect.request import Detection, Options, ScoredRow
-from server.engine.priority import Priority, Urgency
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
+from server.urgency import Priority, Urgency
 
 # Callers with the same time limit ask at slightly different moments.
 _SLACK_SECONDS = 0.5

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from server.detect.forecast import Forecast
 from server.engine.live import LiveEngine
-from server.engine.priority import Urgency, has_passed
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
+from server.urgency import Urgency, has_passed
 
 _SHORTEST_RETRY_SECONDS = 0.1
 

@@ -26,12 +26,12 @@ from server.detect.request import (
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
 from server.engine.manifest import Manifest
-from server.engine.priority import Urgency
 from server.errors import DeadlineExceeded, DetectorError
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
 from server.media.types import MediaRows, RowSpec
 from server.sources.source import Sources
+from server.urgency import Urgency
 
 _Answer = TypeVar("_Answer")
 

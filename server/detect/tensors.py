@@ -33,8 +33,8 @@ from server.detect.request import Options, Stopwatch
 from server.engine.batch import Rows, Scores, Tensors, empty_rows
 from server.engine.engine import Engine
 from server.engine.manifest import MODALITIES, Manifest
-from server.engine.priority import Urgency
 from server.errors import InvalidRequest
+from server.urgency import Urgency
 
 ANY = -1
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
-from server.engine.priority import Priority, Urgency
 from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
 from server.engine.queue_delay import QueueDelay
 from server.engine.session import Session
 from server.engine.statistics import Statistics
 from server.errors import EngineFailed, ShuttingDown
+from server.urgency import Priority, Urgency
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Engine:
     @property
     def backlog_seconds(self) -> float:
         """Estimated seconds until a request that comes now would be run."""
-        return self._seconds_until_free() + self._queue.seconds / self._parallel
+        return self._seconds_until_free() + self._queue.cost / self._parallel
 
     @property
     def waiting(self) -> int:
@@ -135,7 +135,7 @@ class Engine:
 
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
-        return self._seconds_until_free() + self._queue.seconds_before(urgency) / self._parallel
+        return self._seconds_until_free() + self._queue.cost_before(urgency) / self._parallel
 
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""

@@ -1,16 +1,16 @@
-"""Requests that wait for the engine: the most urgent first, and none that nobody waits for any more."""
+"""Requests that wait for the engine, and how they form batches."""
 
-import heapq
 import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Condition, Lock
+from threading import Condition
 
+from server.backlog import Backlog
 from server.engine.batch import Rows, Scores
-from server.engine.priority import Priority, Urgency
 from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, ShuttingDown
+from server.urgency import Priority, Urgency
 
 # Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
 _ROUNDING = 1 + 1e-6
@@ -47,7 +47,7 @@ class Job:
         return self.priority, self.deadline
 
 
-class JobQueue:
+class JobQueue(Backlog[Job]):
     """Thread-safe; every worker of the engine takes from it.
 
     Args:
@@ -66,34 +66,29 @@ class JobQueue:
         takers: int,
         fixed_seconds: float = 0.0,
     ) -> None:
+        super().__init__()
         self._max_batch_size = max_batch_size
         self._max_batch_seconds = max_batch_seconds
         self._delay = delay
         self._takers = takers
         self._fixed_seconds = fixed_seconds
         self._hopeless = 0
-        self._jobs: list[Job] = []
-        self._cancelled = 0
-        self._cost = 0.0
         self._closed = False
         # While a worker gathers a batch, jobs wake nobody: each time would cost a switch of threads.
         self._gathering = False
         self._gathered_by = 0.0
-        lock = Lock()
-        self._changed, self._gathered = Condition(lock), Condition(lock)
+        self._changed, self._gathered = Condition(self._lock), Condition(self._lock)
 
     def put(self, job: Job) -> None:
         """Adds a job. Raises ShuttingDown after `close`."""
         with self._changed:
             if self._closed:
                 raise ShuttingDown("the engine is stopping")
-            heapq.heappush(self._jobs, job)
-            self._cost += job.cost
+            self._add(job)
             if not self._gathering:
                 self._changed.notify()
             elif time.monotonic() + self._left() < self._gathered_by - _NOTICED_SECONDS:
                 self._gathered.notify()
-        # Else what nobody waits for any more would stay in memory as long as more urgent jobs come.
         job.future.add_done_callback(self._forget)
 
     def take(self) -> list[Job] | None:
@@ -126,54 +121,6 @@ class JobQueue:
             jobs, self._jobs, self._cost = self._jobs, [], 0.0
         return jobs
 
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    @property
-    def seconds(self) -> float:
-        """Estimated cost of all that waits."""
-        return self._cost
-
-    def seconds_before(self, urgency: Urgency) -> float:
-        """Estimated cost of what goes first, if a job of this urgency comes now."""
-        with self._changed:
-            return sum(
-                job.cost for job in self._jobs if job.urgency <= urgency and not job.future.cancelled()
-            )
-
-    def least_urgent(self) -> Urgency | None:
-        """None if nothing waits."""
-        with self._changed:
-            return max((job.urgency for job in self._jobs if not job.future.cancelled()), default=None)
-
-    def drop(self, than: Urgency, error: Exception) -> bool:
-        """Fails the least urgent job with `error`, if it is less urgent than `than`."""
-        with self._changed:
-            job = max((job for job in self._jobs if not job.future.cancelled()), default=None)
-            if job is None or job.urgency <= than:
-                return False
-            # With all of its request, which fails with the first: else each would count as room for another.
-            leaving = [other for other in self._jobs if other.urgency == job.urgency]
-            self._keep([other for other in self._jobs if other.urgency != job.urgency])
-        for job in leaving:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(error)
-        return True
-
-    def _forget(self, future: "Future[Scores]") -> None:
-        if not future.cancelled():
-            return
-        with self._changed:
-            self._cancelled += 1
-            # Only when they are half of all: one by one, thousands cancelled together would take seconds.
-            if 2 * self._cancelled >= len(self._jobs):
-                self._keep([job for job in self._jobs if not job.future.cancelled()])
-                self._cancelled = 0
-
-    def _keep(self, jobs: list[Job]) -> None:
-        heapq.heapify(jobs)
-        self._jobs, self._cost = jobs, sum(job.cost for job in jobs)
-
     def _gather(self) -> None:
         self._gathering = True
         while (left := self._left()) > 0:
@@ -203,7 +150,7 @@ class JobQueue:
         cost, earliest = 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:
             job = self._jobs[0]
-            if not self._wanted(job, first=not batch):
+            if not self._in_time(job, first=not batch):
                 self._pop()
                 continue
             # All jobs of a batch are answered at its end.
@@ -217,11 +164,7 @@ class JobQueue:
                 cost += job.cost
         return batch
 
-    def _pop(self) -> None:
-        job = heapq.heappop(self._jobs)
-        self._cost = self._cost - job.cost if self._jobs else 0.0
-
-    def _wanted(self, job: Job, first: bool) -> bool:
+    def _in_time(self, job: Job, first: bool) -> bool:
         """False for one that was cancelled, or is too late, which it is told."""
         if job.future.cancelled():
             return False

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, ShuttingDown
 from server.media import wire
-from server.media.backlog import Backlog, DecodeJob, Urgency
+from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
+from server.urgency import Priority, Urgency
 
 # A worker that keeps its own time limit answers in time to stay alive.
 _GRACE_SECONDS = 0.5
@@ -34,7 +35,7 @@ _KEPT_BYTES = 64 * 2**20
 # How much the last medium counts in the mean time that decoding takes.
 _NEWEST_SHARE = 0.1
 # Of work that nobody waits for with a deadline.
-NOT_URGENT: Urgency = (0, math.inf)
+NOT_URGENT: Urgency = (Priority.NORMAL, math.inf)
 
 
 class DecodePool:
@@ -50,7 +51,7 @@ class DecodePool:
     def __init__(
         self, workers: int, limits: MediaLimits, decoder: str = "server.media.decode:decode"
     ) -> None:
-        self._backlog = Backlog()
+        self._queue = DecodeQueue()
         self._lock = threading.Lock()
         self._closed = False
         self._limits = limits
@@ -73,7 +74,7 @@ class DecodePool:
     @property
     def waiting(self) -> int:
         """Media that wait for a decoder."""
-        return len(self._backlog)
+        return len(self._queue)
 
     @property
     def busy_seconds(self) -> float:
@@ -83,19 +84,19 @@ class DecodePool:
     @property
     def backlog_seconds(self) -> float:
         """Estimated seconds until all that waits now would be decoded."""
-        return len(self._backlog) * self._mean_seconds / len(self._workers)
+        return len(self._queue) * self._mean_seconds / len(self._workers)
 
     def seconds_before(self, urgency: Urgency) -> float:
         """Estimated seconds until a medium of this urgency would be decoded, if it came now."""
-        return self._backlog.before(urgency) * self._mean_seconds / len(self._workers)
+        return self._queue.cost_before(urgency) * self._mean_seconds / len(self._workers)
 
     def least_urgent(self) -> Urgency | None:
         """Of the media that wait."""
-        return self._backlog.least_urgent()
+        return self._queue.least_urgent()
 
     def drop(self, than: Urgency, error: Exception) -> bool:
         """Fails the least urgent medium that waits with `error`, if it is less urgent than `than`."""
-        return self._backlog.drop(than, error)
+        return self._queue.drop(than, error)
 
     def submit(
         self,
@@ -120,13 +121,13 @@ class DecodePool:
             ShuttingDown: the pool is closed.
         """
         job = DecodeJob(urgency, data, spec, kind, timeout)
-        if not self._backlog.put(job):
+        if not self._queue.put(job):
             raise ShuttingDown("the decode pool is closed")
         return job.future
 
     def close(self) -> None:
         """Cancels what waits, stops what runs (its futures raise ShuttingDown), ends the processes."""
-        if not self._backlog.close():
+        if not self._queue.close():
             return
         self._closed = True
         for worker in self._workers:
@@ -137,7 +138,7 @@ class DecodePool:
             worker.release()
 
     def _serve(self, worker: "_Worker") -> None:
-        while (job := self._backlog.take()) is not None:
+        while (job := self._queue.take()) is not None:
             if self._closed:
                 job.future.cancel()
             if job.future.set_running_or_notify_cancel():

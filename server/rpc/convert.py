@@ -17,11 +17,11 @@ from server.detect.request import (
     Verdict,
 )
 from server.engine.manifest import FusionWeights
-from server.engine.priority import Priority
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.media.types import MediaFacts, MediaKind
 from server.settings import Settings
 from server.sources.fetched import SourceFacts
+from server.urgency import Priority
 
 _KINDS = {
     pb.MEDIA_KIND_IMAGE: MediaKind.IMAGE,

@@ -12,13 +12,22 @@ ROOT = Path(__file__).parents[2]
 # What each package may import of this repository, besides itself and the generated stubs.
 ALLOWED = {
     "server/errors.py": set[str](),
-    "server/media": {"server.errors"},
-    "server/engine": {"server.errors"},
+    "server/urgency.py": set[str](),
+    "server/backlog.py": {"server.urgency"},
+    "server/media": {"server.errors", "server.backlog", "server.urgency"},
+    "server/engine": {"server.errors", "server.backlog", "server.urgency"},
     "server/aws.py": {"server.errors"},
     "server/sources": {"server.errors", "server.aws"},
-    "server/detect": {"server.errors", "server.media", "server.engine", "server.sources"},
+    "server/detect": {
+        "server.errors",
+        "server.urgency",
+        "server.media",
+        "server.engine",
+        "server.sources",
+    },
     "server/rpc": {
         "server.errors",
+        "server.urgency",
         "server.media",
         "server.engine",
         "server.detect",

@@ -3,8 +3,8 @@
 import time
 
 from open_inference.v2 import inference_pb2 as pb
-from server.engine.priority import Priority, Urgency
 from server.errors import InvalidRequest
+from server.urgency import Priority, Urgency
 
 # To Triton 1 is the most urgent and 0 the default; it leaves to each model how many there are.
 _PRIORITIES = {0: Priority.NORMAL, 1: Priority.INTERACTIVE, 2: Priority.NORMAL}

@@ -7,8 +7,8 @@ import pytest
 
 from server.detect.cache import Question, VerdictCache
 from server.detect.request import Detection, Options, ScoredRow, Verdict
-from server.engine.priority import Priority
 from server.errors import CorruptMedia, DecoderCrashed, DecodeTimeout, MediaError
+from server.urgency import Priority
 
 NORMAL = (Priority.NORMAL, math.inf)
 ANSWER = Detection(Verdict.FAKE, None, 0.9, (), (), (), (), (), "tiny", "1")

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from server.detect.overload import Admission
-from server.engine.priority import Priority
 from server.errors import DeadlineExceeded, Overloaded
+from server.urgency import Priority
 
 
 def admission(wait: float) -> Admission:

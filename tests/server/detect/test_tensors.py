@@ -17,9 +17,9 @@ from server.detect.request import Stopwatch
 from server.detect.tensors import ANY, TensorSpec, infer, inputs_of, join, outputs_of, split
 from server.engine.batch import Tensors, assemble
 from server.engine.engine import Engine
-from server.engine.priority import Priority
 from server.engine.session import Session
 from server.errors import InvalidRequest
+from server.urgency import Priority
 from tests.random_rows import random_rows
 from tests.raw_requests import Arrays, run_bare
 from tests.tiny_graph import tiny_detector

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
-from server.engine.priority import Priority
 from server.engine.queue import Job, JobQueue
 from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from server.urgency import Priority
 
 NO_ROWS = Rows(
     np.zeros((0, 1, 1, 3), np.uint8),
@@ -71,7 +71,7 @@ def test_the_least_urgent_gives_way_and_all_others_stay(urgencies: list[tuple[Pr
     assert queue.drop((Priority.INTERACTIVE, 0.0), Overloaded("full"))
     with pytest.raises(Overloaded):
         victim.future.result(0)
-    assert queue.seconds == pytest.approx(0.01 * (len(jobs) - 1))
+    assert queue.cost == pytest.approx(0.01 * (len(jobs) - 1))
     queue.close()
     assert (queue.take() or []) == sorted(each for each in jobs if each is not victim)
 
@@ -86,16 +86,16 @@ def test_one_that_nobody_wants_is_not_asked_to_give_way() -> None:
 def test_what_goes_first_is_what_is_more_urgent() -> None:
     queue = queue_of(job(1, 0.5), job(10, 1.0), job(1, 2.0, Priority.BATCH))
     now = time.monotonic()
-    assert queue.seconds_before((Priority.INTERACTIVE, now)) == 0
-    assert queue.seconds_before((Priority.NORMAL, now + 5)) == 0.5
-    assert queue.seconds_before((Priority.BATCH, now)) == 1.5
+    assert queue.cost_before((Priority.INTERACTIVE, now)) == 0
+    assert queue.cost_before((Priority.NORMAL, now + 5)) == 0.5
+    assert queue.cost_before((Priority.BATCH, now)) == 1.5
 
 
 def test_what_was_cancelled_goes_before_nobody() -> None:
     unwanted, wanted = job(1, 0.5), job(1, 0.25)
     queue = queue_of(unwanted, wanted)
     unwanted.future.cancel()
-    assert queue.seconds_before((Priority.NORMAL, time.monotonic() + 5)) == 0.25
+    assert queue.cost_before((Priority.NORMAL, time.monotonic() + 5)) == 0.25
 
 
 def test_a_batch_closes_on_count() -> None:
@@ -148,7 +148,7 @@ def test_company_takes_a_quarter_of_the_time_until_any_deadline_in_its_batch(
         assert len(batch) == 1 or sum(each.cost for each in batch) <= left / 4 + 0.001
         handed_out += len(batch)
     assert handed_out <= len(jobs)
-    assert queue.seconds == 0
+    assert queue.cost == 0
 
 
 def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> None:
@@ -236,11 +236,11 @@ def test_closing_wakes_an_idle_worker() -> None:
 @given(st.lists(st.floats(0.001, 1), max_size=20))
 def test_the_backlog_is_the_cost_of_what_waits(costs: list[float]) -> None:
     queue = queue_of(*(job(cost=cost) for cost in costs), size=3)
-    assert queue.seconds == pytest.approx(sum(costs))
+    assert queue.cost == pytest.approx(sum(costs))
     left = len(costs)
     while left:
         left -= len(taken(queue))
-    assert queue.seconds == 0
+    assert queue.cost == 0
 
 
 def test_thousands_are_cancelled_in_no_time() -> None:
@@ -252,7 +252,7 @@ def test_thousands_are_cancelled_in_no_time() -> None:
     for one in jobs[:-1]:
         one.future.cancel()
     assert time.process_time() - start < 1
-    assert queue.seconds_before((Priority.BATCH, time.monotonic() + 60)) == 0.5
+    assert queue.cost_before((Priority.BATCH, time.monotonic() + 60)) == 0.5
 
 
 def test_what_was_cancelled_is_not_kept() -> None:
@@ -263,7 +263,7 @@ def test_what_was_cancelled_is_not_kept() -> None:
     unwanted.future.cancel()
     del unwanted
     assert kept() is None
-    assert queue.seconds == 0.25
+    assert queue.cost == 0.25
 
 
 def test_all_subjects_of_one_request_give_way_together() -> None:

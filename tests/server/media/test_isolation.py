@@ -27,6 +27,7 @@ from server.media.decode import decode
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
+from server.urgency import Priority
 from tests.media import encode_picture, photo_jpeg, speech_mp3, video_mp4
 
 LIMITS = MediaLimits()
@@ -119,8 +120,8 @@ def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
 def test_time_spent_waiting_for_a_decoder_is_not_given_again(faulty: DecodePool) -> None:
     process(faulty)
     now = time.monotonic()
-    first = faulty.submit(b"hang", SPEC, None, 1.0, (0, now + 1.0))
-    second = faulty.submit(b"hang", SPEC, None, 2.5, (0, now + 2.5))
+    first = faulty.submit(b"hang", SPEC, None, 1.0, (Priority.NORMAL, now + 1.0))
+    second = faulty.submit(b"hang", SPEC, None, 2.5, (Priority.NORMAL, now + 2.5))
     with pytest.raises(DecodeTimeout, match=r"longer than"):
         first.result(60)
     with pytest.raises(DecodeTimeout, match=r"longer than [01]\."):
@@ -211,7 +212,7 @@ def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path
 
 
 def test_what_was_cancelled_is_not_kept(faulty: DecodePool) -> None:
-    running = faulty.submit(b"hang", SPEC, None, 1.0, (0, time.monotonic() + 1.0))
+    running = faulty.submit(b"hang", SPEC, None, 1.0, (Priority.NORMAL, time.monotonic() + 1.0))
     unwanted = faulty.submit(b"next", SPEC, None, 20)
     kept = weakref.ref(unwanted)
     assert unwanted.cancel()

@@ -3,8 +3,8 @@ import time
 import pytest
 
 from open_inference.v2 import inference_pb2 as pb
-from server.engine.priority import Priority
 from server.rpc.open_inference.urgency import urgency_of
+from server.urgency import Priority
 
 
 def request(**parameters: int) -> pb.ModelInferRequest:

@@ -1,0 +1,62 @@
+"""Media that wait for a decoder."""
+
+import itertools
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition
+
+from server.backlog import Backlog
+from server.media.types import MediaKind, MediaRows, RowSpec
+from server.urgency import Urgency
+
+
+@dataclass(order=True, slots=True)
+class DecodeJob:
+    """One medium; ordered by urgency, then by arrival.
+
+    Attributes:
+        timeout: seconds that decoding may take.
+        cost: one medium, as nothing is known of how long it will take.
+    """
+
+    urgency: Urgency
+    number: int = field(default_factory=itertools.count().__next__, init=False)
+    data: bytes = field(compare=False)
+    spec: RowSpec = field(compare=False)
+    kind: MediaKind | None = field(compare=False)
+    timeout: float = field(compare=False)
+    future: "Future[MediaRows]" = field(compare=False, default_factory=Future)
+    cost: float = field(compare=False, default=1.0, init=False)
+
+
+class DecodeQueue(Backlog[DecodeJob]):
+    """Thread-safe; every decoder takes from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+        self._changed = Condition(self._lock)
+
+    def put(self, job: DecodeJob) -> bool:
+        """Adds a job; False after `close`."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._add(job)
+            self._changed.notify()
+        job.future.add_done_callback(self._forget)
+        return True
+
+    def take(self) -> DecodeJob | None:
+        """The most urgent job; None once the queue is closed and empty. Blocks."""
+        with self._changed:
+            while not self._jobs and not self._closed:
+                self._changed.wait()
+            return self._pop() if self._jobs else None
+
+    def close(self) -> bool:
+        """Takes no new jobs; False if it was closed already."""
+        with self._changed:
+            was_open, self._closed = not self._closed, True
+            self._changed.notify_all()
+            return was_open

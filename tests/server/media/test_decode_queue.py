@@ -1,0 +1,90 @@
+import math
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.errors import Overloaded
+from server.media.decode_queue import DecodeJob, DecodeQueue
+from server.media.types import RowSpec
+from server.urgency import Priority, Urgency
+
+URGENCIES = st.lists(
+    st.tuples(st.sampled_from(Priority), st.floats(1, 1000)),
+    min_size=1,
+    max_size=20,
+    unique=True,
+)
+
+
+def job(urgency: Urgency = (Priority.INTERACTIVE, math.inf)) -> DecodeJob:
+    return DecodeJob(urgency, b"", RowSpec(), None, 1.0)
+
+
+def queue_of(*jobs: DecodeJob) -> DecodeQueue:
+    queue = DecodeQueue()
+    for waiting in jobs:
+        assert queue.put(waiting)
+    return queue
+
+
+@given(URGENCIES)
+def test_the_most_urgent_goes_first_and_equals_as_they_came(urgencies: list[Urgency]) -> None:
+    jobs = [job(urgency) for urgency in urgencies]
+    queue = queue_of(*jobs)
+    taken = [queue.take() for _ in jobs]
+    assert taken == sorted(jobs, key=lambda each: each.urgency)
+
+
+@given(URGENCIES)
+def test_the_least_urgent_gives_way_to_more_urgent_ones_only(urgencies: list[Urgency]) -> None:
+    jobs = [job(urgency) for urgency in urgencies]
+    queue = queue_of(*jobs)
+    least = max(urgencies)
+    assert queue.least_urgent() == least
+    assert not queue.drop(least, Overloaded("full"))
+    assert queue.drop((Priority.INTERACTIVE, 0.0), Overloaded("full"))
+    (victim,) = (each for each in jobs if each.future.done())
+    assert victim.urgency == least
+    with pytest.raises(Overloaded):
+        victim.future.result(0)
+    assert len(queue) == len(jobs) - 1
+
+
+def test_cancelled_ones_do_not_count() -> None:
+    unwanted = job((Priority.BATCH, 1.0))
+    queue = queue_of(unwanted, job((Priority.NORMAL, 1.0)))
+    unwanted.future.cancel()
+    assert queue.least_urgent() == (Priority.NORMAL, 1.0)
+    assert queue.cost_before((Priority.BATCH, 5.0)) == 1
+
+
+def test_closing_wakes_those_who_wait_and_hands_out_the_rest() -> None:
+    queue = DecodeQueue()
+    threading.Timer(0.05, queue.close).start()
+    assert queue.take() is None
+    assert not queue.put(job())
+    filled = queue_of(job())
+    assert filled.close()
+    assert not filled.close()
+    assert filled.take() is not None
+    assert filled.take() is None
+
+
+def test_waiting_for_work_needs_no_clock() -> None:
+    queue, waiting = DecodeQueue(), job()
+    threading.Timer(0.05, lambda: queue.put(waiting)).start()
+    start = time.monotonic()
+    assert queue.take() is waiting
+    assert time.monotonic() - start >= 0.04
+
+
+def test_all_media_of_one_request_give_way_together() -> None:
+    media = [job((Priority.BATCH, 1.0)) for _ in range(3)]
+    queue = queue_of(job((Priority.INTERACTIVE, 1.0)), *media)
+    assert queue.drop((Priority.NORMAL, 1.0), Overloaded("full"))
+    assert all(each.future.done() for each in media)
+    assert len(queue) == 1
+    assert not queue.drop((Priority.NORMAL, 1.0), Overloaded("full"))
