@@ -55,7 +55,7 @@ def moving_pictures(count: int, width: int = 320, height: int = 240, seed: int =
     return [scene[:, 2 * step : 2 * step + width].copy() for step in range(count)]
 
 
-def speech(seconds: float = 3.0, sample_rate: int = 16_000, seed: int = 0) -> Sound:
+def speech(seconds: float, sample_rate: int = 16_000, seed: int = 0) -> Sound:
     """Speech-like mono sound in [-1, 1]: gliding harmonics under syllables, and some noise."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * sample_rate)) / sample_rate
@@ -73,22 +73,17 @@ def tone(seconds: float = 2.0, sample_rate: int = 44_100, frequency: float = 440
     return (0.5 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
-def tone_wav(
-    seconds: float = 2.0, sample_rate: int = 44_100, channels: int = 1, frequency: float = 440.0
-) -> bytes:
-    """A sine as 16-bit WAV, the same in every channel."""
-    sound = np.tile(tone(seconds, sample_rate, frequency), (channels, 1))
-    return encode_sound(sound, "wav", "pcm_s16le", sample_rate)
+def tone_wav(seconds: float, sample_rate: int = 44_100) -> bytes:
+    """A sine as 16-bit WAV."""
+    return encode_sound(tone(seconds, sample_rate), "wav", "pcm_s16le", sample_rate)
 
 
-def speech_wav(seconds: float = 3.0, sample_rate: int = 16_000, seed: int = 0) -> bytes:
-    return encode_sound(speech(seconds, sample_rate, seed), "wav", "pcm_s16le", sample_rate)
+def speech_wav(seconds: float = 3.0, seed: int = 0) -> bytes:
+    return encode_sound(speech(seconds, 16_000, seed), "wav", "pcm_s16le", 16_000)
 
 
-def speech_mp3(seconds: float = 3.0, sample_rate: int = 44_100, seed: int = 0) -> bytes:
-    return encode_sound(
-        speech(seconds, sample_rate, seed), "mp3", "libmp3lame", sample_rate, bit_rate=128_000
-    )
+def speech_mp3(seconds: float = 3.0) -> bytes:
+    return encode_sound(speech(seconds, 44_100), "mp3", "libmp3lame", 44_100, bit_rate=128_000)
 
 
 def encode_sound(sound: Sound, container: str, codec: str, sample_rate: int, bit_rate: int = 0) -> bytes:
@@ -122,7 +117,6 @@ def encode_video(
     pix_fmt: str = "yuv420p",
     times: Sequence[float] | None = None,
     gop: int = 12,
-    colorspace: int | None = None,
     rotation: int = 0,
     sound: Sound | None = None,
     sound_codec: str = "aac",
@@ -135,7 +129,6 @@ def encode_video(
         options, muxing: of FFmpeg's encoder of the pictures, and of its muxer.
         times: seconds of every picture, for a variable frame rate.
         gop: largest distance between keyframes.
-        colorspace: of `av.video.reformatter.Colorspace`: converts to it and tags the stream with it.
         rotation: display matrix, degrees counter-clockwise in steps of 90.
     """
     buffer = io.BytesIO()
@@ -148,8 +141,6 @@ def encode_video(
         context.gop_size = gop
         if times is not None:
             context.time_base = Fraction(1, 1000)
-        if colorspace is not None:
-            context.colorspace = colorspace
         if rotation:
             stream.set_display_rotation(rotation)
         track = None
@@ -157,8 +148,6 @@ def encode_video(
             track = _SoundTrack(output, sound_codec, sound_rate, np.atleast_2d(sound))
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            if colorspace is not None:
-                frame = frame.reformat(format=pix_fmt, dst_colorspace=colorspace)
             if times is not None:
                 frame.pts, frame.time_base = round(1000 * times[index]), Fraction(1, 1000)
             output.mux(stream.encode(frame))

@@ -27,57 +27,45 @@ from server.engine.repository import graph_file
 from server.media.spec import spec_hash
 
 LOGIT_RANGE = 4.0
-HEATMAP_SIZE = 4
+SIZE, HEATMAP_SIZE = 32, 4
+WINDOW_SAMPLES = 1600
 NAME, VERSION = "tiny", "1"
 
 
 def tiny_detector(
     path: Path,
     modalities: Sequence[str] = ("image", "video", "audio"),
-    height: int = 32,
-    width: int = 32,
     clip_length: int = 5,
-    window_samples: int = 1600,
-    sample_rate: int = 16_000,
-    name: str = NAME,
     version: str = VERSION,
     bias: float = 0.0,
 ) -> Path:
-    """Writes `path/<name>/<version>/model.onnx`, a full detector, and gives that file's path.
+    """Writes `path/NAME/<version>/model.onnx`, a full detector, and gives that file's path.
 
     Args:
         path: the model repository.
         modalities: which branches it has.
-        height: of the frames; a multiple of HEATMAP_SIZE, like width.
-        width: of the frames.
         clip_length: frames of a clip.
-        window_samples: samples of a window.
-        sample_rate: in Hz.
-        name: of the detector.
-        version: of the detector.
         bias: added to every logit, so that two detectors answer differently.
     """
     manifest = Manifest(
-        name=name,
+        name=NAME,
         version=version,
         created=datetime(2024, 1, 1, tzinfo=UTC),
         spec_hash=spec_hash(),
-        height=height,
-        width=width,
+        height=SIZE,
+        width=SIZE,
         image=ImageBranch(bias=bias, heatmap_height=HEATMAP_SIZE, heatmap_width=HEATMAP_SIZE)
         if "image" in modalities
         else None,
         video=VideoBranch(bias=bias, clip_length=clip_length) if "video" in modalities else None,
-        audio=AudioBranch(bias=bias, sample_rate=sample_rate, window_samples=window_samples)
-        if "audio" in modalities
-        else None,
+        audio=AudioBranch(bias=bias, window_samples=WINDOW_SAMPLES) if "audio" in modalities else None,
     )
     branches = {
-        "image": image_branch(height, width),
-        "video": video_branch(height, width, clip_length),
-        "audio": audio_branch(window_samples),
+        "image": image_branch(),
+        "video": video_branch(clip_length),
+        "audio": audio_branch(),
     }
-    file = path / name / version / "model.onnx"
+    file = path / NAME / version / "model.onnx"
     file.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(build_detector(manifest, {key: branches[key] for key in manifest.modalities}), file)
     return file
@@ -91,9 +79,9 @@ def put_version(folder: Path, version: str, bias: float = 0.0) -> Path:
     return written.rename(target)
 
 
-def put_precision(graph: Path, precision: Precision, trade: Trade | None = None, bias: float = 0.0) -> Path:
+def put_precision(graph: Path, precision: Precision, trade: Trade | None = None) -> Path:
     """The tiny detector that says it is `graph`'s in another precision, beside it; gives its file."""
-    written = tiny_detector(graph.parents[3] / "other", version=graph.parent.name, bias=bias)
+    written = tiny_detector(graph.parents[3] / "other", version=graph.parent.name)
     detector = onnx.load(written)
     manifest = parse_manifest(detector.metadata_props[0].value, str(written))
     write_manifest(detector, manifest.model_copy(update={"precision": precision, "trade": trade}))
@@ -101,30 +89,30 @@ def put_precision(graph: Path, precision: Precision, trade: Trade | None = None,
     return written.rename(graph_file(graph, precision))
 
 
-def image_branch(height: int, width: int) -> onnx.ModelProto:
+def image_branch() -> onnx.ModelProto:
     """The heatmap is the mean of each cell, the logit the mean of the heatmap."""
     nodes = Nodes("")
-    grid = [0, HEATMAP_SIZE, height // HEATMAP_SIZE, HEATMAP_SIZE, width // HEATMAP_SIZE * 3]
+    grid = [0, HEATMAP_SIZE, SIZE // HEATMAP_SIZE, HEATMAP_SIZE, SIZE // HEATMAP_SIZE * 3]
     cells = nodes.add("Reshape", _pixel_logits(nodes), nodes.constant(grid, np.int64))
     nodes.add("ReduceMean", cells, output="heatmap", axes=[2, 4], keepdims=0)
     nodes.add("ReduceMean", "heatmap", output="logit", axes=[1, 2], keepdims=0)
     heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, ["N", HEATMAP_SIZE, HEATMAP_SIZE])
-    return _branch(nodes, TensorProto.UINT8, [height, width, 3], [heatmap])
+    return _branch(nodes, TensorProto.UINT8, [SIZE, SIZE, 3], [heatmap])
 
 
-def video_branch(height: int, width: int, clip_length: int) -> onnx.ModelProto:
+def video_branch(clip_length: int) -> onnx.ModelProto:
     """The logit is the mean over all frames of the clip."""
     nodes = Nodes("")
     nodes.add("ReduceMean", _pixel_logits(nodes), output="logit", axes=[1, 2, 3, 4], keepdims=0)
-    return _branch(nodes, TensorProto.UINT8, [clip_length, height, width, 3], [])
+    return _branch(nodes, TensorProto.UINT8, [clip_length, SIZE, SIZE, 3], [])
 
 
-def audio_branch(window_samples: int) -> onnx.ModelProto:
+def audio_branch() -> onnx.ModelProto:
     """The logit is the mean of the samples, scaled."""
     nodes = Nodes("")
     mean = nodes.add("ReduceMean", "rows", axes=[1], keepdims=0)
     nodes.add("Mul", mean, nodes.constant(LOGIT_RANGE), output="logit")
-    return _branch(nodes, TensorProto.FLOAT, [window_samples], [])
+    return _branch(nodes, TensorProto.FLOAT, [WINDOW_SAMPLES], [])
 
 
 def _pixel_logits(nodes: Nodes) -> str:

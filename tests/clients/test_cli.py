@@ -112,7 +112,7 @@ def test_many_media_give_way_to_others_unless_told_otherwise(
     }
 
 
-def test_options_reach_the_server(fake_detector: FakeDetector, folder: Path) -> None:
+def test_options_reach_the_server(fake_detector: FakeDetector) -> None:
     options = ["--modalities", "image", "--modalities", "audio", "--threshold", "0.25"]
     result = run(
         fake_detector, "detect", "s3://b/k.mp4", *options, "--frames-per-video", "3", "--token", "secret"

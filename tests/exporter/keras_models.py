@@ -18,10 +18,10 @@ SAMPLE_RATE = 8_000
 WINDOW_SAMPLES = 4_000
 
 
-def image_model(size: int = SIZE) -> keras.Model:
-    rows = keras.Input((size, size, 3), dtype="uint8")
+def image_model() -> keras.Model:
+    rows = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(rows)
-    x = _convolution(x, 8, strides=2)
+    x = _convolution(x)
     x = layers.ZeroPadding2D(1)(x)
     x = layers.MaxPooling2D(3, strides=2)(x)
     x = layers.Activation("relu")(layers.BatchNormalization()(x))
@@ -46,32 +46,32 @@ def application_model(application: str, size: int) -> keras.Model:
     return _with_heatmap(rows, backbone(x))
 
 
-def video_model(size: int = SIZE, clip_length: int = CLIP_LENGTH) -> keras.Model:
+def video_model(size: int = SIZE) -> keras.Model:
     """Changes between frames, and moments over time."""
-    rows = keras.Input((clip_length, size, size, 3), dtype="uint8")
+    rows = keras.Input((CLIP_LENGTH, size, size, 3), dtype="uint8")
     x = layers.Rescaling(1 / 255)(rows)
     steps = keras.ops.softsign(8 * (x[:, 1:] - x[:, :-1]))
     x = keras.ops.concatenate([x[:, 1:-1], steps[:, :-1], steps[:, 1:]], axis=-1)
     x = keras.ops.reshape(x, (-1, size, size, 9))
-    x = layers.Activation("relu")(_convolution(x, 8, strides=2))
-    x = keras.ops.reshape(x, (-1, clip_length - 2, *x.shape[1:]))
+    x = layers.Activation("relu")(_convolution(x))
+    x = keras.ops.reshape(x, (-1, CLIP_LENGTH - 2, *x.shape[1:]))
     x = keras.ops.concatenate([keras.ops.mean(x, axis=1), keras.ops.max(x, axis=1)], axis=-1)
-    x = layers.Activation("relu")(_convolution(x, 8, strides=2))
+    x = layers.Activation("relu")(_convolution(x))
     x = layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
 
 
-def audio_model(window_samples: int = WINDOW_SAMPLES) -> keras.Model:
-    rows = keras.Input((window_samples,), dtype="float32")
+def audio_model() -> keras.Model:
+    rows = keras.Input((WINDOW_SAMPLES,), dtype="float32")
     x = LogMelSpectrogram(
         sample_rate=SAMPLE_RATE, n_fft=256, hop_length=128, win_lengths=(64, 256), n_mels=16
     )(rows)
-    x = layers.Activation("relu")(_convolution(layers.Rescaling(1 / 40, offset=1.0)(x), 8, strides=2))
+    x = layers.Activation("relu")(_convolution(layers.Rescaling(1 / 40, offset=1.0)(x)))
     x = layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(rows, {"logit": keras.ops.squeeze(x, -1)})
 
 
-def varied_rows(model: keras.Model, count: int, seed: int = 0) -> NDArray[np.generic]:
+def varied_rows(model: keras.Model, count: int, seed: int) -> NDArray[np.generic]:
     """Noise at different levels: rows of one kind would all get nearly the same logit."""
     shape = (count, *model.inputs[0].shape[1:])
     levels = 0.05 ** np.linspace(0, 1, count).reshape(-1, *[1] * (len(shape) - 1))
@@ -86,13 +86,13 @@ def seeded() -> None:
     keras.utils.set_random_seed(0)
 
 
-def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
+def randomise(model: keras.Model) -> keras.Model:
     """Makes mistakes show: fresh batch normalisations are near the identity, fresh logits near 0.
 
     Their statistics are set to those of some rows, as training would have done, so that signals neither
     vanish nor saturate on the way through a deep model.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.gamma.assign(random.uniform(0.7, 1.3, layer.gamma.shape))
@@ -101,12 +101,12 @@ def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
         if getattr(layer, "filters", getattr(layer, "units", 0)) == 1:
             kernel, bias = layer.get_weights()
             layer.set_weights([random.normal(0, 2 / kernel.shape[-2] ** 0.5, kernel.shape), bias + 0.3])
-    model(varied_rows(model, 4, seed), training=True)
+    model(varied_rows(model, 4, seed=0), training=True)
     return model
 
 
-def _convolution(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+def _convolution(x: keras.KerasTensor) -> keras.KerasTensor:
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
     return layers.BatchNormalization()(x)
 
 

@@ -13,9 +13,9 @@ SAMPLES = 400
 Layer = Callable[[Any], Any]
 
 
-def photo_model(features: Layer, size: tuple[int, int] = SIZE) -> keras.Model:
+def photo_model(features: Layer) -> keras.Model:
     """Scaled pixels → features [batch, h, w, channels] → heatmap and logit."""
-    rows = keras.Input((*size, 3), dtype="uint8")
+    rows = keras.Input((*SIZE, 3), dtype="uint8")
     heatmap = layers.Conv2D(1, 1)(features(layers.Rescaling(1 / 127.5, offset=-1.0)(rows)))
     logit = ops.squeeze(layers.GlobalAveragePooling2D()(heatmap), -1)
     return keras.Model(rows, {"logit": logit, "heatmap": ops.squeeze(heatmap, -1)})

@@ -39,7 +39,7 @@ FOREIGN: dict[str, tuple[str, Callable[[], keras.Model], str]] = {
     "float pixels": ("image", lambda: model((8, 8, 3), "float32", lambda x: {"logit": pooled(x)}), "uint8"),
     "grey pixels": ("image", lambda: model((8, 8, 1), "uint8", lambda x: {"logit": pooled(x)}), "uint8"),
     "any size": ("image", lambda: model((None, None, 3), "uint8", lambda x: {"logit": pooled(x)}), "None"),
-    "an image model": ("video", lambda: keras_models.image_model(), "frames"),
+    "an image model": ("video", keras_models.image_model, "frames"),
     "no heatmap": ("image", lambda: model((8, 8, 3), "uint8", lambda x: {"logit": pooled(x)}), "heatmap"),
     "no names": ("audio", lambda: model((8,), "float32", flat), "logit"),
     "another name": (

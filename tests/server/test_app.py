@@ -143,7 +143,7 @@ def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_json_logs_are_one_object_a_line(models: Path) -> None:
+def test_json_logs_are_one_object_a_line() -> None:
     environment = {**os.environ, "DEEPFAKE_LOG_FORMAT": "json", "DEEPFAKE_MODELS": "nowhere"}
     failed = subprocess.run(command(), capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert failed.stderr.strip().startswith('{"time":')

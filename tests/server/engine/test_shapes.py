@@ -33,7 +33,7 @@ def shaped(graph: Path) -> Session:
     return Session(graph, "cpu")
 
 
-def test_photos_sound_and_videos_have_shapes_of_their_own(session: Session) -> None:
+def test_photos_sound_and_videos_have_shapes_of_their_own() -> None:
     photos = [(1, 0, 0), (8, 0, 0), (16, 0, 0), (32, 0, 0), (64, 0, 0)]
     sounds = [(0, 0, windows) for windows, *_ in photos]
     assert Shapes((5, 2, 16)).all() == [*photos, *sounds, (5, 2, 16), (10, 4, 32), (20, 8, 64)]

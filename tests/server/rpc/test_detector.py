@@ -12,7 +12,6 @@ from google.protobuf import json_format
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
-from server.app import Server
 from server.engine.manifest import Manifest
 from tests import media
 from tests.failures import failure
@@ -257,7 +256,7 @@ def test_a_bad_upload_is_refused(stub: DetectorStub, parts: list[pb.DetectUpload
     assert failure(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, code)
 
 
-def test_the_model_describes_itself(stub: DetectorStub, server: Server) -> None:
+def test_the_model_describes_itself(stub: DetectorStub) -> None:
     model = stub.GetModel(pb.GetModelRequest(), timeout=30)
     assert (model.name, model.version, model.execution_provider) == ("tiny", "1", "CPUExecutionProvider")
     assert (model.frame_height, model.frame_width, model.sample_rate) == (32, 32, 16_000)

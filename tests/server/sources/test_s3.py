@@ -186,7 +186,8 @@ def test_without_credentials_it_is_denied(proxy: FaultyProxy, monkeypatch: pytes
     assert proxy.requests == []
 
 
-def test_nobody_at_the_endpoint_is_unavailable_and_not_named_to_the_caller(proxy: FaultyProxy) -> None:
+@pytest.mark.usefixtures("proxy")
+def test_nobody_at_the_endpoint_is_unavailable_and_not_named_to_the_caller() -> None:
     with pytest.raises(SourceUnavailable) as caught:
         read("http://127.0.0.1:9")
     assert "127.0.0.1" not in str(caught.value)
