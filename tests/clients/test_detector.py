@@ -18,6 +18,7 @@ from clients import AsyncDetector, DetectionError, Detector
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import MAX_MESSAGE_BYTES, FakeDetector, failure, fake_server
+from tests.waiting import until
 
 UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is stopping")
 OVERLOADED = failure(
@@ -378,10 +379,7 @@ def test_all_servers_behind_a_name_are_used() -> None:
     with fake_server() as one, fake_server() as other:
         both = f"ipv4:{one.address},{other.address}"
         with Detector(both) as detector:
-            deadline = time.monotonic() + 20
-            while not (one.requests and other.requests):
-                detector.detect(b"real")
-                assert time.monotonic() < deadline
+            until(lambda: detector.detect(b"real") and one.requests and other.requests)
 
 
 def test_a_server_that_was_away_is_found_again_at_once() -> None:

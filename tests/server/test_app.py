@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests import media
 from tests.running_server import running_server, stub_of
 from tests.server_process import server_process
 from tests.tiny_graph import put_version, tiny_detector
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
@@ -58,10 +58,7 @@ def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:
         put_version(folder, "2")
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).version == "1"
         server.send_signal(signal.SIGHUP)
-        end = time.monotonic() + 60
-        while stub.GetModel(pb.GetModelRequest(), timeout=30).version != "2":
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: stub.GetModel(pb.GetModelRequest(), timeout=30).version == "2")
 
 
 def test_sighup_while_it_starts_does_not_end_it(models: Path) -> None:

@@ -1,7 +1,6 @@
 """/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
 
 import queue
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from server.errors import CannotListen
 from tests import media
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION
+from tests.waiting import until
 
 Value = Callable[..., float]
 PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
@@ -144,18 +144,11 @@ def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
 
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
         call: Any = stub.DetectUpload.future(iter(outgoing.get, None), timeout=30)
-        eventually(lambda: scraped(server)("deepfake_media_bytes") > 0)
+        until(lambda: scraped(server)("deepfake_media_bytes") > 0)
         call.cancel()
         outgoing.put(None)
-        eventually(lambda: total(outcome="CANCELLED") + total(outcome="FAILED") == 1)
+        until(lambda: total(outcome="CANCELLED") + total(outcome="FAILED") == 1)
         assert total(outcome="CANCELLED") == 1
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: Path) -> None:

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests import media
 from tests.running_server import running_server
 from tests.server_process import ROOT, server_process
 from tests.tiny_graph import put_version
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers share a port on Linux only")
 
@@ -59,11 +59,9 @@ def listening(number: int) -> bool:
     return False
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def all_listen(process: "subprocess.Popen[str]", count: int = 2) -> bool:
+    servers = servers_of(process)
+    return len(servers) == count and all(map(listening, servers))
 
 
 @contextmanager
@@ -85,13 +83,13 @@ def version(address: str) -> str:
 
 def test_every_server_listens_and_one_that_dies_is_replaced(models: Path) -> None:
     with two_servers(models) as (process, address):
-        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        until(lambda: all_listen(process))
         assert all(verdict(address) for _ in range(8))
         before = servers_of(process)
         os.kill(before[0], signal.SIGKILL)
-        eventually(lambda: before[0] not in servers_of(process))
+        until(lambda: before[0] not in servers_of(process))
         assert all(verdict(address) for _ in range(8))
-        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        until(lambda: all_listen(process))
         assert before[1] in servers_of(process)
         assert before[0] not in servers_of(process)
 
@@ -99,7 +97,7 @@ def test_every_server_listens_and_one_that_dies_is_replaced(models: Path) -> Non
 def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
     video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
     with two_servers(models) as (process, address), grpc.insecure_channel(address) as channel:
-        eventually(lambda: len(servers_of(process)) == 2)
+        until(lambda: len(servers_of(process)) == 2)
         running = servers_of(process)
         accepted = [DetectorStub(channel).Detect.future(video, timeout=60) for _ in range(4)]
         assert accepted[0].result().verdict
@@ -113,10 +111,10 @@ def test_sighup_reaches_every_server(tmp_path: Path) -> None:
     put_version(tmp_path / "models", "1")
     flags = ("--model-poll-seconds", "0")
     with server_process(command(tmp_path / "models", *flags)) as (process, address):
-        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        until(lambda: all_listen(process))
         put_version(tmp_path / "models", "2")
         process.send_signal(signal.SIGHUP)
-        eventually(lambda: all(version(address) == "2" for _ in range(12)))
+        until(lambda: all(version(address) == "2" for _ in range(12)))
 
 
 def test_sighup_waits_for_servers_that_are_still_starting(tmp_path: Path) -> None:
@@ -125,30 +123,29 @@ def test_sighup_waits_for_servers_that_are_still_starting(tmp_path: Path) -> Non
     with server_process(command(tmp_path / "models", *flags)) as (process, address):
         put_version(tmp_path / "models", "2")
         process.send_signal(signal.SIGHUP)
-        eventually(lambda: len(servers_of(process)) == 3 and all(map(listening, servers_of(process))))
-        eventually(lambda: all(version(address) == "2" for _ in range(12)))
+        until(lambda: all_listen(process, 3))
+        until(lambda: all(version(address) == "2" for _ in range(12)))
 
 
 def test_a_server_is_started_again_without_the_config_file(models: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("max_queue_size = 7\n")
     with server_process(command(models, "--config", str(config))) as (process, address):
-        eventually(lambda: len(servers_of(process)) == 2 and all(map(listening, servers_of(process))))
+        until(lambda: all_listen(process))
         config.unlink()
         before = servers_of(process)
         os.kill(before[0], signal.SIGKILL)
-        eventually(lambda: servers_of(process) != before and len(servers_of(process)) == 2)
-        eventually(lambda: all(map(listening, servers_of(process))))
+        until(lambda: servers_of(process) != before and all_listen(process))
         assert verdict(address)
 
 
 def test_servers_whose_watcher_is_gone_stop(models: Path) -> None:
     with two_servers(models) as (process, _):
-        eventually(lambda: len(servers_of(process)) == 2)
+        until(lambda: len(servers_of(process)) == 2)
         running = servers_of(process)
         process.kill()
         process.wait(60)
-        eventually(lambda: not any(map(alive, running)))
+        until(lambda: not any(map(alive, running)))
 
 
 @pytest.mark.parametrize("flags", [["--port", "PORT"], ["--model", "another"]])

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from server.app import Server
 from tests import media
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_version
+from tests.waiting import until
 
 GREY = np.full((1, 32, 32, 3), 127.5, np.uint8).tobytes()
 # A grey picture has a logit of 0, so its answers are those of the bias alone; the others are near that.
@@ -79,13 +80,6 @@ class Clients:
                 with self._lock:
                     seen = self.answers.setdefault((answer.model_version, number), Counter())
                     seen[round(answer.fake_probability, 4)] += 1
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 @pytest.fixture

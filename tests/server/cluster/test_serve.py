@@ -1,7 +1,6 @@
 """The detector behind Ray Serve's gRPC proxy, on a cluster of real processes."""
 
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.failures import failure
 from tests.media import photo_jpeg
 from tests.ray_cluster import kill_one, ray_cluster, workers
 from tests.running_server import stub_of
+from tests.waiting import until
 
 PHOTO = photo_jpeg(160, 120)
 REPLICAS = 2
@@ -111,7 +111,10 @@ def test_what_the_proxy_cannot_guard_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_replica_that_is_killed_loses_nothing(target: str) -> None:
-    before = {process.pid for process in workers(REPLICA)}
+    def replicas() -> set[int]:
+        return {process.pid for process in workers(REPLICA)}
+
+    before = replicas()
     assert len(before) == REPLICAS
     with Detector(target, retries=20) as detector, ThreadPoolExecutor(14) as pool:
         answers = [pool.submit(detector.detect, PHOTO) for _ in range(200)]
@@ -119,23 +122,13 @@ def test_a_replica_that_is_killed_loses_nothing(target: str) -> None:
         kill_one(REPLICA)
         probabilities = {answer.result().fake_probability for answer in answers}
     assert len(probabilities) == 1
-    wait_until_replaced(before)
+    until(lambda: replicas() != before and len(replicas()) == len(before))
 
 
 def parts(content: bytes) -> Iterator[pb.DetectUploadRequest]:
     yield pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=len(content)))
     for start in range(0, len(content), 1000):
         yield pb.DetectUploadRequest(chunk=content[start : start + 1000])
-
-
-def wait_until_replaced(before: set[int]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        now = {process.pid for process in workers(REPLICA)}
-        if len(now) == len(before) and now != before:
-            return
-        assert time.monotonic() < deadline, "Serve did not start another replica"
-        time.sleep(0.2)
 
 
 def free_port() -> int:

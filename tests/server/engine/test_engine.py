@@ -15,6 +15,7 @@ from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
 from tests.random_rows import assert_same, random_rows
+from tests.waiting import until
 
 SINGLE_RUNS = CostModel(fixed=1e-6, per_row=(1e-6, 1e-6, 1e-6), full=(1, 1, 1))
 """Of a graph whose rows gain nothing in company."""
@@ -62,8 +63,7 @@ def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":
     """Keeps the worker busy with a request of its own, so that what is submitted next forms one batch."""
     watched.may_run.clear()
     held = engine.submit(random_rows(engine.manifest, 99, images=1), soon())
-    while engine.waiting:
-        time.sleep(0.001)
+    until(lambda: not engine.waiting)
     return held
 
 
@@ -212,8 +212,7 @@ def test_what_runs_delays_a_newcomer_unless_a_worker_is_idle(
     monkeypatch.setattr("server.engine.engine.warm_up", lambda _: replace(SINGLE_RUNS, fixed=5.0))
     engine = Engine(watched, workers=workers)
     held = held_back(engine, watched)
-    while not engine.running:
-        time.sleep(0.001)
+    until(lambda: engine.running)
     assert engine.backlog_seconds == pytest.approx(0 if workers > 1 else 5, abs=1)
     watched.may_run.set()
     held.result(10)
@@ -230,8 +229,7 @@ def test_a_newcomer_waits_for_the_worker_that_is_done_first(
     held = []
     for images in (1, 4):
         held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon()))
-        while engine.running < len(held):
-            time.sleep(0.001)
+        until(lambda: engine.running == len(held))
     assert engine.backlog_seconds == pytest.approx(5, abs=2)
     waiting = engine.submit(random_rows(engine.manifest, 9, images=2), soon())
     assert engine.backlog_seconds == pytest.approx(5 + 10 / 2, abs=2)
@@ -248,8 +246,7 @@ def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, gr
     first, second = (random_rows(engine.manifest, seed, images=1) for seed in (1, 2))
     lone.may_run.clear()
     alone = engine.submit(first, soon())
-    while not engine.running:
-        time.sleep(0.001)
+    until(lambda: engine.running)
     # The lone one still runs, so this one is not alone.
     engine.submit(second, soon()).result(10)
     assert (lone.runs, watched.runs) == ([], [1])
@@ -272,21 +269,18 @@ def test_who_is_alone_by_chance_gets_one_core_like_the_others(
         for session in (watched, lone):
             session.may_run.clear()
         futures = [engine.submit(rows, soon()) for _ in range(2)]
-        while engine.running < 2:
-            time.sleep(0.001)
+        until(lambda: engine.running == 2)
         for session in (watched, lone):
             session.may_run.set()
         for future in futures:
             future.result(10)
-        while engine.running:
-            time.sleep(0.001)
+        until(lambda: not engine.running)
 
     def one_alone() -> bool:
         """Whether all cores ran it."""
         before = len(lone.runs)
         engine.submit(rows, soon()).result(10)
-        while engine.running:
-            time.sleep(0.001)
+        until(lambda: not engine.running)
         return len(lone.runs) > before
 
     assert one_alone()

@@ -1,5 +1,3 @@
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_precision, tiny_detector
+from tests.waiting import until
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 ON_CPU = partial(Session, wish="cpu")
@@ -115,9 +114,9 @@ def test_a_server_tells_what_it_runs_and_follows_the_file(graph: Path) -> None:
     with running_server(models, model_poll_seconds=0.02) as server, stub_of(server) as stub:
         assert _served(stub) == "int8"
         graph.with_name("model.int8.onnx").unlink()
-        _wait(lambda: _served(stub) == "fp32")
+        until(lambda: _served(stub) == "fp32")
         put_precision(graph, "int8", trade())
-        _wait(lambda: _served(stub) == "int8")
+        until(lambda: _served(stub) == "int8")
     with pytest.raises(ModelNotFound, match="fp16"), running_server(models, precision="fp16"):
         pass
 
@@ -125,10 +124,3 @@ def test_a_server_tells_what_it_runs_and_follows_the_file(graph: Path) -> None:
 def _served(stub: DetectorStub) -> str:
     model = stub.GetModel(pb.GetModelRequest(), timeout=30)
     return str(json_format.MessageToDict(model.manifest)["precision"])
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from tests import media
 from tests.aws import Fault, faulty_proxy, s3_error
 from tests.server.jobs.webhook import webhook_receiver
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60.0
@@ -103,13 +103,6 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
             process.kill()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def s3_event(bucket: str, key: str) -> dict[str, Any]:
     s3 = {"bucket": {"name": bucket}, "object": {"key": key}}
     return {"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]}
@@ -134,7 +127,7 @@ def test_each_message_ends_as_a_verdict_or_as_a_dead_letter(aws: Aws, models: Pa
     for body in hopeless:
         aws.send(body)
     with worker(aws, models) as process:
-        wait_until(lambda: aws.unfinished() == 0)
+        until(lambda: aws.unfinished() == 0)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
     verdicts = {verdict["id"]: verdict for verdict in aws.verdicts()}
@@ -162,9 +155,9 @@ def test_kills_lose_nothing_and_double_nothing(aws: Aws, models: Path) -> None:
     with worker(aws, models, max_jobs=3) as survivor:
         for done in (3, 8, 13):
             with worker(aws, models, max_jobs=3) as victim:
-                wait_until(lambda done=done: len(list(aws.results.objects.all())) >= done)  # type: ignore[misc]
+                until(lambda done=done: len(list(aws.results.objects.all())) >= done)  # type: ignore[misc]
                 victim.send_signal(signal.SIGKILL)
-        wait_until(lambda: aws.unfinished() == 0)
+        until(lambda: aws.unfinished() == 0)
         assert survivor.poll() is None
     verdicts = aws.verdicts()
     assert sorted(int(verdict["id"]) for verdict in verdicts) == list(range(count))
@@ -180,8 +173,8 @@ def test_a_message_stays_ours_while_we_work_on_it(aws: Aws, models: Path) -> Non
         settings = {"s3_endpoint": proxy.url, "max_receives": 1}
         with worker(aws, models, **settings), worker(aws, models, **settings):
             aws.send({"id": "slow", "uri": f"s3://{aws.media.name}/slow.jpg"})
-            wait_until(lambda: aws.verdicts())
-            wait_until(lambda: aws.unfinished() == 0)
+            until(lambda: aws.verdicts())
+            until(lambda: aws.unfinished() == 0)
         assert [path for method, path, _ in proxy.requests if method == "GET"] == [
             f"/{aws.media.name}/slow.jpg"
         ]
@@ -195,11 +188,11 @@ def test_what_may_pass_is_tried_again_and_what_does_not_is_a_dead_letter(aws: Aw
         settings = {"s3_endpoint": proxy.url, "aws_max_attempts": 1, "max_jobs": 1, "max_receives": 3}
         with worker(aws, models, **settings):
             aws.send({"id": "late", "uri": f"s3://{aws.media.name}/a.jpg"})
-            wait_until(lambda: aws.unfinished() == 0)
+            until(lambda: aws.unfinished() == 0)
             assert [verdict["id"] for verdict in aws.verdicts()] == ["late"]
             proxy.faults = [s3_error(403, "AccessDenied")] * 3
             aws.send({"id": "never", "uri": f"s3://{aws.media.name}/a.jpg"})
-            wait_until(lambda: aws.unfinished() == 0)
+            until(lambda: aws.unfinished() == 0)
     ((body, code),) = aws.dead_letters()
     assert (json.loads(body)["id"], code) == ("never", "SOURCE_DENIED")
 
@@ -209,7 +202,7 @@ def test_a_busy_worker_makes_its_messages_wait(aws: Aws, models: Path) -> None:
     for number in range(8):
         aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/a.jpg"})
     with worker(aws, models, max_queue_size=1, max_jobs=8, max_receives=1):
-        wait_until(lambda: aws.unfinished() == 0)
+        until(lambda: aws.unfinished() == 0)
     assert len(aws.verdicts()) == 8
     assert aws.dead_letters() == []
 
@@ -219,7 +212,7 @@ def test_a_message_that_workers_do_not_survive_is_a_dead_letter(aws: Aws, models
     for _ in range(2):
         (received,) = aws.queue.receive_messages(VisibilityTimeout=0)
     with worker(aws, models, max_receives=2):
-        wait_until(lambda: aws.unfinished() == 0)
+        until(lambda: aws.unfinished() == 0)
     assert aws.dead_letters() == [(received.body, "ENGINE_FAILED")]
 
 
@@ -228,7 +221,7 @@ def test_sigterm_finishes_what_was_begun_and_leaves_the_rest(aws: Aws, models: P
     for number in range(30):
         aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/a.jpg"})
     with worker(aws, models, max_jobs=2, visibility_timeout_seconds=600) as process:
-        wait_until(lambda: len(aws.verdicts()) >= 2)
+        until(lambda: len(aws.verdicts()) >= 2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
     aws.queue.reload()
@@ -248,7 +241,7 @@ def test_a_webhook_and_a_queue_get_each_verdict(aws: Aws, models: Path, tmp_path
         with worker(aws, models, result_queue_url=results.url, **settings):
             for number in range(3):
                 aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/gone.jpg"})
-            wait_until(lambda: aws.unfinished() == 0)
+            until(lambda: aws.unfinished() == 0)
     delivered = [json.loads(body) for _, body in receiver.received]
     assert {result["id"] for result in delivered} == {"0", "1", "2"}
     assert len(delivered) == 7

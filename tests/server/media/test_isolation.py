@@ -29,6 +29,7 @@ from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 from server.urgency import Priority
 from tests.media import encode_picture, photo_jpeg, speech_mp3, video_mp4
+from tests.waiting import until
 
 LIMITS = MediaLimits()
 SMALL = MediaLimits(max_memory_bytes=256 * 2**20)
@@ -227,10 +228,7 @@ def test_an_idle_decoder_keeps_no_medium(faulty: DecodePool) -> None:
     kept = weakref.ref(done)
     done.result(60)
     del done
-    end = time.monotonic() + 30
-    while kept() is not None:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    until(lambda: kept() is None)
 
 
 def test_a_medium_that_does_not_fit_into_a_decoder_is_too_large() -> None:
@@ -260,8 +258,7 @@ def test_closing_cancels_what_waits_and_stops_what_runs() -> None:
     pool = DecodePool(1, SMALL, FAULTS)
     worker = process(pool)
     running, waiting = (pool.submit(b"hang", SPEC, None, 600) for _ in range(2))
-    while not running.running():
-        time.sleep(0.005)
+    until(running.running)
     pool.close()
     pool.close()
     with pytest.raises(ShuttingDown):
@@ -310,11 +307,7 @@ def test_processes_die_with_the_one_that_made_the_pool() -> None:
     worker = int(owner.stdout.readline())
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    for _ in range(1000):
-        if not _alive(worker):
-            return
-        time.sleep(0.01)
-    pytest.fail("the worker outlived its pool")
+    until(lambda: not _alive(worker))
 
 
 def _alive(pid: int) -> bool:

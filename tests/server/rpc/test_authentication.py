@@ -31,6 +31,7 @@ from server.telemetry import Record, Telemetry
 from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
+from tests.waiting import until
 
 ALICE, BOB, EVE = "alice's-secret-1", "bob's-own-secret", "guessed-by-eve-0"
 PHOTO = pb.DetectRequest(id="a", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
@@ -165,21 +166,28 @@ def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a
         assert CALLS["Detect"](DetectorStub(channel), bearer(ALICE))
 
 
+BROKEN = ("alice\n", "alice too-short\n", f"bob sha256:{BOB}\n", "", f"alice {ALICE} {BOB}\n")
+
+
 def test_the_file_is_followed_and_a_broken_one_changes_nothing(
     guarded: Server, tokens: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stub_of(guarded) as stub:
-        replace(tokens, f"alice {EVE}\n")
-        assert _eventually(stub, EVE) is None
-        assert _outcome(stub, ALICE) == _outcome(stub, BOB) == UNAUTHENTICATED
-        for broken in ("alice\n", "alice too-short\n", f"bob sha256:{BOB}\n", "", f"alice {ALICE} {BOB}\n"):
-            replace(tokens, broken)
-            time.sleep(1.1)
+
+        def refused() -> int:
+            """Files so far; the server looks at calls, once a second at most."""
             assert _outcome(stub, EVE) is None
+            return caplog.text.count("the former tokens stay valid")
+
+        replace(tokens, f"alice {EVE}\n")
+        until(lambda: _outcome(stub, EVE) is None)
+        assert _outcome(stub, ALICE) == _outcome(stub, BOB) == UNAUTHENTICATED
+        for number, broken in enumerate(BROKEN, 1):
+            replace(tokens, broken)
+            until(lambda: refused() == number)  # noqa: B023 - used at once
             assert _outcome(stub, ALICE) == UNAUTHENTICATED
-        assert caplog.text.count("the former tokens stay valid") == 5
         replace(tokens, f"alice {ALICE}\n")
-        assert _eventually(stub, ALICE) is None
+        until(lambda: _outcome(stub, ALICE) is None)
         assert _outcome(stub, EVE) == UNAUTHENTICATED
     for token in (ALICE, BOB, EVE):
         assert token not in caplog.text
@@ -188,13 +196,6 @@ def test_the_file_is_followed_and_a_broken_one_changes_nothing(
 def _outcome(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
     call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
     return None if call.code() == grpc.StatusCode.OK else failure(call)
-
-
-def _eventually(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
-    deadline = time.monotonic() + 20
-    while (outcome := _outcome(stub, token)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return outcome
 
 
 def test_a_broken_file_stops_the_start(models: Path, tokens: Path) -> None:
@@ -217,7 +218,7 @@ def test_calls_at_once_are_limited_for_each_name(models: Path, tokens: Path) -> 
             refused = _refused_beside(call, stub, ALICE)
             assert failure(refused) == RATE_LIMITED
             assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
-            assert _eventually(stub, ALICE) is None
+            until(lambda: _outcome(stub, ALICE) is None)
 
 
 def _refused_beside(begin: Any, stub: DetectorStub, token: str) -> Any:

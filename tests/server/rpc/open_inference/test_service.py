@@ -29,6 +29,7 @@ from tests.failures import failure
 from tests.raw_requests import PHOTO, assert_answers, message, run_bare, subjects, triton_inputs
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_version
+from tests.waiting import until
 
 
 def test_the_server_and_its_model_are_ready(client: Any) -> None:
@@ -230,8 +231,7 @@ def test_another_version_takes_over(tmp_path: Path) -> None:
     ):
         assert client.infer("tiny", triton_inputs(PHOTO)).get_response().model_version == "1"
         put_version(folder, "2")
-        while not client.is_model_ready("tiny", "2"):
-            time.sleep(0.05)
+        until(lambda: client.is_model_ready("tiny", "2"))
         assert list(client.get_model_metadata("tiny").versions) == ["2"]
         (unused,) = client.get_inference_statistics("tiny").model_stats
         assert (unused.version, unused.inference_count) == ("2", 0)
