@@ -7,6 +7,7 @@ that codecs work as hard on them as on real media. What they show means nothing 
 import io
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,20 @@ SOUND_RATE = 44_100
 SOUND_FORMATS = (("wav", "pcm_s16le"), ("mp3", "libmp3lame"))
 
 
-def generated_media(count: int = 8, seed: int = 0) -> Media:
+def generated_media(count: int = 8) -> Media:
     """`count` JPEG photos of 1.2 to 1.6 megapixels, a quarter as many short MP4 with sound, and half
     as many MP3 and WAV; at least one of each."""
-    videos = [video_mp4(seed + n) for n in range(max(1, count // 4))]
+    videos = [video_mp4(n) for n in range(max(1, count // 4))]
     sounds = [
-        sound_file(*SOUND_FORMATS[n % 2], speech(SOUND_SECONDS, seed + n), SOUND_RATE)
+        sound_file(*SOUND_FORMATS[n % 2], speech(SOUND_SECONDS, n), SOUND_RATE)
         for n in range(max(1, count // 2))
     ]
-    return {"image": generated_photos(count, seed), "video": videos, "audio": sounds}
+    return {"image": generated_photos(count), "video": videos, "audio": sounds}
 
 
-def generated_photos(count: int, seed: int = 0) -> list[bytes]:
+def generated_photos(count: int) -> list[bytes]:
     """JPEG photos of 1.2 to 1.6 megapixels."""
-    return [photo_jpeg(*PHOTO_SIZES[n % len(PHOTO_SIZES)], seed + n) for n in range(count)]
+    return [photo_jpeg(*PHOTO_SIZES[n % len(PHOTO_SIZES)], n) for n in range(count)]
 
 
 def media_in(folder: Path) -> Media:
@@ -77,6 +78,7 @@ def photo_rows(height: int, width: int, count: int) -> Picture:
     return np.stack([photo(width, height, seed) for seed in range(count)])
 
 
+@cache  # making one takes a second
 def photo_jpeg(width: int, height: int, seed: int) -> bytes:
     """A photo of common quality."""
     encoder = av.CodecContext.create("mjpeg", "w")
@@ -88,6 +90,7 @@ def photo_jpeg(width: int, height: int, seed: int) -> bytes:
     return b"".join(bytes(packet) for packet in packets)
 
 
+@cache
 def video_mp4(seed: int) -> bytes:
     """H.264 and AAC: a camera pan over one photo, with speech-like sound."""
     width, height = VIDEO_SIZE

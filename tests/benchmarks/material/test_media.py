@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.material.media import generated_media, generated_photos, media_in
+from benchmarks.material.media import generated_media, generated_photos, media_in, photo_jpeg
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
@@ -25,6 +25,7 @@ def test_every_kind_is_what_it_says_and_can_be_decoded(media: dict[str, list[byt
 
 
 def test_they_are_the_same_every_time(media: dict[str, list[bytes]]) -> None:
+    photo_jpeg.cache_clear()
     assert generated_photos(1) == media["image"][:1]
     assert media["image"][0] != media["image"][1]
 
