@@ -39,17 +39,12 @@ def test_every_kind_is_sent_and_counted_by_itself(folder: Path) -> None:
     assert all(entry["num_requests"] > 0 and entry["num_failures"] == 0 for entry in figures.values())
 
 
-def test_a_share_of_none_is_none(folder: Path) -> None:
-    with fake_server() as fake:
-        _, figures, _ = locust(fake, folder, "--image-share", "0", "--audio-share", "0")
-    assert set(figures) == {"video"}
-
-
-def test_failures_are_counted_with_their_code(folder: Path) -> None:
+def test_failures_are_counted_with_their_code_and_a_share_of_none_is_none(folder: Path) -> None:
     (folder / "b.mp4").write_bytes(b"broken")
     with fake_server() as fake:
-        status, figures, printed = locust(fake, folder, "--video-share", "8")
+        status, figures, printed = locust(fake, folder, "--video-share", "8", "--audio-share", "0")
     assert status == 1
+    assert set(figures) == {"image", "video"}
     assert figures["video"]["num_failures"] == figures["video"]["num_requests"] > 0
     assert figures["image"]["num_failures"] == 0
     assert "CORRUPT_MEDIA" in printed
