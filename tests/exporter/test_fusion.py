@@ -92,7 +92,7 @@ def batches(
     return logits, weights
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(batches())
 def test_ragged_batches_agree_with_numpy(
     batch: tuple[dict[str, tuple[list[float], list[int]]], list[list[float]]],

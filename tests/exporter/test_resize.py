@@ -36,7 +36,7 @@ def resizing(interpolation: str, before: tuple[int, int], after: tuple[int, int]
 
 
 @pytest.mark.parametrize("interpolation", WAYS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.tuples(*[st.integers(3, 60)] * 4))
 def test_pixels_are_those_of_keras(interpolation: str, sizes: tuple[int, int, int, int]) -> None:
     before, after = sizes[:2], sizes[2:]

@@ -59,7 +59,7 @@ def pixels(*shape: int) -> NDArray[np.uint8]:
     return RANDOM.integers(0, 256, (2, *shape), dtype=np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kernel=st.integers(1, 4),
     stride=st.integers(1, 3),

@@ -77,7 +77,7 @@ def feeds(draw: st.DrawFn) -> Arrays:
 
 
 @given(feeds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_subjects_apart_are_scored_like_one_run(
     bare: ort.InferenceSession, session: Session, feeds: Arrays
 ) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine import cost
@@ -72,7 +72,6 @@ def estimate(costs: CostModel, counts: tuple[int, int, int]) -> float:
     return costs.fixed + sum(count * each for count, each in zip(counts, costs.per_row, strict=True))
 
 
-@settings(deadline=None)
 @given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), COUNTS, st.floats(0.1, 10))
 def test_a_wrong_estimate_is_mended_by_what_runs_take(
     fixed: float, per_row: tuple[float, float, float], counts: tuple[int, int, int], wrong: float
@@ -91,7 +90,6 @@ def test_each_kind_of_row_is_mended_by_the_runs_that_hold_it() -> None:
     assert costs.per_row == pytest.approx((0.01, 0.02, 0.003), rel=0.05)
 
 
-@settings(deadline=None)
 @given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), COUNTS, st.floats(0, 1e6))
 def test_one_odd_run_moves_the_estimate_little(
     fixed: float, per_row: tuple[float, float, float], counts: tuple[int, int, int], seconds: float

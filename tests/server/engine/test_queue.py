@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine.batch import Rows
@@ -134,7 +134,6 @@ def test_requests_that_cannot_meet_their_deadline_are_dropped_with_an_error() ->
         late.future.result(0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.01, 1)), min_size=1, max_size=20), st.integers(1, 3))
 def test_company_takes_a_quarter_of_the_time_until_any_deadline_in_its_batch(
     jobs: list[tuple[float, float]], takers: int

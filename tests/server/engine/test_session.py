@@ -19,7 +19,7 @@ BUNDLED = Path(server.__file__).parent / "bundled/demo/1/model.onnx"
 COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(batch=st.lists(COUNTS, min_size=1, max_size=6))
 def test_a_batch_answers_as_single_runs_do(session: Session, batch: list[tuple[int, int, int]]) -> None:
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]

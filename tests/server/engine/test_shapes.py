@@ -43,7 +43,6 @@ def test_photos_sound_and_videos_have_shapes_of_their_own() -> None:
     assert Shapes((5, 0, 0), least=(3, 0, 0)).all() == [(3, 0, 0), *photos[1:]]
 
 
-@settings(deadline=None)
 @given(batch=st.lists(COUNTS, min_size=1, max_size=40))
 def test_runs_hold_every_request_once_in_a_shape_that_is_ready(session: Session, batch: list[Counts]) -> None:
     shapes = Shapes((5, 3, 9), least=(0, 1, 0))
@@ -67,7 +66,7 @@ def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: S
     assert shapes.around((0, 9, 0)) == (40, 16, 128)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(batch=st.lists(COUNTS, min_size=1, max_size=6))
 def test_filled_up_runs_answer_as_exact_ones_do(
     graph: Path, session: Session, batch: list[tuple[int, int, int]]

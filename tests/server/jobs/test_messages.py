@@ -3,7 +3,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepfake.v1 import detector_pb2 as pb
@@ -104,7 +104,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, JSON, max_size=4))
 def test_no_message_breaks_the_worker(message: dict[str, Any]) -> None:
     with suppress(InvalidRequest):

@@ -72,8 +72,6 @@ requests = st.builds(
 
 @settings(
     max_examples=300,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(request_=requests)
@@ -91,7 +89,7 @@ def test_any_request_is_answered_or_refused_for_what_it_is(
         assert status not in _SURPRISES, (status, code, call.details())
 
 
-@settings(max_examples=1000, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 @given(request_=requests, seconds=st.one_of(st.none(), st.floats(-1, 1e9)))
 def test_the_validator_raises_nothing_but_typed_errors(
     request_: pb.DetectRequest, seconds: float | None

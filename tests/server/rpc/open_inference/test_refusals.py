@@ -141,13 +141,13 @@ def outcome(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> st
 
 
 @given(wild_requests())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_request_is_a_surprise(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> None:
     assert outcome(stub, request) in ("OK", "INVALID_REQUEST")
 
 
 @given(st.binary(max_size=50), st.integers(0, 200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_broken_request_is_a_surprise(stub: GRPCInferenceServiceStub, insert: bytes, place: int) -> None:
     """Bytes written over those of a valid request."""
     valid = message(PHOTO).SerializeToString()
