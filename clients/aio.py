@@ -1,7 +1,6 @@
 """The client for asyncio; the same surface as `clients.detector`."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -100,19 +99,13 @@ class AsyncDetector:
 
     async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
         """The answer of `call(seconds left)`, tried again where that may help."""
-        deadline = time.monotonic() + (timeout or self._timeout)
-        for pause in channel.pauses(self._retries):
+        tries = channel.Tries(timeout or self._timeout, self._retries)
+        while True:
             try:
                 with translated():
-                    return await call(deadline - time.monotonic())
+                    return await call(tries.seconds_left())
             except DetectionError as error:
-                if pause is None or not error.retryable:
-                    raise
-                wait = error.retry_after or pause
-                if time.monotonic() + wait > deadline:
-                    raise
-                await asyncio.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+                await asyncio.sleep(tries.pause_after(error))
 
     async def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
         loop, finished = asyncio.get_running_loop(), asyncio.Event()

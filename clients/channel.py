@@ -4,10 +4,12 @@ import ipaddress
 import random
 import ssl
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import grpc
+
+from clients.errors import DetectionError
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 60.0
@@ -20,12 +22,26 @@ IDLE_MS = 300_000
 Metadata = tuple[tuple[str, str], ...]
 
 
-def pauses(retries: int) -> Iterator[float | None]:
-    """Seconds to wait after each try of a call; None after the last."""
-    for number in range(retries):
+class Tries:
+    """How often and when one call is tried within its timeout."""
+
+    def __init__(self, timeout: float, retries: int) -> None:
+        self._deadline = time.monotonic() + timeout
+        self._retries = retries
+        self._failed = 0
+
+    def seconds_left(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def pause_after(self, error: DetectionError) -> float:
+        """Seconds until the next try. Raises the error if there is none."""
         # Apart from each other, so that those who failed together do not come back together.
-        yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
-    yield None
+        pause = min(FIRST_PAUSE * 2**self._failed, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
+        self._failed += 1
+        wait = error.retry_after or pause
+        if self._failed > self._retries or not error.retryable or wait > self.seconds_left():
+            raise error
+        return wait
 
 
 # Without gRPC's own retry policy (1.85.1): it gives up when headers have arrived, which proxies send

@@ -97,19 +97,13 @@ class Detector:
 
     def _tried(self, call: Callable[[float], Answer], timeout: float | None) -> Answer:
         """The answer of `call(seconds left)`, tried again where that may help."""
-        deadline = time.monotonic() + (timeout or self._timeout)
-        for pause in channel.pauses(self._retries):
+        tries = channel.Tries(timeout or self._timeout, self._retries)
+        while True:
             try:
                 with translated():
-                    return call(deadline - time.monotonic())
+                    return call(tries.seconds_left())
             except DetectionError as error:
-                if pause is None or not error.retryable:
-                    raise
-                wait = error.retry_after or pause
-                if time.monotonic() + wait > deadline:
-                    raise
-                time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+                time.sleep(tries.pause_after(error))
 
     def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:
         try:

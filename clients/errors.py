@@ -40,7 +40,7 @@ class DetectionError(Exception):
             UNANSWERED if a stream ended too early; MESSAGE_TOO_LARGE if gRPC refused it.
         message: what is wrong.
         hint: what to do about it; may be empty.
-        status: gRPC's status; None for UNREADABLE_FILE and UNANSWERED.
+        status: gRPC's status; None if no call failed, as for UNREADABLE_FILE and UNANSWERED.
         retry_after: seconds after which the server thinks that a retry has a chance, or None.
     """
 
