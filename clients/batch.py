@@ -14,18 +14,8 @@ from deepfake.v1 import detector_pb2 as pb
 
 # The server goes by the bytes; this only keeps notes and spreadsheets in a folder from being sent.
 PICTURES = {
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".png",
-    ".webp",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".avif",
-    ".heic",
-    ".heif",
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp"),
+    *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"),
 }
 VIDEOS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -91,8 +81,7 @@ async def detect_each(
 
     async def attempt(name: str) -> tuple[str, pb.DetectResponse | DetectionError]:
         try:
-            here = read and name.startswith(SCHEME)
-            source = await asyncio.to_thread(read, name) if read and here else name
+            source = await asyncio.to_thread(read, name) if read and name.startswith(SCHEME) else name
             return name, await detector.detect(source, **options)
         except DetectionError as error:
             return name, error
