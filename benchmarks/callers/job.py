@@ -43,7 +43,6 @@ class Result:
 
     Attributes:
         seconds: of the clock.
-        requests: how many were sent, or in the open loop arrived.
         latencies: seconds, of each answer.
         answers: [number of the message, fake probability] of each answer.
         failures: how many by status, warm-up included; DEADLINE_EXCEEDED if the caller gave up.
@@ -52,7 +51,6 @@ class Result:
     """
 
     seconds: float
-    requests: int
     latencies: list[float]
     answers: list[tuple[int, float]]
     failures: dict[str, int]

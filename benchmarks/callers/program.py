@@ -52,7 +52,7 @@ class Callers:
         self._head = self._kind.head(f"127.0.0.1:{job.port}", self._codec.path, self._codec.content_type)
         self._messages = [self._kind.ready(Path(file).read_bytes()) for file in job.messages]
         self._outcomes: list[Outcome] = []
-        self._given_up: list[float] = []
+        self._given_up = 0
 
     async def run(self) -> Result:
         """Until the last request has ended."""
@@ -119,29 +119,28 @@ class Callers:
                 message, trouble = await connection.call(self._messages[number], left)
                 self._outcomes.append(Outcome(number, due, time.perf_counter(), message, trouble))
         except TimeoutError:
-            self._given_up.append(due)
+            self._given_up += 1
         finally:
             if connection:
                 idle.put_nowait(connection)
 
     def _result(self, start: float, end: float, used: float, worked: float) -> Result:
         # In the open loop by when a request arrived, or the late answers of the last ones would be missing.
-        timed = [
+        answered = [
             outcome
             for outcome in self._outcomes
-            if start <= (outcome.sent if self._job.rate else outcome.ended) < end
+            if outcome.message is not None
+            and start <= (outcome.sent if self._job.rate else outcome.ended) < end
         ]
-        answered = [outcome for outcome in timed if outcome.message is not None]
         troubles = Counter(outcome.trouble for outcome in self._outcomes if outcome.message is None)
         failures: Counter[str] = Counter()
         for trouble, times in troubles.items():
             failures[self._kind.explain(trouble)] += times
         if self._given_up:
-            failures["DEADLINE_EXCEEDED"] += len(self._given_up)
+            failures["DEADLINE_EXCEEDED"] += self._given_up
         decode = self._codec.decode
         return Result(
             seconds=self._job.seconds,
-            requests=len(timed) + sum(start <= due < end for due in self._given_up),
             latencies=[outcome.ended - outcome.sent for outcome in answered],
             answers=[(outcome.number, decode(outcome.message or b"")) for outcome in answered],
             failures=dict(failures),

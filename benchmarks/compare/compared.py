@@ -16,7 +16,6 @@ class Turn:
 
     Attributes:
         rate: answers a second.
-        offered: requests a second that were sent, or in the open loop arrived.
         good: answers a second within the deadline.
         latencies: seconds, of each answer.
         failures: requests without an answer, by status, warm-up included.
@@ -26,7 +25,6 @@ class Turn:
     """
 
     rate: float
-    offered: float
     good: float
     latencies: list[float]
     failures: dict[str, int]

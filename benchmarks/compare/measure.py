@@ -204,7 +204,6 @@ class _Comparison:
         thousands = max(1.0, answers * result.worked / result.seconds) / 1000
         return Turn(
             rate=answers / result.seconds,
-            offered=result.requests / result.seconds,
             good=sum(latency <= job.deadline for latency in result.latencies) / result.seconds,
             latencies=result.latencies,
             failures=result.failures,

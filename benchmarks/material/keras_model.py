@@ -25,8 +25,8 @@ KEEP = RESULTS / "models"
 EXPORTING = "exporting the model (only the first time)"
 
 
-def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: str = "fp32") -> Path:
-    """`.../model.onnx` of an image detector for size × size pixels, from `folder` or exported into it.
+def exported_model(backbone: str, size: int, precisions: str = "fp32") -> Path:
+    """`.../model.onnx` of an image detector for size × size pixels, exported the first time.
 
     Args:
         precisions: as of the exporter.
@@ -34,7 +34,7 @@ def exported_model(backbone: str, size: int, folder: Path = KEEP, precisions: st
     Raises:
         RuntimeError: it has to be made, and the extra `train` is missing or a step failed.
     """
-    models = folder / f"{backbone}-{size}{precisions.removeprefix('fp32').replace(',', '-')}"
+    models = KEEP / f"{backbone}-{size}{precisions.removeprefix('fp32').replace(',', '-')}"
     model = models / NAME / "1" / "model.onnx"
     if not model.is_file():
         if importlib.util.find_spec("tensorflow") is None:

@@ -143,5 +143,4 @@ async def test_a_server_that_is_gone_gets_no_answers(tmp_path: Path, monkeypatch
     closed = await program.Callers(job).run()
     opened = await program.Callers(replace(job, rate=100)).run()
     assert closed.latencies == opened.latencies == []
-    assert opened.requests > 0
-    assert opened.failures["DEADLINE_EXCEEDED"] >= opened.requests
+    assert opened.failures["DEADLINE_EXCEEDED"] > 0

@@ -19,7 +19,7 @@ from benchmarks.yardstick.sample import Sample
 
 
 def turn(rate: float, p99: float = 0.02, good: float = 0.0, **failures: int) -> Turn:
-    return Turn(rate, rate, good, [0.01] * 90 + [p99] * 10, failures, 5.0, 0.5, 2**20, 0)
+    return Turn(rate, good, [0.01] * 90 + [p99] * 10, failures, 5.0, 0.5, 2**20, 0)
 
 
 def compared(*rates: float) -> Compared:
