@@ -173,7 +173,7 @@ class DetectRequest(_message.Message):
     """
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___Medium]:
-        """1 to 16 media of one subject."""
+        """Of one subject: 1 up to Limits.max_media_per_request."""
 
     @_builtins.property
     def options(self) -> Global___DetectOptions:
