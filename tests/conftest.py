@@ -16,3 +16,22 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the tiny detector."""
+    from tests.tiny_graph import tiny_detector  # not every test needs onnx
+
+    folder = tmp_path_factory.mktemp("repository")
+    tiny_detector(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """URL of an AWS on a loopback port."""
+    from tests.aws import aws_server  # takes a second
+
+    with aws_server() as url:
+        yield url

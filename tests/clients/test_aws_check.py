@@ -10,18 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from clients.__main__ import app
-from tests.aws import Fault, FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
 
 STS_REFUSES = Fault(
     403,
     "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error></ErrorResponse>",
 )
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_server() as url:
-        yield url
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.aws import aws_server, use_credentials
+from tests.aws import use_credentials
 from tests.media import photo_jpeg
 from tests.ray_cluster import kill_one, ray_cluster, workers
-from tests.tiny_graph import tiny_detector
 
 pytest.importorskip("ray.data")
 
@@ -24,9 +23,7 @@ PHOTO = photo_jpeg(64, 64)
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Pool]:
-    models = tmp_path_factory.mktemp("models")
-    tiny_detector(models)
+def pool(models: Path) -> Iterator[cluster.Pool]:
     with pytest.MonkeyPatch.context() as patch:
         use_credentials(patch)
         with ray_cluster():
@@ -47,18 +44,17 @@ def test_an_actor_that_is_killed_loses_nothing(pool: cluster.Pool, tmp_path: Pat
     assert {(one.fake_probability, one.error_code) for one in judged} == {(first.fake_probability, None)}
 
 
-def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, tmp_path: Path) -> None:
+def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, endpoint: str, tmp_path: Path) -> None:
     output = tmp_path / "predictions.csv"
-    with aws_server() as endpoint:
-        s3 = boto3.client("s3", endpoint_url=endpoint)
-        s3.create_bucket(Bucket="media")
-        for key in ("in/a.jpg", "in/b c.jpg", "out/other.jpg"):
-            s3.put_object(Bucket="media", Key=key, Body=PHOTO)
-        s3.put_object(Bucket="media", Key="in/broken.jpg", Body=b"no picture")
-        names = list(find_media(["s3://media/in/"], S3(endpoint=endpoint)))
-        with opened(output, resume=False) as out:
-            for one in cluster.score(names, pool, S3(endpoint=endpoint)):
-                out.write(one)
+    s3 = boto3.client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket="media")
+    for key in ("in/a.jpg", "in/b c.jpg", "out/other.jpg"):
+        s3.put_object(Bucket="media", Key=key, Body=PHOTO)
+    s3.put_object(Bucket="media", Key="in/broken.jpg", Body=b"no picture")
+    names = list(find_media(["s3://media/in/"], S3(endpoint=endpoint)))
+    with opened(output, resume=False) as out:
+        for one in cluster.score(names, pool, S3(endpoint=endpoint)):
+            out.write(one)
     with output.open(newline="") as file:
         rows = {row["path"]: row["error_code"] for row in csv.DictReader(file)}
     assert rows == {

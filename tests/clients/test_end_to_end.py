@@ -15,14 +15,6 @@ from deepfake.v1 import detector_pb2 as pb
 from tests import media
 from tests.certificates import Authority
 from tests.running_server import running_server
-from tests.tiny_graph import tiny_detector
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    tiny_detector(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,9 @@ from typer.testing import CliRunner
 from clients.__main__ import app
 from clients.errors import DetectionError
 from clients.s3 import S3
-from tests.aws import FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
+from tests.aws import FaultyProxy, faulty_proxy, s3_error, use_credentials
 from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
 from tests.clients.test_output import paths
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_server() as url:
-        yield url
 
 
 @pytest.fixture

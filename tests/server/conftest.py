@@ -6,14 +6,6 @@ import pytest
 from deepfake.v1 import detector_pb2_grpc
 from server.app import Server
 from tests.running_server import running_server, stub_of
-from tests.tiny_graph import tiny_detector
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("repository")
-    tiny_detector(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

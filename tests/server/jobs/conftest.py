@@ -1,14 +1,6 @@
-from collections.abc import Iterator
-
 import pytest
 
-from tests.aws import aws_server, use_credentials
-
-
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    with aws_server() as url:
-        yield url
+from tests.aws import use_credentials
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from server.errors import (
 )
 from server.sources.fetched import Fetched, sha256
 from server.sources.s3 import S3
-from tests.aws import Fault, FaultyProxy, aws_server, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
 
 CONTENT = bytes(range(256)) * 4096
 FAST = Aws(max_attempts=3, connect_timeout=2, read_timeout=2)
@@ -37,12 +37,6 @@ def _leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
     assert list(folder.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_server() as url:
-        yield url
 
 
 @pytest.fixture
