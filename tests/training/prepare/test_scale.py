@@ -11,8 +11,8 @@ from training.prepare.links import read_links
 from training.prepare.lists import write_lists
 from training.sample import SPLITS
 
-COUNT = 20_000
-BYTES_PER_FILE = 1500
+COUNT = 5_000
+BYTES_PER_FILE = 1000
 
 
 def test_many_files_are_listed_grouped_and_written_in_bounded_memory(tmp_path: Path) -> None:
