@@ -14,6 +14,7 @@ _COMPRESSIONS = frozenset({1, 5, 8, 32946, 32773})
 # Greyscale (two polarities), RGB and palette.
 _PHOTOMETRICS = frozenset({0, 1, 2, 3})
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
+_SHORT = 3, 1
 
 
 def read_directory(block: bytes) -> dict[int, int]:
@@ -27,7 +28,9 @@ def read_directory(block: bytes) -> dict[int, int]:
         (count,) = struct.unpack_from(order + "H", block, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, values = struct.unpack_from(order + "HHI", block, entry)
-            if kind in _INTEGERS:
+            if tag == ORIENTATION and (kind, values) != _SHORT:
+                continue  # as in browsers, which do not turn such a picture
+            if kind in _INTEGERS and tag not in tags:
                 size = values * struct.calcsize(_INTEGERS[kind])
                 place = entry + 8 if size <= 4 else struct.unpack_from(order + "I", block, entry + 8)[0]
                 (tags[tag],) = struct.unpack_from(order + _INTEGERS[kind], block, place)
