@@ -124,6 +124,9 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
         if not (pictures or sound):
             raise
         warnings = (f"The file breaks off: {describe(error)}.",)
+    if video is not None and video.disposition & Disposition.attached_pic:
+        # FFmpeg gives the first picture of such a track once more, without a time.
+        pictures = [packet for packet in pictures if packet.dts is not None]
     spare_decoder = None
     if video and found in _SPEAKING_HEADERS and codec_name(video) in _FORGETFUL:
         place = list(container.streams.video).index(video)
@@ -142,8 +145,17 @@ def _decoder_of(data: bytes, found: Format, place: int, budget: Budget) -> Itera
 
 
 def _moving_pictures(container: InputContainer) -> av.VideoStream | None:
-    streams = container.streams.video
-    return shown([stream for stream in streams if not stream.disposition & Disposition.attached_pic])
+    return shown([stream for stream in container.streams.video if not _is_cover(stream)])
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    """Whether a stream is cover art, or pictures of chapters, whose track is disabled.
+
+    Viewers play an enabled one, although FFmpeg takes all that chapters refer to for their pictures.
+    """
+    kinds = stream.disposition
+    chapters = kinds & Disposition.timed_thumbnails and kinds & Disposition.default
+    return bool(kinds & Disposition.attached_pic and not chapters)
 
 
 def shown(streams: Sequence[_Stream]) -> _Stream | None:

@@ -363,6 +363,31 @@ def test_joined_clips_show_the_frames_of_their_edits(edits: list[tuple[int, int]
         assert len(set(found[clip].tolist())) == SPEC.clip_length
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_video_whose_sound_claims_it_for_chapters_is_played_if_it_is_enabled(enabled: bool) -> None:
+    plain = encode_video(PICTURES, sound=speech(2.4, 44_100))
+    data = bytearray(as_chapters(plain))
+    data[data.index(b"tkhd") + 7] = 3 if enabled else 0
+    rows = decode(bytes(data), SPEC, LIMITS)
+    assert rows.facts.kind is (MediaKind.VIDEO if enabled else MediaKind.AUDIO)
+    if enabled:
+        wanted = decode(plain, SPEC, LIMITS)
+        np.testing.assert_array_equal(rows.frames, wanted.frames)
+        np.testing.assert_array_equal(rows.image_times, wanted.image_times)
+
+
+def as_chapters(data: bytes) -> bytes:
+    """An MP4, moov last, of a video and a sound track; the second calls the first its chapters."""
+    reference = struct.pack(">I4sI4sI", 20, b"tref", 12, b"chap", 1)
+    box = data.rindex(b"trak") - 4
+    end = box + int.from_bytes(data[box : box + 4], "big")
+    changed = bytearray(data[:end] + reference + data[end:])
+    for outer in (data.rindex(b"moov") - 4, box):
+        (size,) = struct.unpack_from(">I", data, outer)
+        struct.pack_into(">I", changed, outer, size + len(reference))
+    return bytes(changed)
+
+
 def with_edits(data: bytes, edits: list[tuple[int, int]]) -> bytes:
     """An MP4 whose moov comes last, that plays only these spans: first frame and number of frames."""
     ticks, seconds_per_frame = 512, 1 / 25
