@@ -1,5 +1,6 @@
 """Photos to rows: the whole picture squeezed, and crops at native resolution."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -7,14 +8,15 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.reformatter import ColorRange
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
-from server.media.container import Packet, check_codec, codec_name, shown, tune_decoder
+from server.media.container import Packet, check_codec, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
-from server.media.pixels import PixelConverter
+from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConverter
 from server.media.probe import STILL_CODECS, Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
@@ -61,15 +63,14 @@ def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> Med
     """Rows of an AVIF or HEIC of one item.
 
     Raises:
-        UnsupportedMedia: its picture is assembled from tiles, of which FFmpeg returns only one.
+        UnsupportedMedia: its picture is assembled from others, of which FFmpeg returns only one, or it
+            holds a video as well.
         MediaError: see `server.media.decode.decode`.
     """
     streams = container.streams.video
-    stream = shown(streams)
-    if stream is None:
-        raise CorruptMedia("the file holds no picture")
     if any(stream.disposition & Disposition.dependent for stream in streams):
         raise UnsupportedMedia("AVIF and HEIC made of tiles are not read here")
+    stream = _primary(streams)
     check_codec(stream, STILL_CODECS)
     packet = next((packet for packet in container.demux(stream) if packet.size), None)
     if packet is None:
@@ -77,6 +78,17 @@ def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> Med
     rows = _only_frame(stream, packet, spec, budget)
     alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
     return replace(rows, facts=replace(rows.facts, warnings=alpha))
+
+
+def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
+    """The item that browsers show."""
+    chosen = [stream for stream in streams if stream.disposition & Disposition.default]
+    if not streams:
+        raise CorruptMedia("the file holds no picture")
+    # Tracks have a duration, items have none.
+    if len(chosen) != 1 or chosen[0].duration is not None:
+        raise UnsupportedMedia("AVIF and HEIC of derived pictures or with a video are not read here")
+    return chosen[0]
 
 
 def decode_gif(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -94,9 +106,23 @@ def decode_gif(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Bu
 def _only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
+    stated = stream.codec_context.colorspace, stream.codec_context.color_range
     frame = _first_frame(stream.codec_context, packet)
+    _state_colours(frame, *stated)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
     return _rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
+
+
+def _state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
+    """Gives a frame the colours that its container states: to viewers they count more than its codec's."""
+    if value_range != ColorRange.UNSPECIFIED:
+        frame.color_range = value_range
+    if frame.format.is_rgb or len(frame.format.components) < 3:
+        return
+    if matrix != UNSPECIFIED_MATRIX:
+        frame.colorspace = matrix
+    if frame.colorspace not in KNOWN_MATRICES | {UNSPECIFIED_MATRIX}:
+        raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
 
 
 def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:

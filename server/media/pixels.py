@@ -14,7 +14,8 @@ RGB = NDArray[np.uint8]
 # AREA is the only fast filter without aliasing; the two flags keep colours within rounding.
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020 (two).
-_KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+UNSPECIFIED_MATRIX = 2
 _HD_LINES = 720
 _BACKGROUND = 255
 """White: what a page shows behind a picture with transparency."""
@@ -72,7 +73,7 @@ class PixelConverter:
 
 
 def _source_matrix(frame: av.VideoFrame, still: bool) -> Colorspace | None:
-    if frame.format.is_rgb or frame.colorspace in _KNOWN_MATRICES:
+    if frame.format.is_rgb or frame.colorspace in KNOWN_MATRICES:
         return None
     return Colorspace.ITU601 if still or frame.height < _HD_LINES else Colorspace.ITU709
 

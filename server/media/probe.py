@@ -80,6 +80,7 @@ _RIFF = {
 }
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"free", b"skip", b"pnot"})
 _STILL_BRANDS = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1"})
+_LONGEST_BRANDS = 4096
 _SEQUENCE_BRANDS = frozenset({b"avis", b"hevc", b"hevx", b"msf1"})
 _MP3 = Format("mp3", MediaKind.AUDIO)
 _ADTS = Format("aac", MediaKind.AUDIO)
@@ -127,10 +128,12 @@ def _by_magic(data: bytes) -> Format | None:
 
 
 def _by_brand(data: bytes) -> Format:
-    brand = data[8:12]
-    if brand in _SEQUENCE_BRANDS:
+    major, size = data[8:12], int.from_bytes(data[:4], "big")
+    if major in _SEQUENCE_BRANDS:
         raise UnsupportedMedia("this is an image sequence (animated AVIF or HEIC), which is not read here")
-    return HEIF if brand in _STILL_BRANDS else MOV
+    # Browsers show the picture of a file that is compatible with one, whatever it is first of all.
+    brands = {major, *(data[place : place + 4] for place in range(16, min(size, _LONGEST_BRANDS), 4))}
+    return HEIF if brands & _STILL_BRANDS else MOV
 
 
 def _by_structure(data: bytes) -> Format | None:

@@ -1,5 +1,6 @@
 """Still pictures whose files hold more than one picture, or say in an odd way what is transparent."""
 
+import io
 import struct
 import zlib
 
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.errors import CorruptMedia
+from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
-from tests.media import Picture, encode_picture, photo
+from tests.media import Picture, encode_picture, encode_video, photo
 
 LIMITS = MediaLimits()
 WIDTH, HEIGHT = 96, 64
@@ -71,3 +72,44 @@ def test_of_several_pictures_in_an_avif_the_primary_one_is_judged() -> None:
     # Points the box of the primary item to the second, the transparency.
     struct.pack_into(">H", data, data.index(b"pitm") + 8, 2)
     assert np.abs(native(bytes(data)).astype(int) - 90).max() <= 2
+
+
+def test_what_is_compatible_with_avif_is_a_picture_as_in_browsers() -> None:
+    data = encode_picture(PHOTO, "AVIF")
+    np.testing.assert_array_equal(native(data.replace(b"ftypavif", b"ftypisom")), native(data))
+
+
+def test_an_avif_whose_primary_picture_is_none_of_its_coded_ones_is_refused() -> None:
+    data = bytearray(encode_picture(PHOTO, "AVIF"))
+    struct.pack_into(">H", data, data.index(b"pitm") + 8, 9)
+    with pytest.raises(UnsupportedMedia, match="derived"):
+        native(bytes(data))
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"isom"])
+def test_a_picture_that_is_a_video_as_well_is_refused(brand: bytes) -> None:
+    video = encode_video([PHOTO] * 3)
+    data = encode_picture(PHOTO, "AVIF").replace(b"ftypavif", b"ftyp" + brand)
+    with pytest.raises(UnsupportedMedia, match="with a video"):
+        native(data + video[video.index(b"moov") - 4 :])
+
+
+@pytest.mark.parametrize(("matrix", "full_range"), [(1, True), (6, False), (9, True)])
+def test_an_avif_has_the_colours_that_its_container_states(matrix: int, full_range: bool) -> None:
+    data = avif_stating(matrix, full_range)
+    with Image.open(io.BytesIO(data)) as image:
+        viewed = np.asarray(image.convert("RGB"))
+    assert np.abs(native(data).astype(int) - viewed).mean() < 1
+    assert np.abs(native(data).astype(int) - native(avif_stating(6, True))).mean() > 1
+
+
+@pytest.mark.parametrize("matrix", [0, 8, 14])
+def test_an_avif_of_other_colours_is_refused(matrix: int) -> None:
+    with pytest.raises(UnsupportedMedia, match=f"matrix {matrix} "):
+        native(avif_stating(matrix, True))
+
+
+def avif_stating(matrix: int, full_range: bool) -> bytes:
+    data = bytearray(encode_picture(PHOTO, "AVIF", quality=95, subsampling="4:4:4"))
+    struct.pack_into(">HB", data, data.index(b"colrnclx") + 12, matrix, 0x80 * full_range)
+    return bytes(data)
