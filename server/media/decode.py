@@ -9,8 +9,9 @@ from server.media import probe
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
-from server.media.image import decode_gif, decode_heif, decode_still
+from server.media.image import decode_heif, decode_still, decode_unmoved
 from server.media.limits import Budget, MediaLimits
+from server.media.png import read_png
 from server.media.stills import gif_size
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.video import picture_facts, picture_rows
@@ -45,9 +46,14 @@ def decode(
         _check_kind(found.kind, kind)
     if found.still:
         return decode_still(data, found, spec, budget, reduced_jpeg)
+    content = data
     if found is probe.GIF:
         budget.check_pixels(*gif_size(data))
-    with typed_errors("the file"), open_container(data, found, budget) as container:
+    elif found is probe.APNG:
+        header = read_png(data, animated=True)
+        budget.check_pixels(header.width, header.height)
+        content = header.payload
+    with typed_errors("the file"), open_container(content, found, budget) as container:
         if found is probe.HEIF:
             rows = decode_heif(container, spec, budget)
         else:
@@ -76,9 +82,9 @@ def _decode_streams(
     if demuxed.video is None:
         _check_kind(MediaKind.AUDIO, stated)
         rows = _sound(demuxed, None, spec, budget)
-    elif found is probe.GIF and len(demuxed.video_packets) == 1:
+    elif found in (probe.GIF, probe.APNG) and len(demuxed.video_packets) == 1:
         _check_kind(MediaKind.IMAGE, stated)
-        rows = decode_gif(demuxed.video, demuxed.video_packets[0], spec, budget)
+        rows = decode_unmoved(demuxed.video, demuxed.video_packets[0], found, spec, budget)
     else:
         _check_kind(MediaKind.VIDEO, stated)
         rows = _video(demuxed.video, demuxed, spec, budget)

@@ -91,14 +91,16 @@ def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
     return chosen[0]
 
 
-def decode_gif(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
-    """Rows of a GIF that does not move.
+def decode_unmoved(
+    stream: av.VideoStream, packet: Packet, found: Format, spec: RowSpec, budget: Budget
+) -> MediaRows:
+    """Rows of a GIF or an animated PNG that does not move.
 
     Raises:
         CorruptMedia: it breaks off, which its decoder would fill with transparency.
         MediaError: see `server.media.decode.decode`.
     """
-    if not gif_ends(bytes(packet)):
+    if found is probe.GIF and not gif_ends(bytes(packet)):
         raise CorruptMedia("the GIF ends before its end marker")
     return _only_frame(stream, packet, spec, budget)
 

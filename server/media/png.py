@@ -10,7 +10,9 @@ from server.media.tiff import exif_orientation
 
 # Compressed text and colour profiles expand to hundreds of megabytes in the decoder.
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _SIGNATURE_BYTES = 8
+_KIND = 25
 _GREY, _PALETTE = 0, 3
 
 
@@ -24,35 +26,40 @@ class PngHeader:
     width: int
     height: int
     orientation: Orientation
-    animated: bool
 
 
-def read_png(data: bytes) -> PngHeader:
+def read_png(data: bytes, animated: bool = False) -> PngHeader:
     """Walks the chunks of a PNG.
+
+    Args:
+        animated: whether to keep the chunks of its other pictures.
 
     Raises:
         CorruptMedia: it ends within a chunk or has no picture.
     """
+    wanted = _KEPT | _ANIMATION if animated else _KEPT
     kept = [data[:_SIGNATURE_BYTES]]
-    orientation, animated, name = UPRIGHT, False, b""
+    # Behind the palette is where transparency belongs; a picture of another kind needs none.
+    seen = set() if data[_KIND : _KIND + 1] == bytes([_PALETTE]) else {b"PLTE"}
+    orientation, name = None, b""
     position = _SIGNATURE_BYTES
     while name != b"IEND":
         if position + 12 > len(data):
             raise CorruptMedia("the PNG ends before its end chunk")
         length, name = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
-        if name in _KEPT:
+        if name in wanted and (name != b"tRNS" or _is_heeded(data[position:end], seen)):
             kept.append(data[position:end])
-        elif name == b"eXIf":
+            seen.add(name)
+        elif name == b"eXIf" and orientation is None:
             orientation = exif_orientation(data[position + 8 : end - 4])
-        animated = animated or name == b"acTL"
         position = end
     if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
         raise CorruptMedia("a PNG without a header")
     width, height, *kind = struct.unpack_from(">IIBB", kept[1], 8)
     if kind == [1, _GREY]:
         kept = _with_palette(kept)
-    return PngHeader(b"".join(kept), width, height, orientation, animated)
+    return PngHeader(b"".join(kept), width, height, orientation or UPRIGHT)
 
 
 def _with_palette(chunks: list[bytes]) -> list[bytes]:
@@ -65,6 +72,12 @@ def _with_palette(chunks: list[bytes]) -> list[bytes]:
     pixels = [chunk for chunk in chunks[2:] if chunk[4:8] in (b"IDAT", b"IEND")]
     palette = _chunk(b"PLTE", b"\0\0\0\xff\xff\xff")
     return [chunks[0], _chunk(b"IHDR", header), palette, _chunk(b"tRNS", alpha), *pixels]
+
+
+def _is_heeded(chunk: bytes, seen: set[bytes]) -> bool:
+    """Whether browsers, as libpng, heed what a chunk says of transparency, behind those of these names."""
+    intact = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+    return intact and b"PLTE" in seen and not seen & {b"tRNS", b"IDAT"}
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -34,14 +34,15 @@ BMP = Format("bmp", MediaKind.IMAGE, still=True)
 TIFF = Format("tiff", MediaKind.IMAGE, still=True)
 HEIF = Format(_MOV_NAMES, MediaKind.IMAGE)
 GIF = Format("gif")
+APNG = Format("apng")
 AVI = Format("avi")
 ASF = Format("asf")
 MOV = Format(_MOV_NAMES)
 MATROSKA = Format("matroska,webm")
 
 VIDEO_CODECS = (
-    frozenset(("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "gif"))
-    | frozenset(("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1"))
+    frozenset(("h264", "hevc", "av1", "vp8", "vp9", "theora", "mjpeg", "png", "apng"))
+    | frozenset(("gif", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1"))
     | frozenset(("wmv1", "wmv2", "wmv3", "vc1", "prores", "dvvideo", "ffv1", "huffyuv", "rawvideo"))
 )
 STILL_CODECS = frozenset(("av1", "hevc"))
@@ -124,7 +125,17 @@ def _by_magic(data: bytes) -> Format | None:
         return Format("aiff", MediaKind.AUDIO)
     if data[4:8] == b"ftyp":
         return _by_brand(data)
-    return next((known for magic, known in _MAGIC if data.startswith(magic)), None)
+    found = next((known for magic, known in _MAGIC if data.startswith(magic)), None)
+    return APNG if found is PNG and _is_animated(data) else found
+
+
+def _is_animated(data: bytes) -> bool:
+    """Whether a PNG says so before its pixels, behind which viewers do not look for it."""
+    position, name = 8, data[12:16]
+    while name not in (b"IDAT", b"acTL", b""):
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+    return name == b"acTL"
 
 
 def _by_brand(data: bytes) -> Format:

@@ -82,8 +82,7 @@ def _jpeg(data: bytes) -> Still:
 
 def _png(data: bytes) -> Still:
     header = read_png(data)
-    warnings = ("Only the first picture of the animated PNG was judged.",) if header.animated else ()
-    return Still(header.payload, header.width, header.height, header.orientation, warnings)
+    return Still(header.payload, header.width, header.height, header.orientation)
 
 
 def _bmp(data: bytes) -> Still:

@@ -327,13 +327,6 @@ def test_animated_webp_is_refused() -> None:
         rows(encode_picture(PHOTO, "WEBP", save_all=True, append_images=[second]))
 
 
-def test_only_the_first_picture_of_an_animated_png_is_judged() -> None:
-    second = Image.fromarray(photo(WIDTH, HEIGHT, seed=1))
-    data = encode_picture(PHOTO, "PNG", save_all=True, append_images=[second])
-    np.testing.assert_array_equal(native(data), PHOTO)
-    assert "animated PNG" in rows(data).facts.warnings[0]
-
-
 def test_an_end_marker_hidden_in_a_segment_does_not_end_the_jpeg() -> None:
     data = photo_jpeg(WIDTH, HEIGHT)
     comment = b"\xff\xfe" + (6).to_bytes(2, "big") + b"\xff\xd9\xff\xda"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.errors import CorruptMedia, UnsupportedMedia
+from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
@@ -45,20 +45,23 @@ def test_a_gif_without_its_end_is_refused_whatever_follows(missing: int) -> None
         native(data[:-missing] + b";" * (missing > 2))
 
 
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in (*chunks, (b"IEND", b""))
+    )
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("transparent", ["black", "white"])
 def test_transparent_grey_is_white_at_every_depth(bits: int, transparent: str) -> None:
     half = WIDTH * bits // 16
     line = b"\0" + b"\0" * half + b"\xff" * half
     key = 0 if transparent == "black" else 2**bits - 1
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in (
-            (b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0)),
-            (b"tRNS", struct.pack(">H", key)),
-            (b"IDAT", zlib.compress(line * HEIGHT)),
-            (b"IEND", b""),
-        )
+    data = png(
+        (b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", key)),
+        (b"IDAT", zlib.compress(line * HEIGHT)),
     )
     shown = native(data)
     assert (shown[:, WIDTH // 2 :] == 255).all()
@@ -113,3 +116,58 @@ def avif_stating(matrix: int, full_range: bool) -> bytes:
     data = bytearray(encode_picture(PHOTO, "AVIF", quality=95, subsampling="4:4:4"))
     struct.pack_into(">HB", data, data.index(b"colrnclx") + 12, matrix, 0x80 * full_range)
     return bytes(data)
+
+
+PALETTE = Image.fromarray(PHOTO).quantize(200)
+HEADER = b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 3, 0, 0, 0)
+COLOURS = b"PLTE", bytes(PALETTE.getpalette() or ())
+PIXELS = b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in np.asarray(PALETTE)))
+OPAQUE, CLEAR = (b"tRNS", b"\xff" * 200), (b"tRNS", b"\0" * 200)
+
+
+def test_of_what_a_png_says_of_transparency_the_first_counts() -> None:
+    plain = native(png(HEADER, COLOURS, PIXELS))
+    assert (native(png(HEADER, COLOURS, CLEAR, PIXELS)) == 255).all()
+    assert (native(png(HEADER, CLEAR, COLOURS, CLEAR, PIXELS)) == 255).all()
+    np.testing.assert_array_equal(native(png(HEADER, COLOURS, OPAQUE, CLEAR, PIXELS)), plain)
+    np.testing.assert_array_equal(native(png(HEADER, COLOURS, PIXELS, CLEAR)), plain)
+
+
+def test_what_is_damaged_of_it_does_not_count() -> None:
+    data = bytearray(png(HEADER, COLOURS, CLEAR, PIXELS))
+    data[data.index(b"tRNS") + 4 + 200] ^= 1
+    np.testing.assert_array_equal(native(bytes(data)), native(png(HEADER, COLOURS, PIXELS)))
+
+
+def animated(pictures: list[Picture], **options: object) -> bytes:
+    rest = [Image.fromarray(picture) for picture in pictures[1:]]
+    return encode_picture(pictures[0], "PNG", save_all=True, append_images=rest, duration=100, **options)
+
+
+def test_an_animated_png_is_a_video() -> None:
+    pictures = [photo(WIDTH, HEIGHT, seed) for seed in range(3)]
+    rows = decode(animated(pictures), RowSpec(width=WIDTH, height=HEIGHT), LIMITS, MediaKind.VIDEO)
+    np.testing.assert_array_equal(rows.frames, pictures)
+    np.testing.assert_allclose(rows.image_times, [[0, 0.1], [0.1, 0.2], [0.2, 0.3]])
+
+
+def test_the_picture_for_viewers_without_animation_is_not_judged() -> None:
+    shown = photo(WIDTH, HEIGHT, 1)
+    data = animated([PHOTO, shown], default_image=True)
+    np.testing.assert_array_equal(native(data), shown)
+
+
+def test_what_comes_behind_its_pixels_animates_no_png() -> None:
+    data = encode_picture(PHOTO, "PNG")
+    late = png((b"acTL", struct.pack(">II", 2, 0)))[8:]
+    np.testing.assert_array_equal(native(data[:-12] + late), PHOTO)
+
+
+def test_an_animated_png_that_breaks_off_is_refused() -> None:
+    with pytest.raises(CorruptMedia):
+        native(animated([PHOTO, photo(WIDTH, HEIGHT, 1)])[:-200])
+
+
+def test_a_large_animated_png_is_refused() -> None:
+    with pytest.raises(MediaLimitExceeded, match="pixels"):
+        decode(animated([PHOTO, PHOTO + 1]), RowSpec(), MediaLimits(max_pixels=5_000))
