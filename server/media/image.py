@@ -20,7 +20,7 @@ from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConvert
 from server.media.probe import STILL_CODECS, Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
-from server.media.stills import Still, gif_ends, read_still
+from server.media.stills import Still, gif_pictures, read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
@@ -47,7 +47,7 @@ def decode_still(
             if frame is not None:
                 return _rows(frame, (still.width, still.height), still.orientation, facts, spec)
         frame = _still_frame(still, found, budget)
-        return _rows(frame, (frame.width, frame.height), still.orientation, facts, spec)
+        return _rows(frame, (frame.width, frame.height), still.orientation, facts, spec, still.opaque)
 
 
 def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
@@ -98,10 +98,15 @@ def decode_unmoved(
 
     Raises:
         CorruptMedia: it breaks off, which its decoder would fill with transparency.
+        UnsupportedMedia: several pictures follow one another so that FFmpeg decodes the first only.
         MediaError: see `server.media.decode.decode`.
     """
-    if found is probe.GIF and not gif_ends(bytes(packet)):
-        raise CorruptMedia("the GIF ends before its end marker")
+    if found is probe.GIF:
+        pictures = gif_pictures(bytes(packet))
+        if not pictures:
+            raise CorruptMedia("the GIF ends before its end marker")
+        if pictures > 1:
+            raise UnsupportedMedia("a GIF of several pictures without times is not read here")
     return _only_frame(stream, packet, spec, budget)
 
 
@@ -135,7 +140,12 @@ def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame
 
 
 def _rows(
-    frame: av.VideoFrame, stored: tuple[int, int], orientation: Orientation, facts: MediaFacts, spec: RowSpec
+    frame: av.VideoFrame,
+    stored: tuple[int, int],
+    orientation: Orientation,
+    facts: MediaFacts,
+    spec: RowSpec,
+    opaque: bool = False,
 ) -> MediaRows:
     width, height = orientation.stored_size(*stored)
     facts = replace(
@@ -147,7 +157,7 @@ def _rows(
     )
     if not spec.want_images:
         return MediaRows(facts)
-    converter = PixelConverter(still=True)
+    converter = PixelConverter(still=True, opaque=opaque)
     pictures = [converter.scaled(frame, spec.width, spec.height, orientation)]
     regions = [(0.0, 0.0, 1.0, 1.0)]
     boxes = choose_crops(width, height, spec.width, spec.height, spec.crops)

@@ -22,23 +22,28 @@ _BACKGROUND = 255
 
 
 class PixelConverter:
-    """Converts the frames of one medium; keeps swscale's tables between frames of equal format."""
+    """Converts the frames of one medium; keeps swscale's tables between frames of equal format.
 
-    def __init__(self, still: bool = False) -> None:
-        self._still = still
+    Args:
+        still: whether it is a photo.
+        opaque: disregard transparency.
+    """
+
+    def __init__(self, still: bool = False, opaque: bool = False) -> None:
+        self._still, self._opaque = still, opaque
         self._scaler = VideoReformatter()
 
     def scaled(
         self, frame: av.VideoFrame, width: int, height: int, orientation: Orientation = UPRIGHT
     ) -> RGB:
         """The whole upright picture squeezed to uint8 [height, width, 3]; alpha lies on white."""
-        if _has_alpha(frame):
+        if not self._opaque and _has_alpha(frame):
             frame = self._flattened(frame)
         return orientation.upright(self._rgb(frame, *orientation.stored_size(width, height)))
 
     def native(self, frame: av.VideoFrame, boxes: list[Box], orientation: Orientation = UPRIGHT) -> list[RGB]:
         """Boxes of the upright picture at its own resolution, uint8 [H, W, 3]; alpha lies on white."""
-        if _has_alpha(frame):
+        if not self._opaque and _has_alpha(frame):
             frame = self._flattened(frame)
         stored = [orientation.stored_box(box, frame.width, frame.height) for box in boxes]
         windows = [window(box, frame) for box in stored]

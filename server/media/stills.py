@@ -8,7 +8,12 @@ from server.media import probe
 from server.media.jpeg import read_jpeg
 from server.media.orientation import UPRIGHT, Orientation, from_exif
 from server.media.png import read_png
-from server.media.tiff import HEIGHT, ORIENTATION, WIDTH, check_tiff, exif_orientation
+from server.media.tiff import EXTRA_SAMPLES, HEIGHT, ORIENTATION, WIDTH, check_tiff, exif_orientation
+
+# The shortest header of a BMP with a mask for transparency; bits of a pixel, "masks follow", and the masks.
+_BMP_WITH_ALPHA = 56
+_BMP_ALPHA = (32, 3, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+_WEBP_LOSSLESS_ALPHA = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class Still:
     Attributes:
         payload: what the decoder gets.
         width, height: as stored, before turning it upright.
+        opaque: whether viewers disregard the transparency that the decoder finds.
     """
 
     payload: bytes
@@ -25,6 +31,7 @@ class Still:
     height: int
     orientation: Orientation = UPRIGHT
     warnings: tuple[str, ...] = ()
+    opaque: bool = False
 
 
 def read_still(data: bytes, found: probe.Format) -> Still:
@@ -52,8 +59,9 @@ def gif_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def gif_ends(data: bytes) -> bool:
-    """Whether a GIF has its end marker, whatever follows it."""
+def gif_pictures(data: bytes) -> int:
+    """How many pictures a GIF has; 0 if it has no end marker, whatever follows it."""
+    pictures = 0
     try:
         position = 13 + _gif_colours(data[10])
         while (block := data[position]) != 0x3B:
@@ -61,13 +69,14 @@ def gif_ends(data: bytes) -> bool:
                 position += 1  # padding, over which viewers go
                 continue
             # An extension, else a picture; both end in blocks, of which the last is empty.
+            pictures += block == 0x2C
             position += 2 if block == 0x21 else 11 + _gif_colours(data[position + 9])
             while size := data[position]:
                 position += 1 + size
             position += 1
     except IndexError:
-        return False
-    return True
+        return 0
+    return pictures
 
 
 def _gif_colours(flags: int) -> int:
@@ -88,12 +97,21 @@ def _png(data: bytes) -> Still:
 def _bmp(data: bytes) -> Still:
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", data, 18)
-    return Still(data, abs(width), abs(height))
+    pixels = _bmp_pixels(data) if header_bytes >= _BMP_WITH_ALPHA else ()
+    if pixels == _BMP_ALPHA:
+        # FFmpeg reads the fourth byte of a pixel only where none is described.
+        return Still(data[:30] + bytes(4) + data[34:], abs(width), abs(height))
+    return Still(data, abs(width), abs(height), opaque=header_bytes > 12 and data[28] == 32)
+
+
+def _bmp_pixels(data: bytes) -> tuple[int, ...]:
+    return *struct.unpack_from("<HI", data, 28), *struct.unpack_from("<4I", data, 54)
 
 
 def _tiff(data: bytes) -> Still:
     tags = check_tiff(data)
-    return Still(data, tags[WIDTH], tags[HEIGHT], from_exif(tags.get(ORIENTATION, 1)))
+    orientation = from_exif(tags.get(ORIENTATION, 1))
+    return Still(data, tags[WIDTH], tags[HEIGHT], orientation, opaque=tags.get(EXTRA_SAMPLES) == 0)
 
 
 def _webp(data: bytes) -> Still:
@@ -103,14 +121,18 @@ def _webp(data: bytes) -> Still:
         return Still(data, width & 0x3FFF, height & 0x3FFF)
     if chunk == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return Still(data, (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        opaque = not bits & _WEBP_LOSSLESS_ALPHA
+        return Still(data, (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, opaque=opaque)
     if chunk != b"VP8X":
         raise CorruptMedia("a WebP without a picture")
     flags, low, high = struct.unpack_from("<I3s3s", data, 20)
     if flags & 0x02:
         raise UnsupportedMedia("animated WebP is not read here")
     width, height = (int.from_bytes(side, "little") + 1 for side in (low, high))
-    return Still(data, width, height, exif_orientation(_webp_chunk(data, b"EXIF")))
+    lossless = _webp_chunk(data, b"VP8L")[1:5]
+    transparent = int.from_bytes(lossless, "little") & _WEBP_LOSSLESS_ALPHA if lossless else flags & 0x10
+    orientation = exif_orientation(_webp_chunk(data, b"EXIF"))
+    return Still(data, width, height, orientation, opaque=not transparent)
 
 
 def _webp_chunk(data: bytes, wanted: bytes) -> bytes:

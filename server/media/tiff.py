@@ -6,7 +6,7 @@ from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.orientation import UPRIGHT, Orientation, from_exif
 
 WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, ORIENTATION = 0x100, 0x101, 0x103, 0x106, 0x112
-TILE_WIDTH, DNG_VERSION = 0x142, 0xC612
+TILE_WIDTH, EXTRA_SAMPLES, DNG_VERSION = 0x142, 0x152, 0xC612
 
 # None, LZW, Deflate (two numbers) and PackBits. FFmpeg decodes JPEG-in-TIFF (6, 7) to wrong
 # colours without an error.

@@ -171,3 +171,55 @@ def test_an_animated_png_that_breaks_off_is_refused() -> None:
 def test_a_large_animated_png_is_refused() -> None:
     with pytest.raises(MediaLimitExceeded, match="pixels"):
         decode(animated([PHOTO, PHOTO + 1]), RowSpec(), MediaLimits(max_pixels=5_000))
+
+
+def test_pictures_that_ffmpeg_takes_for_one_are_refused() -> None:
+    # Browsers show them one after the other.
+    picture = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF")
+    start = 13 + 3 * (2 << (picture[10] & 7))
+    image = picture.index(b",", start)
+    with pytest.raises(UnsupportedMedia, match="several pictures"):
+        native(picture[:-1] + picture[image:])
+
+
+HALF_CLEAR = np.dstack([PHOTO, np.repeat([[0, 255]], WIDTH // 2, 1).repeat(HEIGHT, 0).astype(np.uint8)])
+LAYERED = Image.fromarray(HALF_CLEAR)
+
+
+def bmp(compression: int, masks: tuple[int, ...] = ()) -> bytes:
+    pixels = HALF_CLEAR[::-1, :, [2, 1, 0, 3]].tobytes()
+    described = struct.pack(f"<{len(masks)}I", *masks) + bytes(52) if masks else b""
+    header = 40 + len(described)
+    start = struct.pack("<2sIII", b"BM", 14 + header + len(pixels), 0, 14 + header)
+    sizes = struct.pack("<IiiHHIIiiII", header, WIDTH, HEIGHT, 1, 32, compression, len(pixels), 0, 0, 0, 0)
+    return start + sizes + described + pixels
+
+
+def webp(flags: int, lossless: bool = False) -> bytes:
+    """With or without the flags for transparency, of the container and of lossless pixels."""
+    data = bytearray(encode_picture(LAYERED, "WEBP", lossless=lossless, exact=True, quality=90))
+    place = 24 if lossless else 20
+    data[place] = data[place] & ~0x10 | flags
+    return bytes(data)
+
+
+def tiff(meaning: int) -> bytes:
+    data = bytearray(encode_picture(LAYERED, "TIFF"))
+    entry = data.index(struct.pack("<HHI", 0x152, 3, 1))
+    data[entry + 8] = meaning
+    return bytes(data)
+
+
+MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+
+
+@pytest.mark.parametrize("data", [bmp(3, MASKS), webp(0x10), webp(0x10, lossless=True), tiff(2)])
+def test_what_is_said_to_be_transparent_is_white(data: bytes) -> None:
+    shown = native(data)
+    assert shown[:, : WIDTH // 2 - 2].min() > 250
+    assert np.abs(shown[:, WIDTH // 2 :].astype(int) - PHOTO[:, WIDTH // 2 :]).mean() < 8
+
+
+@pytest.mark.parametrize("data", [bmp(0), bmp(0, MASKS), webp(0), webp(0, lossless=True), tiff(0)])
+def test_what_is_not_said_to_be_transparent_is_shown(data: bytes) -> None:
+    assert np.abs(native(data).astype(int) - PHOTO).mean() < 8
