@@ -9,7 +9,7 @@ from server.media import probe
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
-from server.media.image import decode_heif, decode_still, decode_unmoved
+from server.media.image import check_gif, decode_heif, decode_only, decode_still
 from server.media.limits import Budget, MediaLimits
 from server.media.png import read_png
 from server.media.stills import gif_size
@@ -79,12 +79,14 @@ def _check_kind(found: MediaKind, stated: MediaKind | None) -> None:
 def _decode_streams(
     demuxed: Demuxed, found: probe.Format, spec: RowSpec, budget: Budget, stated: MediaKind | None
 ) -> MediaRows:
+    if found is probe.GIF and demuxed.video_packets:
+        check_gif(demuxed.video_packets)
     if demuxed.video is None:
         _check_kind(MediaKind.AUDIO, stated)
         rows = _sound(demuxed, None, spec, budget)
     elif found in (probe.GIF, probe.APNG) and len(demuxed.video_packets) == 1:
         _check_kind(MediaKind.IMAGE, stated)
-        rows = decode_unmoved(demuxed.video, demuxed.video_packets[0], found, spec, budget)
+        rows = decode_only(demuxed.video, demuxed.video_packets[0], spec, budget)
     else:
         _check_kind(MediaKind.VIDEO, stated)
         rows = _video(demuxed.video, demuxed, spec, budget)

@@ -75,7 +75,7 @@ def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> Med
     packet = next((packet for packet in container.demux(stream) if packet.size), None)
     if packet is None:
         raise CorruptMedia("the picture is empty")
-    rows = _only_frame(stream, packet, spec, budget)
+    rows = decode_only(stream, packet, spec, budget)
     alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
     return replace(rows, facts=replace(rows.facts, warnings=alpha))
 
@@ -91,26 +91,26 @@ def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
     return chosen[0]
 
 
-def decode_unmoved(
-    stream: av.VideoStream, packet: Packet, found: Format, spec: RowSpec, budget: Budget
-) -> MediaRows:
-    """Rows of a GIF or an animated PNG that does not move.
+def check_gif(packets: list[Packet]) -> None:
+    """Whether FFmpeg can decode all the pictures of a GIF.
 
     Raises:
-        CorruptMedia: it breaks off, which its decoder would fill with transparency.
-        UnsupportedMedia: several pictures follow one another so that FFmpeg decodes the first only.
+        CorruptMedia: the only one breaks off, which its decoder would fill with transparency.
+        UnsupportedMedia: several follow one another without times, of which it decodes the first only.
+    """
+    pictures, ended = gif_pictures(bytes(packets[0]))
+    if pictures > 1:
+        raise UnsupportedMedia("a GIF of pictures without times is not read here")
+    if len(packets) == 1 and not ended:
+        raise CorruptMedia("the GIF ends before its end marker")
+
+
+def decode_only(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
+    """Rows of a picture that is the only one in its container.
+
+    Raises:
         MediaError: see `server.media.decode.decode`.
     """
-    if found is probe.GIF:
-        pictures = gif_pictures(bytes(packet))
-        if not pictures:
-            raise CorruptMedia("the GIF ends before its end marker")
-        if pictures > 1:
-            raise UnsupportedMedia("a GIF of several pictures without times is not read here")
-    return _only_frame(stream, packet, spec, budget)
-
-
-def _only_frame(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
     stated = stream.codec_context.colorspace, stream.codec_context.color_range

@@ -59,8 +59,8 @@ def gif_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def gif_pictures(data: bytes) -> int:
-    """How many pictures a GIF has; 0 if it has no end marker, whatever follows it."""
+def gif_pictures(data: bytes) -> tuple[int, bool]:
+    """How many whole pictures a GIF has, and whether it has an end marker, whatever follows it."""
     pictures = 0
     try:
         position = 13 + _gif_colours(data[10])
@@ -69,14 +69,14 @@ def gif_pictures(data: bytes) -> int:
                 position += 1  # padding, over which viewers go
                 continue
             # An extension, else a picture; both end in blocks, of which the last is empty.
-            pictures += block == 0x2C
             position += 2 if block == 0x21 else 11 + _gif_colours(data[position + 9])
             while size := data[position]:
                 position += 1 + size
             position += 1
+            pictures += block == 0x2C
     except IndexError:
-        return 0
-    return pictures
+        return pictures, False
+    return pictures, True
 
 
 def _gif_colours(flags: int) -> int:

@@ -178,8 +178,12 @@ def test_pictures_that_ffmpeg_takes_for_one_are_refused() -> None:
     picture = encode_picture(Image.fromarray(PHOTO).quantize(50), "GIF")
     start = 13 + 3 * (2 << (picture[10] & 7))
     image = picture.index(b",", start)
-    with pytest.raises(UnsupportedMedia, match="several pictures"):
+    with pytest.raises(UnsupportedMedia, match="without times"):
         native(picture[:-1] + picture[image:])
+    timed = b"\x21\xf9\4\4\x0a\0\0\0"
+    with pytest.raises(UnsupportedMedia, match="without times"):
+        decode(picture[:-1] + picture[image:-1] + timed + picture[image:], RowSpec(), LIMITS)
+    decode(picture[:image] + (timed + picture[image:-1]) * 2 + b";", RowSpec(), LIMITS, MediaKind.VIDEO)
 
 
 HALF_CLEAR = np.dstack([PHOTO, np.repeat([[0, 255]], WIDTH // 2, 1).repeat(HEIGHT, 0).astype(np.uint8)])
