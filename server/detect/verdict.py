@@ -7,6 +7,7 @@ from server.detect.request import AUDIO, Evidence, ModalityScore, Options, Reaso
 from server.engine.batch import Scores
 from server.engine.manifest import MODALITIES, Thresholds
 from server.media.types import MediaKind
+from server.media.windows import MIN_SECONDS
 
 
 def thresholds(own: Thresholds, options: Options) -> Thresholds:
@@ -60,5 +61,8 @@ def _judged(scores: Scores, weights: NDArray[np.float32]) -> list[bool]:
 
 def _why_nothing(evidence: Evidence) -> Reason:
     wanted_audio = evidence.weights[MODALITIES.index(AUDIO)] > 0
-    only_sound = all(rows.facts.kind is MediaKind.AUDIO for rows in evidence.media)
-    return Reason.TOO_SHORT if only_sound and wanted_audio else Reason.NO_EVIDENCE
+    short_sound = all(
+        rows.facts.kind is MediaKind.AUDIO and rows.facts.duration_seconds < MIN_SECONDS
+        for rows in evidence.media
+    )
+    return Reason.TOO_SHORT if short_sound and wanted_audio else Reason.NO_EVIDENCE

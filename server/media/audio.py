@@ -26,6 +26,9 @@ _RESAMPLER_LEAD_SECONDS = 0.1
 # Windows that cover this much of a sound are cut from the whole of it.
 _WORTH_DECODING_ALL = 0.75
 _LOUDEST = 32768.0
+# Energy of the sum of the channels, as a share of the sum of theirs: 1 for independent ones. Listeners hear
+# channels of opposite phase well enough, of which the mean is silence.
+_CANCELLED = 0.05
 # Less is how containers round their clocks.
 _PAUSE_SECONDS = 0.1
 
@@ -203,17 +206,28 @@ class _Track:
 
 
 def _mono(frame: av.AudioFrame) -> Sound:
-    """Mean of the channels, in [-1, 1]."""
+    """Mean of the channels, in [-1, 1]; where they cancel each other, the loudest of them."""
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
-    mean = samples[0].astype(np.float32) if len(samples) == 1 else samples.mean(0, dtype=np.float32)
+    channels = samples.astype(np.float32)
     if samples.dtype == np.uint8:
-        mean = (mean - 128) / 128
+        channels -= 128
+        channels /= 128
     elif samples.dtype.kind == "i":
-        mean /= 2 ** (8 * samples.itemsize - 1)
+        channels /= 2 ** (8 * samples.itemsize - 1)
     # What is absurdly loud would overflow in the resampler.
-    return np.asarray(np.clip(np.nan_to_num(mean), -_LOUDEST, _LOUDEST), np.float32)
+    np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
+    if len(channels) == 1:
+        return np.asarray(channels[0], np.float32)
+    if len(channels) > 2:
+        # Players leave the effects of low frequency out of what they mix down to two channels.
+        channels[[channel.name == "LFE" for channel in frame.layout.channels]] = 0
+    total = channels.sum(0)
+    energies = np.einsum("ct,ct->c", channels, channels)
+    if total @ total < _CANCELLED * energies.sum():
+        return np.asarray(channels[energies.argmax()], np.float32)
+    return np.asarray(total / len(channels), np.float32)
 
 
 def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:

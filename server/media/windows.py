@@ -11,12 +11,16 @@ Sound = NDArray[np.float32]
 
 MIN_SECONDS = 0.25
 """Less holds not one syllable, and repeating it to fill a window would make up evidence."""
+AUDIBLE = 1e-4
+"""Softer than the last steps of 16 bits is a muted microphone, and whatever is told of that is made up."""
 
 
 def rows_of_pieces(
     facts: MediaFacts, pieces: list[Sound], times: NDArray[np.float64], spec: RowSpec
 ) -> MediaRows:
-    """Windows from pieces of sound: short ones are repeated to fill a window, too short ones left out.
+    """Windows from pieces of sound: short ones are repeated to fill a window.
+
+    Too short ones and silent ones are left out.
 
     Args:
         pieces: mono PCM at `spec.sample_rate`, each at most a window long.
@@ -27,6 +31,10 @@ def rows_of_pieces(
     if len(kept) < len(pieces):
         missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
         facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
+    audible = [index for index in kept if np.abs(pieces[index]).max(initial=0) >= AUDIBLE]
+    if len(audible) < len(kept):
+        silent = f"{len(kept) - len(audible)} of {len(pieces)} windows of sound are silent and were left out."
+        facts, kept = replace(facts, warnings=(*facts.warnings, silent)), audible
     windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
     begins = times[kept]
     ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])

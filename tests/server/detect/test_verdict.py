@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,14 @@ def test_nothing_judged_is_never_a_probability(kind: MediaKind, reason: Reason) 
     nothing = evidence(0.0, (False, False, False), kind)
     assert judge(nothing, Thresholds()) == (Verdict.INCONCLUSIVE, reason)
     assert modality_scores(nothing) == ()
+
+
+def test_sound_that_is_long_enough_gave_nothing_for_another_reason() -> None:
+    silent = replace(
+        evidence(0.0, (False, False, False)),
+        media=(MediaRows(MediaFacts(MediaKind.AUDIO, duration_seconds=4.0)),),
+    )
+    assert judge(silent, Thresholds()) == (Verdict.INCONCLUSIVE, Reason.NO_EVIDENCE)
 
 
 def test_shares_of_absent_modalities_go_to_the_others() -> None:

@@ -96,10 +96,22 @@ def test_formats_sound_like_what_was_written(container: str, codec: str, sample_
     assert np.corrcoef(shifted, original[max(0, -lag) :][: RATE // 2])[0, 1] > 0.95
 
 
-def test_channels_are_averaged() -> None:
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_f32le"])
+def test_channels_that_cancel_each_other_are_heard(codec: str) -> None:
     sound = np.stack([tone(1.0, RATE), -tone(1.0, RATE)])
-    assert np.abs(whole(encode_sound(sound, "wav", "pcm_s16le", RATE))).max() < 1e-3
+    np.testing.assert_allclose(
+        np.abs(whole(encode_sound(sound, "wav", codec, RATE))), np.abs(sound[0]), atol=0.01
+    )
+
+
+def test_channels_are_averaged() -> None:
+    two = np.stack([tone(1.0, RATE), tone(1.0, RATE, 250.0)])
+    np.testing.assert_allclose(whole(encode_sound(two, "wav", "pcm_s16le", RATE)), two.mean(0), atol=1e-4)
     six = np.stack([tone(1.0, RATE)] + [np.zeros(RATE, np.float32)] * 5)
+    np.testing.assert_allclose(
+        whole(encode_sound(six, "wav", "pcm_s16le", RATE)), tone(1.0, RATE) / 6, atol=1e-4
+    )
+    six[3] = tone(1.0, RATE, 250.0)  # for the subwoofer
     np.testing.assert_allclose(
         whole(encode_sound(six, "wav", "pcm_s16le", RATE)), tone(1.0, RATE) / 6, atol=1e-4
     )
@@ -162,6 +174,19 @@ def test_sound_that_is_too_short_gives_no_window(seconds: float) -> None:
     assert found.audio.shape == (0, RATE)
     assert found.audio_times.shape == (0, 2)
     assert str(MIN_SECONDS) in found.facts.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("wav", "pcm_s16le"), ("wav", "pcm_u8"), ("mp3", "libmp3lame")]
+)
+def test_silence_gives_no_window(container: str, codec: str) -> None:
+    sound = np.zeros(4 * RATE, np.float32)
+    found = rows(encode_sound(sound, container, codec, RATE), window=RATE)
+    assert found.audio.shape == (0, RATE)
+    assert "silent" in found.facts.warnings[0]
+    sound[3 * RATE :] = 1e-3 * speech(1.0, RATE)
+    found = rows(encode_sound(sound, "wav", "pcm_f32le", RATE), window=RATE)
+    assert found.audio_times.tolist() == [[3.0, 4.0]]
 
 
 def test_windows_and_times_of_an_mp3() -> None:

@@ -134,13 +134,13 @@ def test_sound_that_pauses_beside_pictures_keeps_its_times() -> None:
         assert isinstance(video, av.VideoStream)
         assert isinstance(audio, av.AudioStream)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        silence = np.zeros((1, 1920), np.int16)
+        saw = np.arange(1920, dtype=np.int16)[None]
         for number in range(20 * 25):
             picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 256, np.uint8), "rgb24")
             picture.pts, picture.time_base = number, Fraction(1, 25)
             output.mux(video.encode(picture))
             if not 2 * 25 <= number < 17 * 25:
-                sound = av.AudioFrame.from_ndarray(silence, "s16", "mono")
+                sound = av.AudioFrame.from_ndarray(saw, "s16", "mono")
                 sound.sample_rate, sound.pts, sound.time_base = 48_000, number * 1920, Fraction(1, 48_000)
                 output.mux(audio.encode(sound))
         output.mux(video.encode(None))
