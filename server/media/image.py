@@ -16,7 +16,7 @@ from server.media.container import Packet, check_codec, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
-from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConverter
+from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConverter, is_blank
 from server.media.probe import STILL_CODECS, Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
@@ -159,6 +159,8 @@ def _rows(
         return MediaRows(facts)
     converter = PixelConverter(still=True, opaque=opaque)
     pictures = [converter.scaled(frame, spec.width, spec.height, orientation)]
+    if is_blank(pictures[0]):
+        return MediaRows(replace(facts, warnings=(*facts.warnings, "The picture shows nothing.")))
     regions = [(0.0, 0.0, 1.0, 1.0)]
     boxes = choose_crops(width, height, spec.width, spec.height, spec.crops)
     if boxes:

@@ -15,7 +15,7 @@ from server.errors import CorruptMedia
 from server.media.container import Demuxed, check_clear, check_codec, codec_name, tune_decoder
 from server.media.frames import FrameReader
 from server.media.limits import Budget
-from server.media.pixels import RGB
+from server.media.pixels import RGB, is_blank
 from server.media.probe import VIDEO_CODECS
 from server.media.sampling import ClipPlan, choose_clips, choose_frames
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
@@ -65,11 +65,19 @@ def _rows(
     whole = np.asarray([clip for clip in clips if all(number in rank for number in clip)], np.int64)
     whole = whole.reshape(-1, spec.clip_length)
     facts = _facts(stream, reader)
+    facts = replace(facts, warnings=facts.warnings + _missing(reader, images, shown, clips, whole, spec))
+    blank = np.asarray([number for number, picture in pictures.items() if is_blank(picture)], np.int64)
+    if len(blank):
+        facts = replace(
+            facts, warnings=(*facts.warnings, f"{len(blank)} of {len(pictures)} frames show nothing.")
+        )
+        shown = np.setdiff1d(shown, blank)
+        whole = whole[~np.isin(whole, blank).all(1)]
     frames = [pictures[number] for number in rank]
     begins, ends = reader.starts - reader.origin, np.append(reader.starts[1:], reader.end) - reader.origin
     lookup = np.vectorize(rank.__getitem__, otypes=[np.int64])
     return MediaRows(
-        replace(facts, warnings=facts.warnings + _missing(reader, images, shown, clips, whole, spec)),
+        facts,
         frames=np.stack(frames) if frames else np.zeros((0, spec.height, spec.width, 3), np.uint8),
         image_index=lookup(shown) if len(shown) else _NONE,
         image_times=np.stack([begins[shown], ends[shown]], 1),

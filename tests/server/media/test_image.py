@@ -217,12 +217,23 @@ def test_a_picture_smaller_than_a_crop_has_none() -> None:
     assert len(rows(encode_picture(PHOTO, "PNG"), (321, 64), crops=4).frames) == 1
 
 
+@pytest.mark.usefixtures("with_blank_pictures")
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 2), (7, 5)])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 def test_tiny_and_thin_pictures(size: tuple[int, int], file_format: str) -> None:
     data = encode_picture(np.full((size[1], size[0], 3), 90, np.uint8), file_format)
     frame = rows(data).frames[0]
     assert np.abs(frame.astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (640, 480)])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_picture_that_shows_nothing_is_no_evidence(size: tuple[int, int], file_format: str) -> None:
+    data = encode_picture(np.full((size[1], size[0], 3), 90, np.uint8), file_format)
+    found = rows(data, crops=4)
+    assert not len(found.frames)
+    assert not len(found.image_index)
+    assert found.facts.warnings == ("The picture shows nothing.",)
 
 
 def test_facts_of_a_photo() -> None:

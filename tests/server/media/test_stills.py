@@ -52,6 +52,7 @@ def png(*chunks: tuple[bytes, bytes]) -> bytes:
     )
 
 
+@pytest.mark.usefixtures("with_blank_pictures")
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("transparent", ["black", "white"])
 def test_transparent_grey_is_white_at_every_depth(bits: int, transparent: str) -> None:
@@ -68,6 +69,7 @@ def test_transparent_grey_is_white_at_every_depth(bits: int, transparent: str) -
     assert (shown[:, : WIDTH // 2] == (255 if transparent == "black" else 0)).all()
 
 
+@pytest.mark.usefixtures("with_blank_pictures")
 def test_of_several_pictures_in_an_avif_the_primary_one_is_judged() -> None:
     layered = Image.fromarray(PHOTO)
     layered.putalpha(Image.new("L", layered.size, 90))
@@ -125,6 +127,7 @@ PIXELS = b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in np.asa
 OPAQUE, CLEAR = (b"tRNS", b"\xff" * 200), (b"tRNS", b"\0" * 200)
 
 
+@pytest.mark.usefixtures("with_blank_pictures")
 def test_of_what_a_png_says_of_transparency_the_first_counts() -> None:
     plain = native(png(HEADER, COLOURS, PIXELS))
     assert (native(png(HEADER, COLOURS, CLEAR, PIXELS)) == 255).all()

@@ -363,6 +363,18 @@ def test_joined_clips_show_the_frames_of_their_edits(edits: list[tuple[int, int]
         assert len(set(found[clip].tolist())) == SPEC.clip_length
 
 
+def test_frames_that_show_nothing_are_no_evidence() -> None:
+    black = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 25
+    found = decode(encode_video([*black, *PICTURES[:25]]), SPEC, LIMITS)
+    assert (found.image_times[:, 0] >= 1.0 - 0.04).all()
+    assert len(found.image_times)
+    assert found.clip_times[:, 1].min() > 1.0
+    assert any("show nothing" in warning for warning in found.facts.warnings)
+    nothing = decode(encode_video(black), SPEC, LIMITS)
+    assert not len(nothing.image_index)
+    assert not len(nothing.clip_index)
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_video_whose_sound_claims_it_for_chapters_is_played_if_it_is_enabled(enabled: bool) -> None:
     plain = encode_video(PICTURES, sound=speech(2.4, 44_100))
