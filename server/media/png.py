@@ -4,13 +4,16 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from server.errors import CorruptMedia
+from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.orientation import UPRIGHT, Orientation
 from server.media.tiff import exif_orientation
 
 # Compressed text and colour profiles expand to hundreds of megabytes in the decoder.
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+_COLOURS = frozenset({b"gAMA", b"sRGB", b"iCCP", b"cICP"})
+# In 100,000ths: from darker than old Macs to linear light. With less, pictures hide in the lightest tones.
+_GAMMAS = range(30_000, 110_001)
 _SIGNATURE_BYTES = 8
 _KIND = 25
 _GREY, _PALETTE = 0, 3
@@ -36,12 +39,14 @@ def read_png(data: bytes, animated: bool = False) -> PngHeader:
 
     Raises:
         CorruptMedia: it ends within a chunk or has no picture.
+        UnsupportedMedia: to those who heed its gamma it shows another picture than to those who do not.
     """
     wanted = _KEPT | _ANIMATION if animated else _KEPT
     kept = [data[:_SIGNATURE_BYTES]]
     # Behind the palette is where transparency belongs; a picture of another kind needs none.
     seen = set() if data[_KIND : _KIND + 1] == bytes([_PALETTE]) else {b"PLTE"}
     orientation, name = None, b""
+    colours: dict[bytes, bytes] = {}
     position = _SIGNATURE_BYTES
     while name != b"IEND":
         if position + 12 > len(data):
@@ -51,15 +56,25 @@ def read_png(data: bytes, animated: bool = False) -> PngHeader:
         if name in wanted and (name != b"tRNS" or _is_heeded(data[position:end], seen)):
             kept.append(data[position:end])
             seen.add(name)
+        elif name in _COLOURS and b"IDAT" not in seen:
+            colours[name] = data[position + 8 : end - 4]
         elif name == b"eXIf" and orientation is None:
             orientation = exif_orientation(data[position + 8 : end - 4])
         position = end
+    _check_gamma(colours)
     if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
         raise CorruptMedia("a PNG without a header")
     width, height, *kind = struct.unpack_from(">IIBB", kept[1], 8)
     if kind == [1, _GREY]:
         kept = _with_palette(kept)
     return PngHeader(b"".join(kept), width, height, orientation or UPRIGHT)
+
+
+def _check_gamma(colours: dict[bytes, bytes]) -> None:
+    gamma = int.from_bytes(colours.get(b"gAMA", b"")[:4], "big")
+    # The others count more. 0 is none.
+    if gamma and gamma not in _GAMMAS and len(colours) == 1:
+        raise UnsupportedMedia(f"a PNG of gamma {gamma / 100_000:g} is not read here")
 
 
 def _with_palette(chunks: list[bytes]) -> list[bytes]:

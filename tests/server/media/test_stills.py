@@ -142,6 +142,23 @@ def test_what_is_damaged_of_it_does_not_count() -> None:
     np.testing.assert_array_equal(native(bytes(data)), native(png(HEADER, COLOURS, PIXELS)))
 
 
+GAMMA = b"gAMA", struct.pack(">I", 2_000)
+
+
+def test_a_png_that_shows_another_picture_by_its_gamma_is_refused() -> None:
+    with pytest.raises(UnsupportedMedia, match=r"gamma 0\.02"):
+        native(png(HEADER, GAMMA, COLOURS, PIXELS))
+
+
+@pytest.mark.parametrize("other", [(b"sRGB", b"\0"), (b"tEXt", b"a\0b")])
+def test_a_gamma_that_viewers_do_not_heed_or_know_is_none(other: tuple[bytes, bytes]) -> None:
+    usual = b"gAMA", struct.pack(">I", 45_455)
+    gamma = GAMMA if other[0] == b"sRGB" else usual
+    expected = native(png(HEADER, COLOURS, PIXELS))
+    np.testing.assert_array_equal(native(png(HEADER, gamma, other, COLOURS, PIXELS)), expected)
+    np.testing.assert_array_equal(native(png(HEADER, COLOURS, PIXELS, GAMMA)), expected)
+
+
 def animated(pictures: list[Picture], **options: object) -> bytes:
     rest = [Image.fromarray(picture) for picture in pictures[1:]]
     return encode_picture(pictures[0], "PNG", save_all=True, append_images=rest, duration=100, **options)
