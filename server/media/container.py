@@ -109,7 +109,7 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
         raise CorruptMedia("the file holds neither pictures nor sound")
     pictures: list[Packet] = []
     sound: list[Packet] = []
-    warnings: tuple[str, ...] = ()
+    warnings = _passed_over(container)
     clock = JoinedClock() if found.name in JOINED else None
     try:
         for packet in container.demux(*streams):
@@ -123,7 +123,7 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
     except (av.FFmpegError, IndexError) as error:
         if not (pictures or sound):
             raise
-        warnings = (f"The file breaks off: {describe(error)}.",)
+        warnings += (f"The file breaks off: {describe(error)}.",)
     if video is not None and video.disposition & Disposition.attached_pic:
         # FFmpeg gives the first picture of such a track once more, without a time.
         pictures = [packet for packet in pictures if packet.dts is not None]
@@ -146,6 +146,16 @@ def _decoder_of(data: bytes, found: Format, place: int, budget: Budget) -> Itera
 
 def _moving_pictures(container: InputContainer) -> av.VideoStream | None:
     return shown([stream for stream in container.streams.video if not _is_cover(stream)])
+
+
+def _passed_over(container: InputContainer) -> tuple[str, ...]:
+    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+    counts = {"video": len(pictures), "sound": len(container.streams.audio)}
+    return tuple(
+        f"Of {count} {kind} tracks only the one that players begin with was judged."
+        for kind, count in counts.items()
+        if count > 1
+    )
 
 
 def _is_cover(stream: av.VideoStream) -> bool:

@@ -346,6 +346,7 @@ def test_of_several_tracks_the_default_one_is_judged(default: int | None) -> Non
             output.mux(stream.encode(None))
     rows = decode(buffer.getvalue(), SPEC, LIMITS)
     assert np.abs(rows.frames[0].astype(int) - (50 + 100 * (default or 0))).max() <= 3
+    assert any("2 video tracks" in warning for warning in rows.facts.warnings)
 
 
 @pytest.mark.parametrize("edits", [[(3, 20), (35, 20)], [(40, 15), (10, 15)], [(5, 10), (25, 10), (47, 10)]])
