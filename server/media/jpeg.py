@@ -10,6 +10,8 @@ from server.media.tiff import exif_orientation
 
 MAX_SCANS = 100
 """Encoders write up to about fifteen; each costs a pass over the whole picture."""
+MAX_SEGMENTS = 100_000
+"""Of four bytes each, a file of them would take half a minute to walk."""
 
 _START, _END, _SCAN, _JFIF, _EXIF, _ADOBE = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -42,7 +44,8 @@ def read_jpeg(data: bytes) -> JpegHeader:
     """Walks the markers of a JPEG.
 
     Raises:
-        CorruptMedia: there is no picture in it, or more than one in the same place.
+        CorruptMedia: there is no picture in it, or more than one in the same place; or no encoder
+            wrote it, as it has more than MAX_SEGMENTS segments.
         UnsupportedMedia: lossless, hierarchical or arithmetic coding.
         MediaLimitExceeded: more than MAX_SCANS scans.
     """
@@ -57,6 +60,8 @@ def read_jpeg(data: bytes) -> JpegHeader:
             complete = True
             break
         kept.append(data[position:start])
+        if len(kept) > MAX_SEGMENTS:
+            raise CorruptMedia(f"a JPEG of more than {MAX_SEGMENTS} segments")
         if marker == _START:
             position = start + 2
             continue

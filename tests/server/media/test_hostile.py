@@ -92,6 +92,12 @@ def test_a_movie_that_keeps_its_samples_in_another_file_is_not_read(tmp_path: Pa
 # Bombs: little to send, much to decode.
 
 
+def test_a_jpeg_of_millions_of_segments() -> None:
+    data = photo_jpeg()
+    with pytest.raises(CorruptMedia, match="segments"):
+        decode(data[:2] + b"\xff\xfe\0\2" * 200_000 + data[2:], SPEC, LIMITS)
+
+
 def test_a_jpeg_of_hundreds_of_scans() -> None:
     data = photo_jpeg(progressive=True)
     last = data.rindex(b"\xff\xda")
