@@ -22,7 +22,7 @@ _MORE_THREADS = 8
 
 
 async def work(settings: JobSettings) -> None:
-    """Works until SIGTERM or SIGINT.
+    """Works until SIGTERM or SIGINT; SIGHUP looks for another version of the model.
 
     Raises:
         ModelError, EngineFailed: there is no graph that can be run, or the engine died.
@@ -35,11 +35,16 @@ async def work(settings: JobSettings) -> None:
     def engine_died() -> None:
         loop.call_soon_threadsafe(died.set)
 
+    def reload() -> None:
+        backend.reloader.look_now()
+
     with typed_errors(settings.queue_url):
         sqs = settings.aws.client("sqs", settings.sqs_endpoint)
     queue = await asyncio.to_thread(
         Queue, sqs, settings.queue_url, settings.dead_letter_queue_url, settings.visibility_timeout_seconds
     )
+    # What comes while the graph is loaded is handled when the loop goes on.
+    loop.add_signal_handler(signal.SIGHUP, reload)
     backend = Backend(settings, engine_died)
     try:
         worker = Worker(backend, queue, list(_deliveries(settings, sqs)), settings)

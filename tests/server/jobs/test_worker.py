@@ -19,6 +19,7 @@ import pytest
 from tests import media
 from tests.aws import Fault, faulty_proxy, s3_error
 from tests.server.jobs.webhook import webhook_receiver
+from tests.tiny_graph import put_version
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
@@ -229,6 +230,20 @@ def test_sigterm_finishes_what_was_begun_and_leaves_the_rest(aws: Aws, models: P
     assert len(aws.verdicts()) + left == 30
     assert left > 0
     assert aws.queue.attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_sighup_looks_for_another_version_at_once(aws: Aws, tmp_path: Path) -> None:
+    put_version(tmp_path / "models", "1")
+    with worker(aws, tmp_path / "models", model_poll_seconds=0) as process:
+        put_version(tmp_path / "models", "2")
+        process.send_signal(signal.SIGHUP)
+        aws.media.put_object(Key="photo.jpg", Body=media.photo_jpeg(64, 48))
+
+        def new() -> bool:
+            aws.send({"uri": f"s3://{aws.media.name}/photo.jpg"})
+            return any(verdict["response"]["model_version"] == "2" for verdict in aws.verdicts())
+
+        wait_until(new)
 
 
 def test_a_webhook_and_a_queue_get_each_verdict(aws: Aws, models: Path, tmp_path: Path) -> None:
