@@ -1,7 +1,6 @@
 """All that answers requests, built from the settings; what lets requests in is left to others."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -96,10 +95,12 @@ class Backend:
     async def drain(self) -> None:
         """Refuses what is new, and finishes what was accepted as far as there is time."""
         log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)
-        with contextlib.suppress(TimeoutError):
+        try:
             # Not wait_for, which would not even begin with a time-out of 0.
             async with asyncio.timeout(self._settings.drain_timeout_seconds):
                 await self.pipeline.admission.drain()
+        except TimeoutError:
+            log.warning("requests that are given up: %d", self.pipeline.admission.in_flight)
 
     async def close(self) -> None:
         """Ends the decoders, the engine, the metrics and the traces."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
@@ -12,17 +13,23 @@ from pydantic_settings import SettingsError
 
 from server import logs
 from server.configuration import load
-from server.errors import DetectorError, EngineFailed
+from server.errors import DetectorError
 from server.settings import Settings
 
+log = logging.getLogger("server")
+
 Kind = TypeVar("Kind", bound=Settings)
+
+# Exit status of a process that was ended by a signal, less the signal's number.
+_BY_SIGNAL = 128
 
 
 def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
     """Loads settings of `kind` and serves until that ends.
 
     Returns:
-        Exit status: 0 after a clean stop, 1 if serving failed, 2 for settings that make no sense.
+        Exit status: 0 after a clean stop, 1 if serving failed, 2 for settings that make no sense, 130 for
+        Ctrl-C during the start.
     """
     try:
         loaded = load(sys.argv[1:], kind, program)
@@ -36,25 +43,43 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
 
 
 def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
-    """Serves with these settings; the exit status is as that of `run`."""
+    """Serves with these settings, and ends the process; the exit status is as that of `run`."""
     try:
         file = loaded.log_dir and loaded.log_dir / f"{program.split()[-1]}.log"
         logs.configure(loaded.log_level, loaded.log_format, file, loaded.log_keep_days)
     except OSError as error:
         print(f"{program}: log_dir: {error}", file=sys.stderr)
         return 2
+    _heed_signals()
+    status = _served(loaded, serve)
+    # Waits for no thread: one may be in a call that does not end, of the graph or of a store that hangs.
+    logging.shutdown()
+    os._exit(status)
+
+
+def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
     try:
         _take_turns()
-        with asyncio.Runner(loop_factory=_event_loop) as runner:
-            runner.run(serve(loaded))
+        # Never closed, as that would wait for threads.
+        asyncio.Runner(loop_factory=_event_loop).run(serve(loaded))
     except DetectorError as error:
-        logging.getLogger("server").error("%s: %s. %s", error.code, error.message, error.hint)
-        if isinstance(error, EngineFailed):
-            # A run that hangs in native code could keep a tidier end from coming.
-            logging.shutdown()
-            os._exit(1)
+        log.error("%s: %s. %s", error.code, error.message, error.hint)
+        return 1
+    except KeyboardInterrupt:
+        return _BY_SIGNAL + signal.SIGINT
+    except Exception:
+        log.critical("ended by an unexpected error", exc_info=True)
         return 1
     return 0
+
+
+def _heed_signals() -> None:
+    """What signals do until `serve` says more."""
+    # By default it would end the process; what it asks for is looked at in any case when that starts.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if os.getpid() == 1:
+        # In a container: the system keeps from this process what it has no handler for.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(_BY_SIGNAL + signal.SIGTERM))
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from server.app import Server, running
 from server.errors import CannotListen, InvalidModel, ModelNotFound
 from server.settings import Settings
 from tests import media
+from tests.aws import use_credentials
 from tests.running_server import running_server, stub_of
 from tests.server_process import server_process
 from tests.tiny_graph import put_version, tiny_detector
@@ -47,6 +49,28 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) ->
         server.send_signal(signal.SIGTERM)
         assert all(call.result().verdict for call in accepted)
         assert server.wait(60) == 0
+
+
+def test_a_store_that_hangs_does_not_keep_a_server_from_ending(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_credentials(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        flags = ("--s3-buckets", "media", "--s3-endpoint", store)
+        limits = ("--drain-timeout-seconds", "0.5", "--log-dir", str(tmp_path))
+        with (
+            process("--models", str(models), *flags, *limits) as (server, address),
+            grpc.insecure_channel(address) as channel,
+        ):
+            hanging = DetectorStub(channel).Detect.future(
+                pb.DetectRequest(media=[pb.Medium(uri="s3://media/photo.jpg")]), timeout=60
+            )
+            silent.accept()
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(20) == 0
+            assert hanging.code() == grpc.StatusCode.UNAVAILABLE
+    assert "requests that are given up: 1" in (tmp_path / "server.log").read_text()
 
 
 def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:

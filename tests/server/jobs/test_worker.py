@@ -243,7 +243,7 @@ def test_sighup_looks_for_another_version_at_once(aws: Aws, tmp_path: Path) -> N
             aws.send({"uri": f"s3://{aws.media.name}/photo.jpg"})
             return any(verdict["response"]["model_version"] == "2" for verdict in aws.verdicts())
 
-        wait_until(new)
+        until(new)
 
 
 def test_a_webhook_and_a_queue_get_each_verdict(aws: Aws, models: Path, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""How a process of ours ends, whatever it serves."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTAINER = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+
+
+def ended(serve: str, *before: str) -> "subprocess.CompletedProcess[str]":
+    """A process that serves by these lines, after it has ended."""
+    program = f"""
+import asyncio, os, signal, time
+from server import command
+from server.settings import Settings
+
+async def serve(_):
+{textwrap.indent(textwrap.dedent(serve), "    ")}
+
+command.start(Settings(log_format="json"), "python -m server", serve)
+"""
+    arguments = [*before, sys.executable, "-c", program]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=30)
+
+
+def can_contain() -> bool:
+    if not shutil.which(CONTAINER[0]):
+        return False
+    return not subprocess.run([*CONTAINER, "true"], check=False, capture_output=True).returncode
+
+
+def test_threads_in_calls_that_do_not_end_are_not_waited_for() -> None:
+    assert ended("asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)").returncode == 0
+
+
+def test_what_nobody_expected_is_one_line_of_the_log() -> None:
+    failed = ended("raise ValueError('no such region')")
+    line = json.loads(failed.stderr)
+    assert line["level"] == "critical"
+    assert line["error"].endswith("ValueError: no such region")
+    assert failed.returncode == 1
+
+
+def test_sighup_before_anything_is_served_does_not_end_it() -> None:
+    assert ended("os.kill(os.getpid(), signal.SIGHUP)").returncode == 0
+
+
+def test_ctrl_c_during_the_start_leaves_no_traceback() -> None:
+    stopped = ended("os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(20)")
+    assert (stopped.returncode, stopped.stderr) == (130, "")
+
+
+@pytest.mark.skipif(not can_contain(), reason="needs a namespace of processes")
+def test_sigterm_during_the_start_ends_it_in_a_container_too() -> None:
+    stopped = ended("os.kill(os.getpid(), signal.SIGTERM); await asyncio.sleep(20)", *CONTAINER)
+    assert (stopped.returncode, stopped.stderr) == (143, "")
