@@ -59,8 +59,12 @@ class Reloader:
                 await asyncio.wait_for(self._wake.wait(), poll_seconds or None)
             asked = self._wake.is_set()
             self._wake.clear()
-            if not self._stopping:
-                await self._look(asked)
+            try:
+                if not self._stopping:
+                    await self._look(asked)
+            except Exception:
+                # Want of threads or memory passes, and then there shall be a next look.
+                log.exception("cannot look for other versions of the model")
 
     def look_now(self) -> None:
         """Looks at once, and tries again what failed before."""

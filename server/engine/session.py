@@ -172,7 +172,7 @@ def _open(
         failures.append(f"{provider.name}: its libraries could not be loaded")
         log.warning("%s", failures[-1])
     reasons = "; ".join(failures)
-    if wish == "auto":
+    if wish in ("auto", "cpu"):  # the CPU is always there
         raise InvalidModel(f"{path} is not a graph that ONNX Runtime can load: {reasons}")
     raise EngineFailed(f"{path} does not run with --provider {wish}: {reasons}", "Use --provider auto.")
 

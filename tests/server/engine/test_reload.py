@@ -8,9 +8,9 @@ import pytest
 
 from server.engine.engine import Engine
 from server.engine.reload import Reloader
-from server.engine.repository import Repository
+from server.engine.repository import Repository, Version
 from server.engine.session import Session
-from server.errors import EngineFailed
+from server.errors import InvalidModel
 from tests.tiny_graph import put_version, tiny_detector
 
 SECONDS = 30
@@ -191,5 +191,20 @@ async def test_at_the_start_the_highest_version_that_works_serves(folder: Path) 
 
 async def test_without_any_that_works_there_is_no_start(folder: Path) -> None:
     (folder / "tiny" / "1" / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(EngineFailed):
+    with pytest.raises(InvalidModel):
         Reloader(Repository(folder), Loader())
+
+
+async def test_a_look_that_fails_is_not_the_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with reloading(folder, Loader()) as reloader:
+        failed = asyncio.Event()
+
+        def fail(_: Repository) -> list[Version]:
+            failed.set()
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Repository, "versions", fail)
+            await until(failed.is_set)
+        put_version(folder, "2")
+        await until(serves(reloader, "2"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import server
 from server.engine.batch import blank_rows, empty_rows
+from server.engine.providers import Wish
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
 from tests.random_rows import assert_same, random_rows
@@ -80,6 +81,13 @@ def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> Non
 def test_a_provider_that_is_not_there_is_an_error(graph: Path) -> None:
     with pytest.raises(EngineFailed, match="coreml"):
         Session(graph, "coreml")
+
+
+@pytest.mark.parametrize("wish", ["auto", "cpu"])
+def test_a_file_that_is_no_graph_is_to_blame_and_not_the_provider(tmp_path: Path, wish: Wish) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(InvalidModel, match="not a graph"):
+        Session(tmp_path / "model.onnx", wish)
 
 
 def test_another_session_of_a_large_graph_takes_hardly_more_memory() -> None:
