@@ -3,7 +3,6 @@
 The same version in other precisions lies beside it, as `graph_file` names them.
 """
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from server.errors import ModelNotFound
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 _GRAPH = "model.onnx"
-_ANY_VERSION = f"*/{_GRAPH}"
+_ANY_VERSION = "*"
 _FILES: dict[Precision, str] = {"fp32": _GRAPH, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
 
@@ -24,7 +23,7 @@ class Version:
         number: its folder's name.
         graph: its model.onnx.
         stamps: inode, bytes and nanoseconds of the last change of that file, then of those of the
-            other precisions; None where there is none.
+            other precisions; None where there is none, zeros for what may not be looked at.
     """
 
     number: str
@@ -88,15 +87,21 @@ def version_of(graph: Path) -> str | None:
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         stat = file.stat()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
-    return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # It counts as there, so that whoever put it there is told why it cannot be loaded.
+        return 0, 0, 0
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _names(folder: Path) -> list[str]:
     return sorted({graph.parts[-3] for graph in _graphs(folder, f"*/{_ANY_VERSION}")})
 
 
-def _graphs(folder: Path, pattern: str) -> list[Path]:
-    return [graph for graph in folder.glob(pattern) if version_of(graph)]
+def _graphs(folder: Path, versions: str) -> list[Path]:
+    # Not by a pattern with the file's name, which passes over what may not be looked at.
+    graphs = [version / _GRAPH for version in folder.glob(versions)]
+    return [graph for graph in graphs if version_of(graph) and _stamp(graph)]

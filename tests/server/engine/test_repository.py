@@ -102,3 +102,12 @@ def test_a_graph_has_the_number_of_its_folder(tmp_path: Path) -> None:
     other.parent.mkdir(parents=True)
     other.write_bytes(exported.read_bytes())
     assert Session(other, "cpu").manifest.version == "17"
+
+
+def test_a_version_that_may_not_be_looked_at_is_there_to_be_complained_of(tmp_path: Path) -> None:
+    put(tmp_path, "detector", "1")
+    graph = put(tmp_path, "detector", "2")
+    graph.unlink()
+    # Refused to everybody, root included, as a folder of another user is to others.
+    graph.symlink_to(graph)
+    assert numbers(Repository(tmp_path)) == ["2", "1"]
