@@ -1,5 +1,6 @@
 """Traces: a span for each request and one for each of its stages, sent to an OpenTelemetry collector."""
 
+import threading
 import time
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -57,8 +58,11 @@ class Tracing:
         span.end(_nanoseconds(record.start + record.seconds + epoch))
 
     def close(self) -> None:
-        """Sends what is left. Blocks."""
-        self._provider.shutdown()
+        """Sends what is left, if the collector takes it in time. Blocks."""
+        # By itself it would try for half a minute, while the server's supervisor waits.
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(_EXPORT_SECONDS)
 
 
 def _describe(span: Span, record: Record) -> None:

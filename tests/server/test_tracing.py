@@ -1,8 +1,10 @@
 """Traces as a collector gets them: OTLP over gRPC on the loopback interface."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +20,10 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from clients import Detector
 from deepfake.v1 import detector_pb2 as pb
-from server import backend
+from server import backend, tracing
 from server.errors import MissingPackage
 from server.settings import Settings
+from server.telemetry import Telemetry
 from tests import media
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import VERSION
@@ -143,6 +146,19 @@ def test_the_python_client_hands_its_trace_on(models: Path) -> None:
 def test_a_collector_that_is_not_there_costs_no_request(models: Path) -> None:
     with running_server(models, otlp_endpoint="http://127.0.0.1:1") as server, stub_of(server) as stub:
         assert stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)]), timeout=30).verdict
+
+
+def test_a_collector_that_hangs_does_not_keep_the_server_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_EXPORT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        traces = tracing.Tracing(f"http://127.0.0.1:{silent.getsockname()[1]}", 1.0)
+        telemetry = Telemetry([traces.request])
+        for _ in range(2000):  # several exports
+            with telemetry.request("Detect"):
+                pass
+        start = time.monotonic()
+        traces.close()
+        assert time.monotonic() - start < 2
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
