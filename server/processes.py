@@ -38,7 +38,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finished.set)
     with _reserved_port(settings) as port:
-        servers = [_Server(share) for share in _shares(settings, port)]
+        servers = [_Server(number, share) for number, share in enumerate(_shares(settings, port))]
         loop.add_signal_handler(signal.SIGHUP, _reload, servers)
         stopping = asyncio.create_task(finished.wait())
         ready = asyncio.create_task(servers[0].ready.wait())
@@ -66,12 +66,17 @@ def _reload(servers: list["_Server"]) -> None:
 class _Server:
     """One of them.
 
+    Args:
+        number: counted from 0, as its metrics' port and folder of logs are.
+        settings: of it alone.
+
     Attributes:
         ready: set when it has listened once.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, number: int, settings: Settings) -> None:
         self.ready = asyncio.Event()
+        self._number = number
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._listens = self._reload_owed = False
@@ -81,8 +86,8 @@ class _Server:
         while True:
             status = await self._run()
             if not self.ready.is_set():
-                raise EngineFailed(f"a server ended with status {status} before it listened")
-            log.error("a server ended with status %d and is started again", status)
+                raise EngineFailed(f"server {self._number} ended with status {status} before it listened")
+            log.error("server %d ended with status %d and is started again", self._number, status)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def reload(self) -> None:

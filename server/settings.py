@@ -250,6 +250,7 @@ class Settings(Configured):
 
     otlp_endpoint: str | None = Field(
         None,
+        pattern="^https?://[^/]",
         description="URL of an OpenTelemetry collector, as http://host:4317, that traces go to over gRPC; "
         "needs the extra `tracing`. Default: no traces.",
     )
@@ -295,17 +296,19 @@ class Settings(Configured):
         return self
 
     @model_validator(mode="after")
+    def _metrics_port_for_each(self) -> Self:
+        if self.metrics_port and self.metrics_port + self.processes - 1 > _LARGEST_PORT:
+            raise ValueError(
+                f"metrics_port: each of {self.processes} processes needs one, up to {_LARGEST_PORT}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key: one needs the other")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
-        return self
-
-    @model_validator(mode="after")
-    def _each_process_has_a_port_for_metrics(self) -> Self:
-        if self.metrics_port and self.metrics_port + self.processes - 1 > _LARGEST_PORT:
-            raise ValueError("metrics_port: has no room for a port of each of the processes")
         return self
 
     @property

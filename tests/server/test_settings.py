@@ -40,7 +40,15 @@ def test_every_setting_is_documented() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-@pytest.mark.parametrize("flag", ["--s3-endpoint=localhost:9000", "--max-streams-per-connection=5000000000"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--s3-endpoint=localhost:9000",
+        "--otlp-endpoint=localhost:4317",
+        "--otlp-endpoint=http://",
+        "--max-streams-per-connection=5000000000",
+    ],
+)
 def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
     with pytest.raises(SettingsError, match=flag[2:10].replace("-", "_")):
         load([flag], Settings)
@@ -64,6 +72,13 @@ def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
 def test_hosts_are_hosts(host: str) -> None:
     with pytest.raises(SettingsError, match="https_hosts"):
         load([f"--https-hosts={host}"], Settings)
+
+
+def test_every_process_needs_a_port_for_its_metrics() -> None:
+    assert load(["--metrics-port", "65534", "--processes", "2"], Settings)
+    assert load(["--metrics-port", "0", "--processes", "2"], Settings)
+    with pytest.raises(SettingsError, match="metrics_port"):
+        load(["--metrics-port", "65535", "--processes", "2"], Settings)
 
 
 def test_an_empty_root_is_not_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
