@@ -6,6 +6,7 @@ and presigned signatures stand.
 
 import json
 import logging
+import os
 import re
 import sys
 from contextvars import ContextVar
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import Literal
+
+log = logging.getLogger(__name__)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that the current task works on, or worked on last; on each line of that task."""
@@ -67,6 +70,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line | getattr(record, "fields", {}))
 
 
+class _File(TimedRotatingFileHandler):
+    """What cannot be written is on standard error in any case: there it is said, and once."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
+        if not self._told:
+            self._told = True
+            log.error("the log file cannot be written: %s", sys.exc_info()[1])
+
+
 def configure(
     level: str, style: Literal["console", "json"], file: Path | None = None, keep_days: int = 14
 ) -> None:
@@ -82,13 +96,15 @@ def configure(
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
-            TimedRotatingFileHandler(
+            _File(
                 file, "midnight", backupCount=keep_days, encoding="utf-8", utc=True, errors="backslashreplace"
             )
         )
     for handler in handlers:
         handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    # Read when gRPC is loaded, whose core has a format of its own for lines that any caller can cause.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     logging.getLogger("grpc._cython.cygrpc").addFilter(_not_by_callers)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import socket
 from collections.abc import Sequence
 
 import grpc
@@ -61,9 +62,8 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
     try:
         port = _add_port(server, wanted, settings)
     except RuntimeError as error:
-        raise CannotListen(
-            f"cannot listen on {wanted}: {error}", "Choose another --host or --port."
-        ) from error
+        problem = f"cannot listen on {wanted}: {_refusal(settings) or error}"
+        raise CannotListen(problem, "Choose another --host or --port.") from error
     return f"{host}:{port}"
 
 
@@ -82,6 +82,17 @@ def _is_bare_ipv6(host: str) -> bool:
         return ipaddress.ip_address(host).version == 6
     except ValueError:
         return False
+
+
+def _refusal(settings: Settings) -> str | None:
+    """Why the system does not give the address, which gRPC keeps to itself."""
+    try:
+        host = settings.host.strip("[]")
+        family, *_, address = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -147,7 +147,7 @@ def test_a_full_server_refuses_at_once_and_says_when_to_come_back(models: Path) 
 
 def test_two_servers_do_not_share_a_port(server: Server, models: Path) -> None:
     port = int(server.address.rsplit(":", 1)[1])
-    with pytest.raises(CannotListen), running_server(models, port=port):
+    with pytest.raises(CannotListen, match="in use"), running_server(models, port=port):
         pass
 
 

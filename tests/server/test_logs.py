@@ -20,6 +20,7 @@ from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server import logs
 from tests import media
+from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
@@ -155,6 +156,32 @@ except UnicodeDecodeError:
     assert "told" in done.stderr
     assert "gone" not in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "server.log").symlink_to("/dev/full")
+    code = f"""
+import logging, pathlib
+from server import logs
+logs.configure("info", "json", pathlib.Path({str(tmp_path)!r}, "server.log"))
+for number in range(3):
+    logging.info("line %s", number)
+"""
+    arguments = [sys.executable, "-c", code]
+    done = subprocess.run(arguments, check=True, cwd=ROOT, capture_output=True, text=True)
+    said = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert [message for message in said if message.startswith("line")] == ["line 0", "line 1", "line 2"]
+    assert [message for message in said if "No space left" in message] == [said[1]]
+
+
+def test_strangers_at_a_tls_port_cannot_write_lines_of_another_format(models: Path, tmp_path: Path) -> None:
+    pair = Authority(tmp_path, "authority").issue("server")
+    flags = ("--tls-certificate", str(pair.cert), "--tls-key", str(pair.key), "--log-format", "json")
+    with logging_server(models, tmp_path, *flags) as stub:
+        # It speaks no TLS.
+        assert detect(stub, PHOTO) == "UNAVAILABLE"
+    assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
 
 
 def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:

@@ -19,12 +19,6 @@ def test_half_of_tls_is_impossible(flag: str) -> None:
         load([flag, "file.pem"], Settings)
 
 
-def test_each_process_needs_a_port_for_its_metrics() -> None:
-    load(["--metrics-port=65534", "--processes=2"], Settings)
-    with pytest.raises(SettingsError, match="metrics_port"):
-        load(["--metrics-port=65535", "--processes=2"], Settings)
-
-
 def test_production_does_not_describe_itself_to_strangers() -> None:
     assert not Settings(profile="production").reflection
 
