@@ -56,8 +56,9 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
         CannotListen: the address is not to be had.
         InvalidCredentials: TLS is wanted, and its files cannot be used.
     """
-    # Of IPv6, as 2001:db8::1, the port could not be told apart.
-    host = f"[{settings.host}]" if _is_bare_ipv6(settings.host) else settings.host
+    host = settings.host.strip("[]")
+    if ":" in host:
+        host = f"[{host}]"
     wanted = f"{host}:{settings.port}"
     try:
         port = _add_port(server, wanted, settings)
@@ -75,13 +76,6 @@ def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:
         exposed = "media and tokens" if settings.tokens else "media"
         log.warning("no TLS on %s: %s travel in plain text; set --tls-certificate", wanted, exposed)
     return server.add_insecure_port(wanted)
-
-
-def _is_bare_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).version == 6
-    except ValueError:
-        return False
 
 
 def _refusal(settings: Settings) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -48,6 +49,13 @@ def test_a_connection_that_never_speaks_http2_is_closed(models: Path) -> None:
             with connected(server) as connection:
                 connection.sendall(first)
                 assert hung_up(connection)
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_needs_no_brackets(models: Path, host: str) -> None:
+    with running_server(models, host=host) as server, stub_of(server) as stub:
+        assert server.address.startswith("[::1]:")
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
 
 
