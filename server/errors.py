@@ -20,7 +20,7 @@
     ├── TooSlow                 TOO_SLOW                 the caller sends nothing, or too slowly
     ├── ShuttingDown            SHUTTING_DOWN            the server finishes and takes nothing new
     ├── DeliveryFailed          DELIVERY_FAILED          a job's verdict could not be handed over
-    ├── EngineFailed            ENGINE_FAILED            the graph could not be run
+    ├── EngineFailed            ENGINE_FAILED            the graph, or any decoder, could not be run
     ├── CannotListen            CANNOT_LISTEN            the server's address is not to be had
     ├── InvalidCredentials      INVALID_CREDENTIALS      a certificate, key or token file is unusable
     ├── MissingPackage          MISSING_PACKAGE          a setting needs an extra that is not installed

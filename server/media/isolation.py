@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
-from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, ShuttingDown
+from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, EngineFailed, ShuttingDown
 from server.media import wire
 from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.limits import MediaLimits
@@ -245,7 +245,8 @@ class _Worker:
             self._link.set_timeout(_START_SECONDS)
             self._link.receive()
         except (EOFError, OSError) as error:
-            raise DecoderCrashed(f"no decoder can be started ({self._replace()})") from error
+            # No medium's fault: that would be a final answer, and nobody would try again.
+            raise EngineFailed(f"no decoder can be started ({self._replace()})") from error
         self._ready = True
 
     def _replace(self) -> str:
