@@ -132,8 +132,6 @@ def _open_and_write(
     graph: Path, written: Path, options: ort.SessionOptions, providers: list[Any]
 ) -> ort.InferenceSession:
     options.optimized_model_filepath = str(written)
-    # It warns that the copy is for this processor only.
-    options.log_severity_level = 3
     return ort.InferenceSession(graph, options, providers=providers)
 
 

@@ -11,7 +11,7 @@ from server.errors import InvalidModel
 from tests.tiny_graph import tiny_detector
 
 
-def spoiled(graph: Path, output: str, operation: str, *constants: float) -> Path:
+def spoiled(graph: Path, output: str, operation: str, *constants: float | list[float]) -> Path:
     """Puts one more node before an output of the graph."""
     model = onnx.load(graph)
     (node,) = (node for node in model.graph.node if output in node.output)
@@ -65,3 +65,12 @@ def test_a_score_may_not_depend_on_other_requests(tmp_path: Path) -> None:
     onnx.save(model, graph)
     with pytest.raises(InvalidModel, match="self-test"):
         self_test(Session(graph, "cpu"))
+
+
+def test_what_onnx_runtime_says_of_a_failed_run_is_in_the_exception_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    graph = spoiled(tiny_detector(tmp_path), "image_probability", "Add", 7 * [0.0])
+    with pytest.raises(InvalidModel, match="broadcast"):
+        self_test(Session(graph, "cpu"))
+    assert capfd.readouterr().err == ""

@@ -37,12 +37,6 @@ def hung_up(connection: socket.socket) -> bool:
     return True
 
 
-def test_ipv6_needs_no_brackets(models: Path) -> None:
-    with running_server(models, host="::1") as server, stub_of(server) as stub:
-        assert server.address.startswith("[::1]:")
-        assert stub.GetModel(pb.GetModelRequest(), timeout=10).name
-
-
 def test_a_connection_that_never_speaks_http2_is_closed(models: Path) -> None:
     with running_server(models, handshake_timeout_seconds=0.5) as server, stub_of(server) as stub:
         for first in (b"", b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\xff" * 600):
