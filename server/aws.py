@@ -66,6 +66,7 @@ class Aws:
 
         Raises:
             botocore.exceptions.BotoCoreError: no such profile, or no region where one is needed.
+            SourceDenied: the region or endpoint makes no URL, as an empty one does.
         """
         # Loading boto3 takes longer than starting the rest of the server.
         from botocore.config import Config
@@ -79,7 +80,13 @@ class Aws:
         session = self._session()
         if self.role_arn:
             _assume(session, self._session(), self.role_arn)
-        return session.create_client(service, endpoint_url=endpoint, config=config)
+        try:
+            return session.create_client(service, endpoint_url=endpoint, config=config)
+        except ValueError as error:
+            log.warning("no client for %s: %s", service, error)
+            problem = "this server's AWS region or endpoint is none"
+            hint = "Check --aws-region, AWS_DEFAULT_REGION and the endpoints."
+            raise SourceDenied(problem, hint) from error
 
     def _session(self) -> Any:
         import botocore.session

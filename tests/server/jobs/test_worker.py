@@ -282,6 +282,18 @@ def test_a_webhook_and_a_queue_get_each_verdict(aws: Aws, models: Path, tmp_path
             1,
             "SOURCE_NOT_FOUND",
         ),
+        (
+            [
+                "--queue-url",
+                "http://127.0.0.1:9/q",
+                "--result-prefix",
+                "s3://r/",
+                "--sqs-endpoint",
+                "http://[x",
+            ],
+            1,
+            "SOURCE_DENIED",
+        ),
     ],
 )
 def test_a_wrong_start_says_why(endpoint: str, flags: list[str], status: int, said: str) -> None:
