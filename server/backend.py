@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# For a version that is being loaded when the server stops, which may take minutes and serve nobody.
+_LOADING_SECONDS = 5.0
+
 
 class Backend:
     """Engine, decoders, sources, and the pipeline that joins them; for use on one event loop.
@@ -105,7 +108,7 @@ class Backend:
     async def close(self) -> None:
         """Ends the decoders, the engine, the metrics and the traces."""
         self.reloader.stop()
-        await self._reloading
+        await asyncio.wait([self._reloading], timeout=_LOADING_SECONDS)
         self._sources.close()
         await asyncio.to_thread(self._decoders.close)
         await asyncio.to_thread(self.live.close)

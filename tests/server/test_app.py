@@ -85,6 +85,19 @@ def test_sighup_looks_for_another_version_at_once(tmp_path: Path) -> None:
         until(lambda: stub.GetModel(pb.GetModelRequest(), timeout=30).version == "2")
 
 
+def test_a_version_that_takes_long_to_load_does_not_keep_a_server_from_ending(tmp_path: Path) -> None:
+    put_version(tmp_path / "models", "1")
+    endless = tmp_path / "models" / "tiny" / "2" / "model.onnx"
+    with process("--models", str(tmp_path / "models"), "--model-poll-seconds", "0") as (server, _):
+        endless.parent.mkdir()
+        os.mkfifo(endless)
+        server.send_signal(signal.SIGHUP)
+        # Writing can begin when somebody reads.
+        with endless.open("wb"):
+            server.terminate()
+            assert server.wait(20) == 0
+
+
 def test_sighup_while_it_starts_does_not_end_it(models: Path) -> None:
     arguments = command("--models", str(models), "--profile", "test", "--log-level", "info")
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
