@@ -37,7 +37,8 @@ class Provider:
         name: ONNX Runtime's name.
         why: for the log and GetModel.
         workers: batches worth having in the engine at once.
-        accepts_empty: whether inputs may have zero rows; CoreML refuses them.
+        accepts_empty: whether inputs may have zero rows; CoreML refuses them, and old runtimes sum them to
+            another shape.
         fixed_shapes: whether runs of another number of rows than the one before are slow.
     """
 
@@ -92,7 +93,13 @@ def _provider(short: str, why: str) -> Provider:
         _NAMES[short],
         why,
         workers,
-        accepts_empty=short != "coreml",
+        accepts_empty=short != "coreml" and not _is_old(),
         fixed_shapes=short == "cuda",
         options=_OPTIONS[short],
     )
+
+
+def _is_old() -> bool:
+    """Whether this is ONNX Runtime up to 1.16, where onnxruntime-silicon stopped."""
+    major, minor = ort.__version__.split(".")[:2]
+    return (int(major), int(minor)) < (1, 17)

@@ -25,3 +25,11 @@ def test_cuda_gets_the_libraries_that_pip_installed(
     assert loads == [1]
     assert "libcudnn" in caplog.text
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("version", "accepts"), [("1.16.3", False), ("1.17.0", True), ("2.0.0", True)])
+def test_runs_of_nothing_are_kept_from_old_runtimes(
+    monkeypatch: pytest.MonkeyPatch, version: str, accepts: bool
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    assert candidates("cpu")[0].accepts_empty is accepts
