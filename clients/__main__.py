@@ -1,7 +1,6 @@
 """The command line: python -m clients."""
 
 import asyncio
-import io
 import json
 import sys
 from collections import Counter
@@ -275,8 +274,5 @@ def _fail(server: str, error: DetectionError) -> None:
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding lacks must not end the batch.
-            stream.reconfigure(errors="replace")
+    show.escape_unencodable()
     sys.exit(app(prog_name="python -m clients"))

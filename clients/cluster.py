@@ -159,4 +159,5 @@ def main(
 
 
 if __name__ == "__main__":
+    show.escape_unencodable()
     sys.exit(app(prog_name="python -m clients.cluster"))

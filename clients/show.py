@@ -1,5 +1,7 @@
 """Answers for people: panels, tables and lines."""
 
+import io
+import sys
 from collections.abc import Iterable, Mapping
 
 from google.protobuf.json_format import MessageToDict
@@ -22,6 +24,12 @@ VERDICT_STYLES = {
 FAILED = "FAILED"
 BAR_WIDTH = 30
 UNITS = {"IMAGE": "frames", "VIDEO": "clips", "AUDIO": "windows"}
+
+
+def escape_unencodable() -> None:
+    """Lets standard output take every name: in cp1252, for example, as escapes where it has no sign."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def printable(text: str) -> str:

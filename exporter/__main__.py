@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from server import logs
 from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
 from server.engine.repository import graph_file
 from server.errors import DetectorError
@@ -146,4 +147,5 @@ def _check(name: str, models: Path, media_dir: Path | None, data_dir: Path | Non
 
 
 if __name__ == "__main__":
+    logs.escape_unencodable()
     app()

@@ -4,6 +4,7 @@ Whatever a line quotes, the URIs in it lose their user info, query and fragment,
 and presigned signatures stand.
 """
 
+import io
 import json
 import logging
 import os
@@ -79,6 +80,12 @@ class _File(TimedRotatingFileHandler):
         if not self._told:
             self._told = True
             log.error("the log file cannot be written: %s", sys.exc_info()[1])
+
+
+def escape_unencodable() -> None:
+    """Lets standard output take every text: in cp1252, for example, as escapes where it has no sign."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def configure(

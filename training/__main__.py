@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 from rich.console import Console
 
+from server import logs
 from training.errors import TrainingError
 from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
@@ -146,4 +147,5 @@ def _settings(options: argparse.Namespace) -> FitSettings:
 
 
 if __name__ == "__main__":
+    logs.escape_unencodable()
     sys.exit(main())

@@ -20,6 +20,8 @@ from clients.s3 import S3
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import FakeDetector, failure
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -67,6 +69,18 @@ def test_a_broken_file_costs_only_its_own_answer(fake_detector: FakeDetector, fo
     assert "Check that the file opens." in result.output
     assert "1 FAILED, 2 FAKE, 1 REAL" in result.output
     assert "notes.txt" not in result.output
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_names_that_the_output_cannot_encode_stop_nothing(
+    fake_detector: FakeDetector, folder: Path, encoding: str
+) -> None:
+    (folder / "写真.jpg").write_bytes(b"real photo")
+    command = [sys.executable, "-m", "clients", "detect", str(folder), "--server", fake_detector.address]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "250"}
+    result = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, timeout=60)
+    assert b"1 FAILED, 2 FAKE, 2 REAL" in result.stdout, result
+    assert rb"\u5199\u771f.jpg" in result.stdout
 
 
 def test_a_missing_file_does_not_stop_the_rest(fake_detector: FakeDetector, folder: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,11 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for flag in ("--media-types", "--no-fine-tune", "--max-samples", "--learning-rate", "--frames-per-video"):
         assert flag in shown.stdout
+
+
+def test_an_error_is_shown_on_an_output_that_lacks_its_characters(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training", "fit", "--data-dir", str(tmp_path / "写真")]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    shown = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+    assert shown.returncode == 1
+    assert rb"\u5199\u771f" in shown.stdout
