@@ -1,5 +1,6 @@
 """The server inside the client's own process, so that a file can be checked without one running."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +18,10 @@ async def embedded_server(
         models, engine_workers, decode_workers: as the server's flags; by default what it would take itself.
 
     Raises:
-        DetectionError: there is no model to serve, or it cannot be served.
+        DetectionError: there is no model to serve, or it cannot be served, here or at all.
     """
+    if sys.platform == "win32":
+        raise DetectionError("UNSUPPORTED_SYSTEM", "the engine does not run on Windows", "Ask a server.")
     # Here, so that a client without --embedded never loads the engine.
     from server.app import running
     from server.errors import DetectorError

@@ -44,6 +44,10 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
 
 def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
     """Serves with these settings, and ends the process; the exit status is as that of `run`."""
+    if sys.platform == "win32":
+        # Decoders are capped, signalled and handed their sockets as POSIX systems do it.
+        print(f"{program}: does not run on Windows itself; use WSL 2 or the image", file=sys.stderr)
+        return 2
     try:
         file = loaded.log_dir and loaded.log_dir / f"{program.split()[-1]}.log"
         logs.configure(loaded.log_level, loaded.log_format, file, loaded.log_keep_days)

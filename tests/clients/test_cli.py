@@ -83,6 +83,12 @@ def test_names_that_the_output_cannot_encode_stop_nothing(
     assert rb"\u5199\u771f.jpg" in result.stdout
 
 
+def test_windows_has_no_engine_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    result = CliRunner().invoke(app, ["detect", "--embedded", str(folder / "a.jpg")])
+    assert (result.exit_code, "UNSUPPORTED_SYSTEM" in result.output) == (1, True)
+
+
 def test_a_missing_file_does_not_stop_the_rest(fake_detector: FakeDetector, folder: Path) -> None:
     result = run(fake_detector, "detect", folder / "nowhere.jpg", folder / "a.jpg")
     assert result.exit_code == 1

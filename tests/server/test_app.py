@@ -15,7 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
-from server.app import Server, running
+from server.app import Server, running, serve
+from server.command import start
 from server.errors import CannotListen, InvalidModel, ModelNotFound
 from server.settings import Settings
 from tests import media
@@ -137,6 +138,14 @@ def test_a_wrong_start_says_why(flags: list[str], status: int, message: str) -> 
     assert failed.returncode == status
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_windows_is_told_what_to_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert start(Settings(), "python -m server", serve) == 2
+    assert "WSL 2" in capsys.readouterr().err
 
 
 def test_reflection_lists_the_service(server: Server) -> None:
