@@ -232,6 +232,7 @@ def test_an_idle_decoder_keeps_no_medium(faulty: DecodePool) -> None:
     until(lambda: kept() is None)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux caps the address space")
 def test_a_medium_that_does_not_fit_into_a_decoder_is_too_large() -> None:
     with closing(DecodePool(1, MediaLimits(max_memory_bytes=64 * 2**20), FAULTS)) as pool:
         with pytest.raises(MediaLimitExceeded, match="memory"):
