@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from clients.errors import DetectionError
@@ -22,6 +23,10 @@ async def embedded_server(
     """
     if sys.platform == "win32":
         raise DetectionError("UNSUPPORTED_SYSTEM", "the engine does not run on Windows", "Ask a server.")
+    if find_spec("onnxruntime") is None:
+        raise DetectionError(
+            "MISSING_EXTRA", "there is no ONNX Runtime", "Install the extra cpu, gpu or silicon."
+        )
     # Here, so that a client without --embedded never loads the engine.
     from server.app import running
     from server.errors import DetectorError

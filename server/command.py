@@ -74,6 +74,12 @@ def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) 
     except Exception:
         log.critical("ended by an unexpected error", exc_info=True)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        # No runtime comes with the base install, nor with the extra gpu on macOS.
+        print(f"{program}: there is no ONNX Runtime; install the extra cpu, gpu or silicon", file=sys.stderr)
+        return 1
     return 0
 
 

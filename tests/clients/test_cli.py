@@ -13,6 +13,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner, Result
 
+from clients import embedded
 from clients.__main__ import PANELS_UP_TO, app
 from clients.batch import find_media
 from clients.predictions import COLUMNS
@@ -81,6 +82,14 @@ def test_names_that_the_output_cannot_encode_stop_nothing(
     result = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, timeout=60)
     assert b"1 FAILED, 2 FAKE, 2 REAL" in result.stdout, result
     assert rb"\u5199\u771f.jpg" in result.stdout
+
+
+def test_without_a_runtime_embedded_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["detect", "--embedded", str(folder / "a.jpg")])
+    assert (result.exit_code, "MISSING_EXTRA" in result.output) == (1, True)
 
 
 def test_windows_has_no_engine_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
