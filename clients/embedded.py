@@ -25,7 +25,7 @@ async def embedded_server(
         raise DetectionError("UNSUPPORTED_SYSTEM", "the engine does not run on Windows", "Ask a server.")
     if find_spec("onnxruntime") is None:
         raise DetectionError(
-            "MISSING_EXTRA", "there is no ONNX Runtime", "Install the extra cpu, gpu or silicon."
+            "MISSING_PACKAGE", "there is no ONNX Runtime", "Install the extra cpu, gpu or silicon."
         )
     # Here, so that a client without --embedded never loads the engine.
     from server.app import running

@@ -71,14 +71,12 @@ def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) 
         return 1
     except KeyboardInterrupt:
         return _BY_SIGNAL + signal.SIGINT
-    except Exception:
-        log.critical("ended by an unexpected error", exc_info=True)
-        return 1
-    except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        # No runtime comes with the base install, nor with the extra gpu on macOS.
-        print(f"{program}: there is no ONNX Runtime; install the extra cpu, gpu or silicon", file=sys.stderr)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
+            # None comes with the base install, nor with the extra gpu on macOS.
+            log.error("there is no ONNX Runtime; install the extra cpu, gpu or silicon")
+        else:
+            log.critical("ended by an unexpected error", exc_info=True)
         return 1
     return 0
 
