@@ -89,7 +89,7 @@ def test_without_a_runtime_embedded_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["detect", "--embedded", str(folder / "a.jpg")])
-    assert (result.exit_code, "MISSING_EXTRA" in result.output) == (1, True)
+    assert (result.exit_code, "MISSING_PACKAGE" in result.output) == (1, True)
 
 
 def test_windows_has_no_engine_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
