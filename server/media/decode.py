@@ -9,7 +9,8 @@ from server.media import probe
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
-from server.media.image import check_gif, decode_heif, decode_only, decode_still
+from server.media.heif import decode_heif
+from server.media.image import check_gif, decode_only, decode_still
 from server.media.limits import Budget, MediaLimits
 from server.media.png import read_png
 from server.media.stills import gif_size
@@ -55,7 +56,7 @@ def decode(
         content = header.payload
     with typed_errors("the file"), open_container(content, found, budget) as container:
         if found is probe.HEIF:
-            rows = decode_heif(container, spec, budget)
+            rows = decode_heif(container, data, spec, budget)
         else:
             rows = _decode_streams(demux(container, data, found, budget), found, spec, budget, kind)
         return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))

@@ -1,23 +1,20 @@
 """Photos to rows: the whole picture squeezed, and crops at native resolution."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
 from av.video.reformatter import ColorRange
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
-from server.media.container import Packet, check_codec, codec_name, tune_decoder
+from server.media.container import Packet, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
 from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConverter, is_blank
-from server.media.probe import STILL_CODECS, Format
+from server.media.probe import Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
 from server.media.stills import Still, gif_pictures, read_still
@@ -45,9 +42,9 @@ def decode_still(
             squeezed = still.orientation.stored_size(spec.width, spec.height)
             frame = decode_reduced_jpeg(still.payload, *squeezed)
             if frame is not None:
-                return _rows(frame, (still.width, still.height), still.orientation, facts, spec)
+                return frame_rows(frame, (still.width, still.height), still.orientation, facts, spec)
         frame = _still_frame(still, found, budget)
-        return _rows(frame, (frame.width, frame.height), still.orientation, facts, spec, still.opaque)
+        return frame_rows(frame, (frame.width, frame.height), still.orientation, facts, spec, still.opaque)
 
 
 def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
@@ -56,39 +53,7 @@ def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
     if found is probe.JPEG:
         # One that breaks off would otherwise be judged by its grey remainder.
         decoder.options = {**decoder.options, "err_detect": "explode"}
-    return _first_frame(decoder, av.Packet(still.payload))
-
-
-def decode_heif(container: InputContainer, spec: RowSpec, budget: Budget) -> MediaRows:
-    """Rows of an AVIF or HEIC of one item.
-
-    Raises:
-        UnsupportedMedia: its picture is assembled from others, of which FFmpeg returns only one, or it
-            holds a video as well.
-        MediaError: see `server.media.decode.decode`.
-    """
-    streams = container.streams.video
-    if any(stream.disposition & Disposition.dependent for stream in streams):
-        raise UnsupportedMedia("AVIF and HEIC made of tiles are not read here")
-    stream = _primary(streams)
-    check_codec(stream, STILL_CODECS)
-    packet = next((packet for packet in container.demux(stream) if packet.size), None)
-    if packet is None:
-        raise CorruptMedia("the picture is empty")
-    rows = decode_only(stream, packet, spec, budget)
-    alpha = ("Transparency was ignored.",) if len(streams) > 1 else ()
-    return replace(rows, facts=replace(rows.facts, warnings=alpha))
-
-
-def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
-    """The item that browsers show."""
-    chosen = [stream for stream in streams if stream.disposition & Disposition.default]
-    if not streams:
-        raise CorruptMedia("the file holds no picture")
-    # Tracks have a duration, items have none.
-    if len(chosen) != 1 or chosen[0].duration is not None:
-        raise UnsupportedMedia("AVIF and HEIC of derived pictures or with a video are not read here")
-    return chosen[0]
+    return first_frame(decoder, av.Packet(still.payload))
 
 
 def check_gif(packets: list[Packet]) -> None:
@@ -114,13 +79,13 @@ def decode_only(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: B
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
     stated = stream.codec_context.colorspace, stream.codec_context.color_range
-    frame = _first_frame(stream.codec_context, packet)
-    _state_colours(frame, *stated)
+    frame = first_frame(stream.codec_context, packet)
+    state_colours(frame, *stated)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
-    return _rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
+    return frame_rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
 
 
-def _state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
+def state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
     """Gives a frame the colours that its container states: to viewers they count more than its codec's."""
     if value_range != ColorRange.UNSPECIFIED:
         frame.color_range = value_range
@@ -132,14 +97,14 @@ def _state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
         raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
 
 
-def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
+def first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
     frames = decoder.decode(packet) or decoder.decode(None)
     if not frames:
         raise CorruptMedia("the picture cannot be decoded")
     return frames[0]
 
 
-def _rows(
+def frame_rows(
     frame: av.VideoFrame,
     stored: tuple[int, int],
     orientation: Orientation,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.errors import CorruptMedia, DecodeTimeout, MediaError, MediaLimitExceeded, UnsupportedMedia
+from server.errors import CorruptMedia, DecodeTimeout, MediaError, MediaLimitExceeded
 from server.media.container import open_container
 from server.media.decode import decode
 from server.media.failures import typed_errors
@@ -33,6 +33,7 @@ from tests.media import (
     tone_wav,
     video_mp4,
 )
+from tests.server.media.heif_files import box
 
 LIMITS = MediaLimits()
 SPEC = RowSpec(width=32, height=32, window_samples=8_000)
@@ -76,8 +77,8 @@ def test_a_movie_that_keeps_its_samples_in_another_file_is_not_read(tmp_path: Pa
     data = encode_video(moving_pictures(3, 64, 48))
     elsewhere = tmp_path / "movie.mp4"
     elsewhere.write_bytes(data)
-    inside = _box(b"url ", b"\0\0\0\1")
-    outside = _box(b"url ", bytes(4) + f"file://{elsewhere}\0".encode())
+    inside = box(b"url ", b"\0\0\0\1")
+    outside = box(b"url ", bytes(4) + f"file://{elsewhere}\0".encode())
     pointing = bytearray(data.replace(inside, outside))
     samples = pointing.index(b"mdat") + 4
     pointing[samples : pointing.index(b"moov") - 4] = bytes(pointing.index(b"moov") - 4 - samples)
@@ -160,76 +161,6 @@ def test_too_many_streams() -> None:
     data = video_mp4(0.4, width=64, height=48)
     with pytest.raises(MediaError):
         decode(data, SPEC, MediaLimits(max_streams=1))
-
-
-# Pictures that FFmpeg would decode wrongly without saying so.
-
-
-def test_an_avif_made_of_tiles_is_refused() -> None:
-    tile = encode_picture(photo(64, 64), "AVIF")
-    configuration, coded = _whole_box(tile, b"av1C"), _whole_box(tile, b"mdat")[8:]
-    single = _heif(b"avif", b"av01", configuration, coded, tiles=1)
-    assert decode(single, SPEC, LIMITS).facts.width == 64
-    with pytest.raises(UnsupportedMedia, match="tiles"):
-        decode(_heif(b"avif", b"av01", configuration, coded, tiles=2), SPEC, LIMITS)
-
-
-def test_a_heic_of_one_item_is_read_and_one_of_tiles_is_refused() -> None:
-    picture = photo(64, 64)
-    options = {"x265-params": "log-level=none:keyint=1", "crf": "4"}
-    movie = encode_video([picture], "mp4", "libx265", options=options)
-    configuration, coded = _whole_box(movie, b"hvcC"), _whole_box(movie, b"mdat")[8:]
-    rows = decode(_heif(b"heic", b"hvc1", configuration, coded, tiles=1), RowSpec(64, 64), LIMITS)
-    assert rows.facts.video_codec == "hevc"
-    assert np.abs(rows.frames[0].astype(int) - picture).mean() < 6
-    with pytest.raises(UnsupportedMedia, match="tiles"):
-        decode(_heif(b"heic", b"hvc1", configuration, coded, tiles=2), SPEC, LIMITS)
-
-
-def _heif(brand: bytes, name: bytes, configuration: bytes, coded: bytes, tiles: int) -> bytes:
-    """A still of 64 x 64 pixels, or a grid of such stills side by side (ISO/IEC 23008-12).
-
-    Item 1 is the first still, items 2... its repetitions; with several the last item is the grid.
-    """
-    stills = range(1, tiles + 1)
-    items = [(number, name) for number in stills] + ([(tiles + 1, b"grid")] if tiles > 1 else [])
-    grid = struct.pack(">BBBBHH", 0, 0, 0, tiles - 1, tiles * 64, 64)
-    sizes = b"".join(_box(b"ispe", struct.pack(">III", 0, width, 64)) for width in (64, tiles * 64))
-    entries = [_box(b"infe", struct.pack(">IHH4sB", 2 << 24, number, 0, kind, 0)) for number, kind in items]
-    used = [struct.pack(">HBBB", number, 2, 0x01, 0x83) for number in stills]
-    used += [struct.pack(">HBB", number, 1, 0x02) for number, kind in items if kind == b"grid"]
-    parts = struct.pack(f">HH{tiles}H", tiles + 1, tiles, *stills)
-
-    def meta(offset: int) -> bytes:
-        places = [struct.pack(">HHHHII", number, 0, 0, 1, offset, len(coded)) for number in stills]
-        places += [struct.pack(">HHHHII", number, 1, 0, 1, 0, len(grid)) for number, _ in items[tiles:]]
-        boxes = [
-            _box(b"hdlr", bytes(8) + b"pict" + bytes(13)),
-            _box(b"pitm", struct.pack(">IH", 0, items[-1][0])),
-            _box(b"iloc", struct.pack(">IBBH", 1 << 24, 0x44, 0, len(items)) + b"".join(places)),
-            _box(b"iinf", struct.pack(">IH", 0, len(items)) + b"".join(entries)),
-            _box(b"iref", bytes(4) + _box(b"dimg", parts)) if tiles > 1 else b"",
-            _box(
-                b"iprp",
-                _box(b"ipco", sizes + configuration)
-                + _box(b"ipma", struct.pack(">II", 0, len(items)) + b"".join(used)),
-            ),
-            _box(b"idat", grid),
-        ]
-        return _box(b"meta", bytes(4) + b"".join(boxes))
-
-    start = _box(b"ftyp", brand + bytes(4) + brand + b"mif1")
-    offset = len(start) + len(meta(0)) + 8
-    return start + meta(offset) + _box(b"mdat", coded)
-
-
-def _whole_box(data: bytes, name: bytes) -> bytes:
-    start = data.index(name) - 4
-    return data[start : start + struct.unpack_from(">I", data, start)[0]]
-
-
-def _box(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content) + 8) + name + content
 
 
 # Damage of any kind ends in rows or in one of our errors.

@@ -1,0 +1,184 @@
+"""The tiles that the picture of an AVIF or HEIC is made of (ISO/IEC 23008-12), which PyAV does not tell."""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.errors import CorruptMedia
+from server.media.orientation import Orientation, from_exif
+
+_FULL_RANGE, _LIMITED_RANGE = 2, 1
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+# EXIF's number for quarter turns to the left, and what is exchanged then: nothing, top and bottom, sides.
+_TURNS = {0: (1, 4, 2), 1: (8, 5, 7), 2: (3, 2, 4), 3: (6, 7, 5)}
+
+Properties = list[tuple[bytes, bytes]]
+"""Names and contents, in the order in which they apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A picture that is put together of tiles, row by row, and cut to its size.
+
+    Attributes:
+        tiles: numbers of their items.
+        colours: matrix and range as in AVColorSpace and AVColorRange, if they are stated.
+    """
+
+    rows: int
+    columns: int
+    width: int
+    height: int
+    tiles: tuple[int, ...]
+    orientation: Orientation
+    colours: tuple[int, int] | None
+
+
+def read_grid(data: bytes) -> Grid | None:
+    """The primary item, if it is a grid. Raises CorruptMedia."""
+    try:
+        meta = _children(_box(_children(data), b"meta")[4:])
+        item = _primary(meta)
+        if _kind(meta, item) != b"grid":
+            return None
+        fields = _Fields(_content(data, meta, item))
+        _, flags, rows, columns = (fields.take(1) for _ in range(4))
+        width, height = (fields.take(4 if flags & 1 else 2) for _ in range(2))
+        tiles = _parts(meta, item)
+        if len(tiles) != (rows + 1) * (columns + 1):
+            raise CorruptMedia(f"a grid of {rows + 1} x {columns + 1} tiles that has {len(tiles)}")
+        properties = _properties(meta, item)
+        return Grid(
+            rows + 1, columns + 1, width, height, tiles, _orientation(properties), _colours(properties)
+        )
+    except struct.error as error:
+        raise CorruptMedia("the file ends within its header") from error
+
+
+def has_alpha(data: bytes) -> bool:
+    """Whether the file holds transparency beside a picture."""
+    return any(name in data for name in _ALPHA)
+
+
+class _Fields:
+    """Big-endian numbers, one behind the other."""
+
+    def __init__(self, data: bytes, full_box: bool = False) -> None:
+        self._rest = io.BytesIO(data)
+        self.version, self.flags = (self.take(1), self.take(3)) if full_box else (0, 0)
+
+    def take(self, size: int) -> int:
+        return int.from_bytes(self.read(size), "big")
+
+    def read(self, size: int) -> bytes:
+        part = self._rest.read(size)
+        if len(part) < size:
+            raise CorruptMedia("the file ends within its header")
+        return part
+
+    def rest(self) -> bytes:
+        return self._rest.read()
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 0
+    while position < len(data):
+        size, name = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        end = position + size if size else len(data)
+        if end < start:
+            raise CorruptMedia("a box that is smaller than its header")
+        yield name, data[start:end]
+        position = end
+
+
+def _children(data: bytes) -> dict[bytes, bytes]:
+    return dict(reversed(list(_boxes(data))))  # of two of a name the first counts
+
+
+def _box(boxes: dict[bytes, bytes], name: bytes) -> bytes:
+    if name not in boxes:
+        raise CorruptMedia(f"there is no box {name.decode()} in it")
+    return boxes[name]
+
+
+def _primary(meta: dict[bytes, bytes]) -> int:
+    fields = _Fields(_box(meta, b"pitm"), full_box=True)
+    return fields.take(4 if fields.version else 2)
+
+
+def _kind(meta: dict[bytes, bytes], item: int) -> bytes:
+    fields = _Fields(_box(meta, b"iinf"), full_box=True)
+    fields.take(4 if fields.version else 2)
+    for _, content in _boxes(fields.rest()):
+        entry = _Fields(content, full_box=True)
+        if entry.take(4 if entry.version == 3 else 2) == item:
+            entry.take(2)
+            return entry.read(4)
+    return b""
+
+
+def _parts(meta: dict[bytes, bytes], item: int) -> tuple[int, ...]:
+    fields = _Fields(_box(meta, b"iref"), full_box=True)
+    size = 4 if fields.version else 2
+    for name, content in _boxes(fields.rest()):
+        reference = _Fields(content)
+        if name == b"dimg" and reference.take(size) == item:
+            return tuple(reference.take(size) for _ in range(reference.take(2)))
+    return ()
+
+
+def _content(data: bytes, meta: dict[bytes, bytes], item: int) -> bytes:
+    fields = _Fields(_box(meta, b"iloc"), full_box=True)
+    sizes = fields.take(2)
+    offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    id_size = 4 if fields.version == 2 else 2
+    for _ in range(fields.take(id_size)):
+        number = fields.take(id_size)
+        within = fields.take(2) & 15 if fields.version else 0
+        fields.take(2)
+        base = fields.take(base_size)
+        extents = []
+        for _ in range(fields.take(2)):
+            fields.take(index_size if fields.version else 0)
+            extents.append((base + fields.take(offset_size), fields.take(length_size)))
+        if number == item:
+            source = _box(meta, b"idat") if within == 1 else data
+            return b"".join(source[start : start + length] for start, length in extents)
+    raise CorruptMedia("the description of its grid is not there")
+
+
+def _properties(meta: dict[bytes, bytes], item: int) -> Properties:
+    boxes = _children(_box(meta, b"iprp"))
+    known = list(_boxes(_box(boxes, b"ipco")))
+    fields = _Fields(_box(boxes, b"ipma"), full_box=True)
+    size = 2 if fields.flags & 1 else 1
+    for _ in range(fields.take(4)):
+        number = fields.take(4 if fields.version else 2)
+        # The first bit says whether readers must know the property.
+        places = [fields.take(size) & (1 << 8 * size - 1) - 1 for _ in range(fields.take(1))]
+        if number == item:
+            return [known[place - 1] for place in places if 0 < place <= len(known)]
+    return []
+
+
+def _orientation(properties: Properties) -> Orientation:
+    found = dict(properties)
+    angle = found.get(b"irot", b"\0")[:1]
+    mirror = found.get(b"imir")
+    turned, top_and_bottom, sides = _TURNS[int.from_bytes(angle, "big") & 3]
+    if not mirror:
+        return from_exif(turned)
+    return from_exif(sides if mirror[0] & 1 else top_and_bottom)
+
+
+def _colours(properties: Properties) -> tuple[int, int] | None:
+    for name, content in properties:
+        if name == b"colr" and content.startswith(b"nclx"):
+            matrix, full_range = struct.unpack_from(">HB", content, 8)
+            return matrix, _FULL_RANGE if full_range & 0x80 else _LIMITED_RANGE
+    return None

@@ -1,0 +1,91 @@
+"""AVIF and HEIC files of one picture or a grid of tiles (ISO/IEC 23008-12)."""
+
+import struct
+from collections.abc import Sequence
+
+from tests.media import Picture, encode_picture, encode_video
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content) + 8) + name + content
+
+
+def avif(pictures: Sequence[Picture], columns: int, size: tuple[int, int], *properties: bytes) -> bytes:
+    """Pictures of equal size, row by row; see `_file`."""
+    files = [encode_picture(picture, "AVIF", quality=100, subsampling="4:4:4") for picture in pictures]
+    coded = [_whole_box(file, b"mdat")[8:] for file in files]
+    kept = _whole_box(files[0], b"colr") if not properties else b""
+    described = [_extent(pictures[0]), _whole_box(files[0], b"av1C")]
+    return _file(b"avif", b"av01", described, coded, columns, size, properties or (kept,))
+
+
+def heic(pictures: Sequence[Picture], columns: int, size: tuple[int, int], *properties: bytes) -> bytes:
+    """Pictures of equal size, row by row; see `_file`."""
+    options = {"x265-params": "log-level=none:keyint=1", "crf": "4"}
+    movies = [encode_video([picture], "mp4", "libx265", options=options) for picture in pictures]
+    coded = [_whole_box(movie, b"mdat")[8:] for movie in movies]
+    described = [_extent(pictures[0]), _whole_box(movies[0], b"hvcC")]
+    return _file(b"heic", b"hvc1", described, coded, columns, size, properties)
+
+
+def _extent(picture: Picture) -> bytes:
+    height, width, _ = picture.shape
+    return box(b"ispe", struct.pack(">III", 0, width, height))
+
+
+def _file(
+    brand: bytes,
+    name: bytes,
+    described: Sequence[bytes],
+    coded: Sequence[bytes],
+    columns: int,
+    size: tuple[int, int],
+    properties: Sequence[bytes],
+) -> bytes:
+    """One item is the picture; of several, a grid is, which is the last item.
+
+    Args:
+        described: boxes that belong to each tile.
+        size: width and height of the whole.
+        properties: boxes that belong to the whole.
+    """
+    count = len(coded)
+    tiles = range(1, count + 1)
+    items = [(number, name) for number in tiles] + ([(count + 1, b"grid")] if count > 1 else [])
+    primary = items[-1][0]
+    grid = struct.pack(">BBBBHH", 0, 0, count // columns - 1, columns - 1, *size)
+    entries = [box(b"infe", struct.pack(">IHH4sB", 2 << 24, number, 0, kind, 0)) for number, kind in items]
+    whole = [box(b"ispe", struct.pack(">III", 0, *size)), *properties]
+    used = {number: [1, 0x82] for number in tiles}
+    used[primary] = used.get(primary, []) + [3 + place for place in range(len(whole))][count == 1 :]
+    associations = [struct.pack(">HB", item, len(places)) + bytes(places) for item, places in used.items()]
+    parts = struct.pack(f">HH{count}H", primary, count, *tiles)
+
+    def meta(start: int) -> bytes:
+        places = []
+        for number, part in zip(tiles, coded, strict=True):
+            places.append(struct.pack(">HHHHII", number, 0, 0, 1, start, len(part)))
+            start += len(part)
+        places += [struct.pack(">HHHHII", number, 1, 0, 1, 0, len(grid)) for number, _ in items[count:]]
+        boxes = [
+            box(b"hdlr", bytes(8) + b"pict" + bytes(13)),
+            box(b"pitm", struct.pack(">IH", 0, primary)),
+            box(b"iloc", struct.pack(">IBBH", 1 << 24, 0x44, 0, len(items)) + b"".join(places)),
+            box(b"iinf", struct.pack(">IH", 0, len(items)) + b"".join(entries)),
+            box(b"iref", bytes(4) + box(b"dimg", parts)) if count > 1 else b"",
+            box(
+                b"iprp",
+                box(b"ipco", b"".join([*described, *whole]))
+                + box(b"ipma", struct.pack(">II", 0, len(used)) + b"".join(associations)),
+            ),
+            box(b"idat", grid),
+        ]
+        return box(b"meta", bytes(4) + b"".join(boxes))
+
+    head = box(b"ftyp", brand + bytes(4) + brand + b"mif1")
+    return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", b"".join(coded))
+
+
+def _whole_box(data: bytes, name: bytes) -> bytes:
+    start = data.index(name) - 4
+    return data[start : start + struct.unpack_from(">I", data, start)[0]]

@@ -1,0 +1,118 @@
+"""Pictures made of tiles, as phones write them, against the pictures that were cut into these."""
+
+import struct
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.errors import CorruptMedia, MediaError, MediaLimitExceeded, UnsupportedMedia
+from server.media.decode import decode
+from server.media.limits import MediaLimits
+from server.media.orientation import from_exif
+from server.media.types import RowSpec
+from tests.media import Picture, photo
+from tests.server.media.heif_files import avif, box, heic
+
+SIDE, COLUMNS, ROWS = 64, 3, 2
+WIDTH, HEIGHT = 180, 120
+WHOLE = photo(WIDTH, HEIGHT)
+LIMITS = MediaLimits()
+
+
+def tiles_of(picture: Picture) -> list[Picture]:
+    """What lies over the edge is what no viewer may show."""
+    padded = np.full((ROWS * SIDE, COLUMNS * SIDE, 3), 255, np.uint8)
+    padded[:HEIGHT, :WIDTH] = picture
+    rows = [padded[top : top + SIDE] for top in range(0, ROWS * SIDE, SIDE)]
+    return [row[:, left : left + SIDE] for row in rows for left in range(0, COLUMNS * SIDE, SIDE)]
+
+
+TILES = tiles_of(WHOLE)
+TILED = avif(TILES, COLUMNS, (WIDTH, HEIGHT))
+
+
+def colours(matrix: int) -> bytes:
+    return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, matrix, 0x80))
+
+
+def native(data: bytes, width: int = WIDTH, height: int = HEIGHT) -> Picture:
+    (frame,) = decode(data, RowSpec(height, width), LIMITS).frames
+    return np.asarray(frame, np.uint8)
+
+
+def test_an_avif_of_tiles_is_one_picture() -> None:
+    rows = decode(TILED, RowSpec(HEIGHT, WIDTH), LIMITS)
+    assert np.abs(rows.frames[0].astype(int) - WHOLE).mean() < 2
+    assert (rows.facts.width, rows.facts.height, rows.facts.video_codec) == (WIDTH, HEIGHT, "av1")
+    assert rows.facts.warnings == ()
+
+
+def test_a_heic_of_tiles_is_one_picture() -> None:
+    assert np.abs(native(heic(TILES, COLUMNS, (WIDTH, HEIGHT))).astype(int) - WHOLE).mean() < 6
+
+
+def test_a_heic_of_one_item_is_read() -> None:
+    rows = decode(heic([TILES[0]], 1, (SIDE, SIDE)), RowSpec(SIDE, SIDE), LIMITS)
+    assert rows.facts.video_codec == "hevc"
+    assert np.abs(rows.frames[0].astype(int) - TILES[0]).mean() < 6
+
+
+def test_a_picture_of_many_tiles_is_read() -> None:
+    tile = photo(SIDE, SIDE)
+    shown = native(avif([tile] * 192, 16, (16 * SIDE, 12 * SIDE)), 16 * SIDE, 12 * SIDE)
+    assert np.abs(shown.astype(int) - np.tile(tile, (12, 16, 1))).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("turns", "mirror", "exif"),
+    [(0, None, 1), (0, 1, 2), (2, None, 3), (0, 0, 4), (1, 0, 5), (3, None, 6), (3, 0, 7), (1, None, 8)],
+)
+def test_tiles_are_turned_like_a_single_picture(turns: int, mirror: int | None, exif: int) -> None:
+    """As in libavif's table of what `irot` and `imir` are in EXIF."""
+    properties = [box(b"irot", bytes([turns]))] if turns else []
+    properties += [] if mirror is None else [box(b"imir", bytes([mirror]))]
+    tiled = avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6), *properties)
+    expected = from_exif(exif).upright(WHOLE)
+    height, width, _ = expected.shape
+    assert np.abs(native(tiled, width, height).astype(int) - expected).mean() < 2
+    single = avif([WHOLE], 1, (WIDTH, HEIGHT), colours(6), *properties)
+    assert np.abs(native(single, width, height).astype(int) - expected).mean() < 2
+
+
+def test_colours_are_those_that_the_whole_states() -> None:
+    stated = avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(9))
+    single = avif([WHOLE], 1, (WIDTH, HEIGHT), colours(9))
+    assert np.abs(native(stated).astype(int) - native(single)).mean() < 1
+    assert np.abs(native(stated).astype(int) - native(TILED)).mean() > 1
+
+
+def test_tiles_that_do_not_make_the_picture_are_refused() -> None:
+    for size in ((COLUMNS * SIDE + 1, HEIGHT), (WIDTH, ROWS * SIDE + 1)):
+        with pytest.raises(CorruptMedia, match="cover"):
+            native(avif(TILES, COLUMNS, size))
+    with pytest.raises(CorruptMedia, match="different"):
+        native(avif([*TILES[:-1], photo(SIDE, SIDE // 2)], COLUMNS, (WIDTH, HEIGHT)))
+    parts = struct.pack(">HH6H", 7, 6, *range(1, 7))
+    for others in (struct.pack(">HH6H", 7, 5, *range(1, 7)), struct.pack(">HH6H", 7, 6, *range(3, 9))):
+        with pytest.raises(CorruptMedia):
+            native(TILED.replace(parts, others))
+    with pytest.raises(UnsupportedMedia, match="derived"):
+        native(TILED.replace(b"grid", b"iovl"))
+
+
+def test_the_whole_counts_against_the_limit() -> None:
+    with pytest.raises(MediaLimitExceeded):
+        decode(TILED, RowSpec(HEIGHT, WIDTH), MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
+
+
+@given(st.data())
+def test_damage_of_the_header_costs_an_error_at_most(data: st.DataObject) -> None:
+    damaged = bytearray(TILED)
+    end = TILED.index(b"mdat")
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, end))] = data.draw(st.integers(0, 255))
+    with suppress(MediaError):
+        decode(bytes(damaged), RowSpec(HEIGHT, WIDTH), LIMITS)
