@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +32,23 @@ def contents(folder: Path) -> dict[str, str]:
 def test_the_stubs_are_fresh(tmp_path: Path) -> None:
     generator().generate(tmp_path)
     assert contents(tmp_path) == contents(PROTO / "gen"), "run: make proto"
+
+
+@pytest.mark.parametrize(
+    ("package", "stub", "compiled"),
+    [
+        ("protobuf", "detector_pb2.py", r"Protobuf Python Version: ([\d.]+)"),
+        ("grpcio", "detector_pb2_grpc.py", r"GRPC_GENERATED_VERSION = '([\d.]+)'"),
+    ],
+)
+def test_the_oldest_package_that_may_be_installed_loads_the_stubs(
+    package: str, stub: str, compiled: str
+) -> None:
+    """Which refuse an older runtime than that of the compiler that wrote them."""
+    project = tomllib.loads((PROTO.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = re.findall(compiled, (PROTO / "gen/deepfake/v1" / stub).read_text(encoding="utf-8"))
+    allowed = [line for line in project["dependencies"] if line.startswith(f"{package}>")]
+    assert [line.split(",")[0] for line in allowed] == [f"{package}>={version}" for version in needed]
 
 
 @pytest.mark.parametrize("proto", ["deepfake/v1/detector.proto", "open_inference/v2/inference.proto"])
