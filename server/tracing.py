@@ -80,7 +80,7 @@ def _describe_answer(span: Span, detection: Detection) -> None:
         {
             "deepfake.model.name": detection.model_name,
             "deepfake.model.version": detection.model_version,
-            "deepfake.media_kinds": [facts.kind for facts in detection.facts],
+            "deepfake.media_kinds": [str(facts.kind) for facts in detection.facts],
             "deepfake.cached": detection.cached,
             **{f"deepfake.rows.{score.modality}": score.rows for score in detection.modalities},
         }
