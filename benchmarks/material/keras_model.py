@@ -117,6 +117,9 @@ def _run(module: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    from training.quiet import start_tensorflow
+
+    start_tensorflow()
     if sys.argv[2] == "--raw":
         write_raw_graph(Path(sys.argv[1]), Path(sys.argv[3]))
     else:
