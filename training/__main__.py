@@ -14,7 +14,7 @@ from training.errors import TrainingError
 from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
-from training.quiet import start_tensorflow
+from training.quiet import MISSING, start_tensorflow
 from training.settings import MODALITIES, FitSettings, worker_count
 
 _WIDTH_WITHOUT_TERMINAL = 140
@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options, console)
     except (TrainingError, ValidationError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    except ModuleNotFoundError as error:
+        console.print(f"error: {error}; {MISSING}", style="red", markup=False)
         return 1
     return 0
 

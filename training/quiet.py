@@ -8,6 +8,8 @@ import os
 import sys
 import tempfile
 
+MISSING = "install it with: pip install 'deepfake-detector[train]'"
+
 
 def start_tensorflow() -> None:
     """Imports TensorFlow. What it wrote is shown only if that fails."""

@@ -28,6 +28,17 @@ def test_one_command_exports(add_model: AddModel, tmp_path: Path) -> None:
     assert "at or above 0.8 FAKE" in (tmp_path / "mine" / "1" / "MODEL_CARD.md").read_text()
 
 
+def test_without_the_extra_it_says_what_to_install(
+    add_model: AddModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_model("audio")
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "MISSING_PACKAGE" in result.output
+    assert "deepfake-detector[train]" in result.output
+
+
 def test_a_broken_file_ends_with_one_clear_error(add_model: AddModel, tmp_path: Path) -> None:
     add_model("audio")
     (tmp_path / "audio_model_best.keras").write_bytes(b"PK\x03\x04 cut")

@@ -42,6 +42,14 @@ def test_settings_out_of_range_are_named(
     assert told in capsys.readouterr().out
 
 
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert main(["demo", "--data-dir", str(tmp_path)]) == 1
+    assert "deepfake-detector[train]" in capsys.readouterr().out
+
+
 def test_help_does_not_wait_for_tensorflow() -> None:
     script = "import sys, training.__main__ as m\ntry: m.main(['fit', '--help'])\nexcept SystemExit: pass\n"
     script += "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
