@@ -1,13 +1,15 @@
 """Rows to compare Keras and the graph on: random ones, media-like ones, and the user's own media."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from server.detect.plan import Planner
+from server.detect.request import Options
 from server.engine.manifest import Manifest
 from server.errors import MediaError, ModelNotFound
 from server.media.decode import decode
@@ -136,25 +138,5 @@ def _media(folder: Path, spec: RowSpec) -> Iterator[MediaRows]:
 
 
 def row_spec(manifest: Manifest) -> RowSpec:
-    """What the detector asks the decoders for."""
-    spec = RowSpec(
-        height=manifest.height,
-        width=manifest.width,
-        want_images=manifest.image is not None,
-        want_clips=manifest.video is not None,
-        want_audio=manifest.audio is not None,
-    )
-    if manifest.image:
-        spec = replace(spec, crops=manifest.image.crops, frames=manifest.image.frames_per_video)
-    if manifest.video:
-        spec = replace(
-            spec,
-            clips=manifest.video.clips_per_video,
-            clip_length=manifest.video.clip_length,
-            clip_stride_seconds=manifest.video.clip_stride_seconds,
-        )
-    if manifest.audio:
-        spec = replace(
-            spec, sample_rate=manifest.audio.sample_rate, window_samples=manifest.audio.window_samples
-        )
-    return spec
+    """What the server asks the decoders for."""
+    return Planner(manifest).row_spec(Options())

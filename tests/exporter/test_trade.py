@@ -102,6 +102,14 @@ def test_a_label_is_about_what_a_file_was_made_for(manifest: Manifest, tmp_path:
     assert found == {("image", "video"): 0, ("audio",): 1}
 
 
+def test_files_give_as_many_windows_as_the_server_takes(manifest: Manifest, tmp_path: Path) -> None:
+    assert manifest.audio
+    few = manifest.model_copy(update={"audio": manifest.audio.model_copy(update={"max_windows": 3})})
+    sounds_only = few.model_copy(update={"image": None, "video": None})
+    evidence = collect_evidence(sounds_only, write_data(tmp_path, ("wav", "val"), ("wav", "test")), [])
+    assert [len(file.rows["audio"]) for file in evidence.files] == [3]
+
+
 def test_a_model_without_files_to_calibrate_on_is_named(manifest: Manifest, tmp_path: Path) -> None:
     data = write_data(tmp_path, ("jpg", "val"), ("mp4", "val"), ("wav", "test"))
     with pytest.raises(ModelNotFound, match="audio model"):
