@@ -64,12 +64,7 @@ def _input_rows(manifest: Manifest) -> list[tuple[str, str]]:
         clips = (
             f"{video.clips_per_video} of {video.clip_length} frames, {video.clip_stride_seconds:g} s apart"
         )
-        rows.append(
-            (
-                "clips",
-                clips,
-            )
-        )
+        rows.append(("clips", clips))
     if manifest.audio:
         audio = manifest.audio
         seconds = audio.window_samples / audio.sample_rate
@@ -104,8 +99,8 @@ def _training(modality: str, record: dict[str, Any]) -> str:
     """One section out of a training record, in the record's own words."""
     about = record["data"].get("about", "")
     data = {key: value for key, value in record["data"].items() if key != "about"}
-    facts = [*_flat(data), *_flat(record["settings"])]
-    facts.append(("seed", str(record["seed"])))
+    # Our trainer's settings have the seed too.
+    facts = [*_flat(data), *_flat(record["settings"] | {"seed": record["seed"]})]
     facts.extend((f"package {name}", version) for name, version in record["packages"].items())
     measured = _flat(record["metrics"])
     numbers = _table(("metric", "value"), measured) if measured else "No metrics are in the record."

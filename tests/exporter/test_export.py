@@ -114,6 +114,12 @@ def test_the_card_says_what_was_measured(exported: Exported) -> None:
             assert f"{difference:.1e}" in card
 
 
+def test_the_card_states_the_seed_once(add_model: AddModel, tmp_path: Path) -> None:
+    add_model("audio", settings={"epochs": 6, "seed": 7})
+    card = (run_export(tmp_path).path.parent / "MODEL_CARD.md").read_text()
+    assert card.count("| seed | 7 |") == 1
+
+
 @pytest.mark.parametrize("modality", BRANCHES)
 def test_one_modality_is_enough(add_model: AddModel, tmp_path: Path, modality: str) -> None:
     add_model(modality)
