@@ -1,7 +1,6 @@
 """The command line of training: python -m training {demo,prepare,fit,evaluate,report}."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -15,7 +14,7 @@ from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
 from training.quiet import MISSING, start_tensorflow
-from training.settings import MODALITIES, FitSettings, worker_count
+from training.settings import MODALITIES, FitSettings, add_workers
 
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -118,7 +117,7 @@ def _add_training(
     parser.add_argument(
         "--media-types", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="models to train"
     )
-    _add_workers(parser)
+    add_workers(parser)
     parser.add_argument(
         "--restart", action="store_true", help="train again what the output folder has, finished or not"
     )
@@ -136,12 +135,6 @@ def _add_training(
         parser.add_argument(
             f"--{name.replace('_', '-')}", default=default, help=f"{field.description} ({default})", **kind
         )
-
-
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers", type=worker_count, default=os.cpu_count() or 1, help="decoding processes"
-    )
 
 
 def _settings(options: argparse.Namespace) -> FitSettings:

@@ -1,6 +1,7 @@
 """Settings of training: names, defaults and what they mean; the command line is made from them."""
 
-from argparse import ArgumentTypeError
+import os
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,8 +19,14 @@ _LEARNING_RATE = 1e-3
 _LEARNING_RATE_TINY_VISUAL = 3e-3
 
 
-def worker_count(text: str) -> int:
-    """What a flag says of how many processes there are to be. Raises ArgumentTypeError if that is none."""
+def add_workers(parser: ArgumentParser) -> None:
+    """Adds the flag for the number of decoding processes."""
+    parser.add_argument(
+        "--workers", type=_worker_count, default=os.cpu_count() or 1, help="decoding processes"
+    )
+
+
+def _worker_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"at least one is needed, not {text}")
     return int(text)

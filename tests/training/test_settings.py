@@ -64,3 +64,10 @@ def test_an_error_is_shown_on_an_output_that_lacks_its_characters(tmp_path: Path
     shown = subprocess.run(command, capture_output=True, env=environment, timeout=60)
     assert shown.returncode == 1
     assert rb"\u5199\u771f" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "prepare raw", "fit", "evaluate --data-dir data"])
+def test_no_command_goes_without_workers(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--workers", "0"])
+    assert "at least one is needed, not 0" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from training.quiet import start_tensorflow
+from training.settings import add_workers
 
 if TYPE_CHECKING:
     from training.evaluation.judge import Judge
@@ -52,7 +53,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--asv-scores", type=Path, help="ASVspoof's ASV scores, for min t-DCF")
     parser.add_argument("--output-dir", type=Path, default=Path("models"), help="for results and predictions")
     _add_report_dir(parser)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding processes")
+    add_workers(parser)
     parser.set_defaults(run=_evaluate)
 
 

@@ -1,7 +1,6 @@
 """The command python -m training prepare."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +8,7 @@ from rich.console import Console
 
 from training.datasets import DATASETS
 from training.prepare.settings import OnLeak, Place, PrepareSettings
-from training.settings import worker_count
+from training.settings import add_workers
 
 
 def add_prepare(commands: Any) -> None:
@@ -40,9 +39,7 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument(
         "--decode-timeout-seconds", type=float, default=120.0, help="for one file; the next run retries (120)"
     )
-    parser.add_argument(
-        "--workers", type=worker_count, default=os.cpu_count() or 1, help="decoding processes"
-    )
+    add_workers(parser)
     parser.set_defaults(run=_prepare)
 
 
