@@ -130,7 +130,7 @@ def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
         case "video":
             return build_video_model(backbone, settings.clip_length, size, size, weights)
         case "audio":
-            return build_audio_model("tiny", settings.sample_rate, settings.window_samples)
+            return build_audio_model(settings.sample_rate, settings.window_samples)
 
 
 def _finished(output: Path, modality: Modality, run: dict[str, Any]) -> TrainingRecord | None:

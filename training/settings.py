@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from server.media.types import RowSpec
 
 Modality = Literal["image", "video", "audio"]
+Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 Strategy = Literal["default", "mirrored", "multi-worker"]
 MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
 
@@ -102,7 +103,7 @@ class AugmentSettings(BaseModel):
 class FitSettings(RowSettings, AugmentSettings):
     """How the models are built and trained."""
 
-    backbone: Literal["tiny", "efficientnetb0", "resnet50v2"] = Field(
+    backbone: Backbone = Field(
         "efficientnetb0", description="feature extractor of the image and video models"
     )
     weights: str | None = Field(

@@ -1,17 +1,15 @@
 """The sound model: PCM → logit."""
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from training.models.coherence import BandCoherence
 from training.models.frontend import LogMelSpectrogram
-from training.models.layers import conv_block
-
-AudioBackbone = Literal["tiny", "cnn"]
 
 _JITTER = 1.0
+_DROPOUT = 0.3
 
 
 @keras.saving.register_keras_serializable(package="deepfake")
@@ -62,38 +60,17 @@ class RowJitter(layers.Layer):  # type: ignore[misc]
         return config | {"strength": self.strength}
 
 
-def build_audio_model(
-    backbone: AudioBackbone = "tiny",
-    sample_rate: int = 16_000,
-    window_samples: int = 64_000,
-    dropout: float = 0.3,
-) -> keras.Model:
+def build_audio_model(sample_rate: int = 16_000, window_samples: int = 64_000) -> keras.Model:
     """A model float32 [B, window_samples] → {"logit": [B]}; positive is fake. Loudness does not matter.
 
+    It looks at how the bands of a log-mel spectrogram with 1 ms steps pulse together, segment by segment.
+
     Args:
-        backbone: "tiny" looks at how the bands of a log-mel spectrogram with 1 ms steps pulse
-            together; "cnn" also at the picture that an ordinary log-mel spectrogram is.
         sample_rate: of the PCM in Hz.
         window_samples: PCM samples per row; 64 ms at least.
-        dropout: share of features switched off in training.
-
-    Raises:
-        ValueError: an unknown backbone.
     """
-    if backbone not in ("tiny", "cnn"):
-        raise ValueError(f"no sound model is called {backbone!r}")
     pcm = keras.Input((window_samples,), dtype="float32", name="audio")
     level = NormalisedLevel(dtype="float32")(pcm)
-    features = _pulse_features(level, sample_rate, dropout)
-    if backbone == "cnn":
-        features = layers.Concatenate()([features, _picture_features(level, sample_rate)])
-    features = layers.Dropout(dropout)(features)
-    logit = layers.Reshape((), name="logit", dtype="float32")(layers.Dense(1, dtype="float32")(features))
-    return keras.Model(pcm, {"logit": logit}, name="audio")
-
-
-def _pulse_features(level: Any, sample_rate: int, dropout: float) -> Any:
-    """What bands that pulse together, segment by segment, say of a voice."""
     decibels = LogMelSpectrogram(
         sample_rate,
         n_fft=128,
@@ -106,18 +83,11 @@ def _pulse_features(level: Any, sample_rate: int, dropout: float) -> Any:
     )(level)
     features = layers.BatchNormalization()(BandCoherence(dtype="float32")(decibels))
     features = layers.SpatialDropout1D(0.1)(RowJitter(_JITTER)(features))
-    features = layers.Dropout(dropout)(_conv(features, 48, size=1))
-    return MeanAndDeviation(dtype="float32")(_conv(_conv(features, 48), 48))
-
-
-def _picture_features(level: Any, sample_rate: int) -> Any:
-    """A small network over harmonics and formants."""
-    decibels = LogMelSpectrogram(sample_rate, win_lengths=(1024, 400), center=False, dtype="float32")(level)
-    features = layers.BatchNormalization()(decibels)
-    features = conv_block(features, 16, stride=2, size=5)
-    for filters in (32, 48, 64):
-        features = conv_block(features, filters, stride=2)
-    return layers.GlobalAveragePooling2D()(features)
+    features = layers.Dropout(_DROPOUT)(_conv(features, 48, size=1))
+    features = MeanAndDeviation(dtype="float32")(_conv(_conv(features, 48), 48))
+    features = layers.Dropout(_DROPOUT)(features)
+    logit = layers.Reshape((), name="logit", dtype="float32")(layers.Dense(1, dtype="float32")(features))
+    return keras.Model(pcm, {"logit": logit}, name="audio")
 
 
 def _conv(features: Any, filters: int, size: int = 3) -> Any:

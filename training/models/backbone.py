@@ -1,14 +1,16 @@
 """Backbones from keras.applications, with their preprocessing inside."""
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import layers
 
 from training.errors import DataError
+from training.settings import Backbone
 
-Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 NAME = "backbone"
+DROPOUT = 0.2
+"""Share of feature channels dropped in training."""
 
 
 def pretrained_features(backbone: Backbone, height: int, width: int, weights: str, pixels: Any) -> Any:
@@ -46,9 +48,3 @@ def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:
     for layer in model.layers:
         if layer.name == NAME:
             layer.trainable = trainable
-
-
-def check_tiny_weights(weights: str) -> None:
-    """Raises ValueError unless `weights` is "none": tiny models are trained from scratch."""
-    if weights != "none":
-        raise ValueError('tiny models have no pretrained weights: use weights="none"')

@@ -5,14 +5,13 @@ from typing import Any
 import keras
 from keras import layers
 
-from training.models.backbone import Backbone, check_tiny_weights, pretrained_features
+from training.models.backbone import DROPOUT, pretrained_features
 from training.models.layers import LogMeanExp, conv_block, relative_block
 from training.models.spectrum import LocalSpectrum
+from training.settings import Backbone
 
 
-def build_image_model(
-    backbone: Backbone, height: int, width: int, weights: str = "imagenet", dropout: float = 0.2
-) -> keras.Model:
+def build_image_model(backbone: Backbone, height: int, width: int, weights: str = "imagenet") -> keras.Model:
     """A model uint8 [B, height, width, 3] → {"logit": [B], "heatmap": [B, h, w]}; positive is fake.
 
     The heatmap is a 1×1 convolution of the last feature map. The logit of a pretrained backbone is its
@@ -20,19 +19,14 @@ def build_image_model(
     et al., 2016); that of the tiny one its log-mean-exp, as most cells of a forged picture are real.
 
     Args:
-        weights: of the backbone: "imagenet", "none" or a path; "none" for the tiny one.
-        dropout: share of feature channels dropped in training.
-
-    Raises:
-        ValueError: unknown backbone, or weights that it cannot have.
+        weights: of the backbone: "imagenet", "none" or a path; the tiny one has none.
     """
     pixels = keras.Input((height, width, 3), dtype="uint8", name="frames")
     if backbone == "tiny":
-        check_tiny_weights(weights)
         features = tiny_features(pixels)
     else:
         features = pretrained_features(backbone, height, width, weights, pixels)
-    features = layers.SpatialDropout2D(dropout)(features)
+    features = layers.SpatialDropout2D(DROPOUT)(features)
     cells = layers.Conv2D(1, 1, name="activation_map", dtype="float32")(features)
     heatmap = layers.Reshape(cells.shape[1:3], name="heatmap", dtype="float32")(cells)
     if backbone == "tiny":

@@ -5,36 +5,31 @@ from typing import Any
 import keras
 from keras import layers
 
-from training.models.backbone import Backbone, check_tiny_weights, pretrained_features
+from training.models.backbone import DROPOUT, pretrained_features
 from training.models.layers import BatchToFrames, FramesToBatch, Moments, Motion, context_block, conv_block
+from training.settings import Backbone
 
 
 def build_video_model(
-    backbone: Backbone,
-    clip_length: int,
-    height: int,
-    width: int,
-    weights: str = "imagenet",
-    dropout: float = 0.2,
+    backbone: Backbone, clip_length: int, height: int, width: int, weights: str = "imagenet"
 ) -> keras.Model:
     """A model uint8 [B, clip_length, height, width, 3] → {"logit": [B]}; positive is fake.
 
     Args:
         clip_length: frames of a clip, 3 or more.
-        weights, dropout: as in `training.models.image.build_image_model`.
+        weights: as in `training.models.image.build_image_model`.
 
     Raises:
-        ValueError: unknown backbone, weights that it cannot have, or too short a clip.
+        ValueError: too short a clip.
     """
     if clip_length < 3:
         raise ValueError(f"changes between frames need clips of 3 frames or more, not {clip_length}")
     clips = keras.Input((clip_length, height, width, 3), dtype="uint8", name="clips")
     if backbone == "tiny":
-        check_tiny_weights(weights)
         features = _tiny_features(clips, clip_length)
     else:
         features = _pretrained_features(backbone, clips, weights)
-    features = layers.SpatialDropout2D(dropout)(features)
+    features = layers.SpatialDropout2D(DROPOUT)(features)
     pooled = layers.GlobalAveragePooling2D(dtype="float32")(features)
     logit = layers.Reshape((), name="logit", dtype="float32")(layers.Dense(1, dtype="float32")(pooled))
     return keras.Model(clips, {"logit": logit}, name="video")

@@ -1,12 +1,11 @@
 from pathlib import Path
-from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.models.audio import AudioBackbone, build_audio_model
+from training.models.audio import build_audio_model
 from training.models.coherence import BandCoherence
 from training.models.frontend import LogMelSpectrogram
 
@@ -19,11 +18,8 @@ def pcm() -> NDArray[np.float32]:
     return np.asarray(rows, np.float32)
 
 
-@pytest.mark.parametrize("backbone", get_args(AudioBackbone))
-def test_gives_one_logit_per_row_whatever_its_level(
-    backbone: AudioBackbone, pcm: NDArray[np.float32]
-) -> None:
-    model = build_audio_model(backbone, window_samples=SAMPLES)
+def test_gives_one_logit_per_row_whatever_its_level(pcm: NDArray[np.float32]) -> None:
+    model = build_audio_model(window_samples=SAMPLES)
     logit = model.predict(pcm, verbose=0)["logit"]
 
     assert model.input_shape == (None, SAMPLES)
@@ -32,21 +28,13 @@ def test_gives_one_logit_per_row_whatever_its_level(
     np.testing.assert_allclose(model.predict(pcm * 0.1, verbose=0)["logit"], logit, atol=0.02)
 
 
-@pytest.mark.parametrize("backbone", get_args(AudioBackbone))
-def test_is_the_same_after_saving_and_loading(
-    backbone: AudioBackbone, tmp_path: Path, pcm: NDArray[np.float32]
-) -> None:
-    model = build_audio_model(backbone, window_samples=SAMPLES)
+def test_is_the_same_after_saving_and_loading(tmp_path: Path, pcm: NDArray[np.float32]) -> None:
+    model = build_audio_model(window_samples=SAMPLES)
     model.save(tmp_path / "audio.keras")
     loaded = keras.saving.load_model(tmp_path / "audio.keras")
 
     expected = model.predict(pcm, verbose=0)["logit"]
     np.testing.assert_array_equal(loaded.predict(pcm, verbose=0)["logit"], expected)
-
-
-def test_refuses_an_unknown_backbone() -> None:
-    with pytest.raises(ValueError, match="huge"):
-        build_audio_model("huge")  # type: ignore[arg-type]
 
 
 def test_bands_of_pulses_cohere_and_those_of_the_same_pulses_with_random_phases_do_not() -> None:
