@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
+from scipy.fft import idct
 
 FLOOR = -70.0
 """Decibels below which there is only silence, for sound at -20 dB."""
@@ -63,7 +64,5 @@ class BandCoherence(keras.layers.Layer):  # type: ignore[misc]
 
 def _without_slow(length: int, slowest: int) -> NDArray[np.float32]:
     """The projection [length, length] that takes away the first cosines of a DCT-II."""
-    time = np.arange(length)[:, None] + 0.5
-    cosines = np.cos(np.pi * time * np.arange(slowest) / length)
-    cosines /= np.linalg.norm(cosines, axis=0)
+    cosines = idct(np.eye(length), norm="ortho", axis=0)[:, :slowest]
     return np.asarray(np.eye(length) - cosines @ cosines.T, np.float32)

@@ -1,9 +1,8 @@
-"""Layers that the image and the video model share."""
+"""Layers of the image and the video model."""
 
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 
@@ -90,14 +89,6 @@ class Motion(layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gain": self.gain}
-
-
-def cosines(length: int) -> Any:
-    """Orthonormal DCT-II basis, [position, frequency]."""
-    position, frequency = np.mgrid[0:length, 0:length]
-    basis = np.cos(np.pi * (position + 0.5) * frequency / length) * np.sqrt(2 / length)
-    basis[:, 0] /= np.sqrt(2)
-    return basis
 
 
 def conv_block(features: Any, filters: int, stride: int = 1, size: int = 3) -> Any:

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
-
-from training.models.layers import cosines
+from scipy.fft import idct
 
 _LUMA = np.array([[0.299], [0.587], [0.114]])
 _CHROMA = np.array([[-0.169, 0.5], [-0.331, -0.419], [0.5, -0.081]])
@@ -55,7 +54,7 @@ def _mirrored(planes: Any, block: int) -> Any:
 
 def _blocks(side: int, planes: int) -> tuple[_Floats, _Floats]:
     """Kernels: planes → their cosine transforms without the mean, and the squares of these → bands."""
-    basis = cosines(side)
+    basis = idct(np.eye(side), norm="ortho", axis=0)
     waves = np.einsum("yu,xv->yxuv", basis, basis).reshape(side, side, -1)[..., 1:]
     down, across = (index.ravel()[1:] for index in np.mgrid[0:side, 0:side])
     pairs = np.minimum(down, across) * side + np.maximum(down, across)
