@@ -3,16 +3,18 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 
 SHARPNESS_GRID = (0.25, 0.5, 1.0, 2.0, 4.0)
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(50.0))
 _BIAS_BOUNDS = (-10.0, 10.0)
+# As far from 0 and 1 as single precision can tell probabilities from them.
+_FARTHEST = 1e-7
 
 
 class Calibration(BaseModel):
@@ -42,6 +44,11 @@ class Calibration(BaseModel):
             return np.asarray(np.add.reduceat(rows, starts) / counts)
         total = np.logaddexp.reduceat(self.sharpness * rows, starts)
         return np.asarray((total - np.log(counts)) / self.sharpness)
+
+
+def finite_logits(probabilities: ArrayLike) -> Floats:
+    """The logits of probabilities, of 0 and 1 too."""
+    return np.asarray(logit(np.clip(np.asarray(probabilities, np.float64), _FARTHEST, 1 - _FARTHEST)))
 
 
 def calibrate(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logit
 
+from training.calibrate import finite_logits
 from training.errors import DataError
 from training.evaluation.metrics import Floats, Metric, roc_points
 
@@ -19,13 +19,11 @@ SPOOF_PRIOR = 0.05
 COST_MISS, COST_FALSE_ACCEPT = 1.0, 10.0
 _TARGET_PRIOR, _NONTARGET_PRIOR = 0.95 * 0.99, 0.95 * 0.01
 _BETA = COST_MISS * (1 - SPOOF_PRIOR) / (COST_FALSE_ACCEPT * SPOOF_PRIOR)
-# A probability of exactly 0 or 1 would cost infinitely much.
-_FARTHEST = 1e-7
 
 
 def log_likelihood_ratios(scores: ArrayLike) -> Floats:
     """log p(x | bona fide) / p(x | spoof) of probabilities of fake that were calibrated for equal priors."""
-    return np.asarray(-logit(np.clip(np.asarray(scores, np.float64), _FARTHEST, 1 - _FARTHEST)))
+    return -finite_logits(scores)
 
 
 def cllr(y: NDArray[np.int64], p: Floats, w: Floats) -> float:

@@ -3,19 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from rich.markup import escape
 from rich.table import Table
 
 from training.evaluation.judged import VOICES, JudgedFile, JudgedRow, Voice
-from training.evaluation.metrics import METRICS, Estimate, Metric, estimate
+from training.evaluation.metrics import METRICS, Estimate, Floats, Metric, estimate
 from training.masks import UNCLEAR
 
 Dimension = Literal["dataset", "manipulation", "compression"]
 DIMENSIONS: tuple[Dimension, ...] = ("dataset", "manipulation", "compression")
 BRIEF = {name: METRICS[name] for name in ("auc", "eer", "accuracy")}
 _SHOWN = (*BRIEF, "f1", "log_loss", "brier", "ece")
-_INTERVALS_SHOWN = tuple(BRIEF)
 
 Estimates = dict[str, Estimate]
 
@@ -104,6 +105,18 @@ def heard(files: Iterable[JudgedFile], voice: Voice) -> list[tuple[JudgedFile, f
     return [(file, probability) for file in files if (probability := file.probability(voice)) is not None]
 
 
+def labels_and_scores(files: Iterable[JudgedFile], voice: Voice) -> tuple[NDArray[np.int64], Floats]:
+    """Truth and probability of the files that a voice said something of: [F], [F]."""
+    pairs = heard(files, voice)
+    labels = np.asarray([file.label for file, _ in pairs], np.int64)
+    return labels, np.asarray([probability for _, probability in pairs], np.float64)
+
+
+def by_file(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Metric]) -> Estimates:
+    """Metrics on files that a voice said something of."""
+    return estimate(*labels_and_scores(files, voice), [file.group for file in files], metrics)
+
+
 def _measure(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Metric]) -> Measured:
     rows = [(file, row) for file in files for row in file.rows if row.modality == voice]
     clear = [(file, row) for file, row in rows if row.label != UNCLEAR]
@@ -111,12 +124,7 @@ def _measure(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Me
         files=len(files),
         fakes=sum(file.label for file in files),
         rows=len(rows),
-        by_file=estimate(
-            [file.label for file in files],
-            [probability for _, probability in heard(files, voice)],
-            [file.group for file in files],
-            metrics,
-        ),
+        by_file=by_file(files, voice, metrics),
         by_row=_by_row(clear, metrics) if clear else {},
     )
 
@@ -153,7 +161,7 @@ def _cell(metrics: Estimates, name: str) -> str:
     found = metrics.get(name)
     if found is None or found.value is None:
         return ""
-    if name not in _INTERVALS_SHOWN or found.low is None or found.high is None:
+    if name not in BRIEF or found.low is None or found.high is None:
         return f"{found.value:.3f}"
     return escape(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
 

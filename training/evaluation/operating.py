@@ -6,16 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.special import logit
 
-from training.calibrate import calibrate
+from training.calibrate import calibrate, finite_logits
 from training.evaluation.judged import JudgedFile
-from training.evaluation.measure import heard
+from training.evaluation.measure import labels_and_scores
 from training.evaluation.metrics import METRICS, Floats
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05, 0.1)
-# As far from 0 and 1 as single precision can tell probabilities from them.
-_FARTHEST = 1e-7
 
 
 class _Frozen(BaseModel):
@@ -94,8 +91,8 @@ def operate(
             choice is made on the measured files.
         limits: the detector's thresholds for REAL and for FAKE.
     """
-    labels, scores = _fused(measured)
-    chosen_on, held = "validation", _fused(validation)
+    labels, scores = labels_and_scores(measured, "fused")
+    chosen_on, held = "validation", labels_and_scores(validation, "fused")
     if len(np.unique(held[0])) < 2:
         chosen_on, held = "measured", (labels, scores)
     if len(np.unique(labels)) < 2:
@@ -125,12 +122,6 @@ def coverage_curve(labels: NDArray[np.int64], scores: Floats) -> tuple[Floats, F
     wrong = (scores[order] >= 0.5) != labels[order]
     counts = np.arange(1, len(scores) + 1)
     return counts / len(scores), np.cumsum(wrong) / counts
-
-
-def _fused(files: Sequence[JudgedFile]) -> tuple[NDArray[np.int64], Floats]:
-    pairs = heard(files, "fused")
-    labels = np.asarray([file.label for file, _ in pairs], np.int64)
-    return labels, np.asarray([probability for _, probability in pairs], np.float64)
 
 
 def _point(wanted: float, threshold: float, labels: NDArray[np.int64], scores: Floats) -> OperatingPoint:
@@ -163,19 +154,15 @@ def _band(
 def _recalibration(
     held_labels: NDArray[np.int64], held_scores: Floats, labels: NDArray[np.int64], scores: Floats
 ) -> Recalibration:
-    fitted = calibrate(_logits(held_scores), np.arange(len(held_scores)), held_labels)
+    fitted = calibrate(finite_logits(held_scores), np.arange(len(held_scores)), held_labels)
     return Recalibration(
         temperature=fitted.temperature,
         bias=fitted.bias,
         before=_calibration_metrics(labels, scores),
-        after=_calibration_metrics(labels, fitted.probability(_logits(scores))),
+        after=_calibration_metrics(labels, fitted.probability(finite_logits(scores))),
     )
 
 
 def _calibration_metrics(labels: NDArray[np.int64], scores: Floats) -> dict[str, float]:
     names = ("log_loss", "brier", "ece")
     return {name: METRICS[name](labels, scores, np.ones(len(scores))) for name in names}
-
-
-def _logits(scores: Floats) -> Floats:
-    return np.asarray(logit(np.clip(scores, _FARTHEST, 1 - _FARTHEST)))

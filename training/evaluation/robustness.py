@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from training.evaluation.judge import Judge, Task
-from training.evaluation.measure import BRIEF, heard
-from training.evaluation.metrics import estimate
+from training.evaluation.measure import BRIEF, by_file, heard
 from training.evaluation.results import Robust
 from training.perturb.files import perturbed
 from training.perturb.table import perturbations
@@ -63,19 +62,14 @@ def _measure(
 ) -> Robust:
     tasks = (task for file in files if (task := file()).truth.kind == kind)
     answers = judge.judge(_perturbed(pool, tasks, name, level))
-    judged = heard(answers, "fused")
+    judged = [file for file, _ in heard(answers, "fused")]
     return Robust(
         media=kind,
         perturbation=name or "none",
         level=level,
         setting=setting,
         files=len(judged),
-        metrics=estimate(
-            [file.label for file, _ in judged],
-            [probability for _, probability in judged],
-            [file.group for file, _ in judged],
-            BRIEF,
-        ),
+        metrics=by_file(judged, "fused", BRIEF),
     )
 
 

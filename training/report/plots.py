@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.evaluation.judged import VOICES, JudgedFile, Voice
-from training.evaluation.measure import Measured, heard
-from training.evaluation.metrics import METRICS, Floats, roc_points
+from training.evaluation.measure import Measured, labels_and_scores
+from training.evaluation.metrics import Floats, area_under_roc, average_precision, roc_points
 from training.evaluation.operating import Operation, coverage_curve
 from training.evaluation.results import Robust
 
@@ -28,7 +28,7 @@ def roc(files: Sequence[JudgedFile], operation: Operation | None) -> bytes:
         axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=0.8, linestyle=":")
         for voice, labels, scores in _voices(files):
             false, true = roc_points(labels, scores)
-            area = METRICS["auc"](labels, scores, np.ones(len(scores)))
+            area = area_under_roc(labels, scores)
             axes.plot(
                 false / false[-1], true / true[-1], color=_COLOURS[voice], label=f"{voice}, AUC {area:.3f}"
             )
@@ -48,7 +48,7 @@ def precision_recall(files: Sequence[JudgedFile]) -> bytes:
         for voice, labels, scores in _voices(files):
             false, true = roc_points(labels, scores)
             precision = np.append(1.0, true[1:] / (true[1:] + false[1:]))
-            average = METRICS["average_precision"](labels, scores, np.ones(len(scores)))
+            average = average_precision(labels, scores)
             axes.step(
                 true / true[-1],
                 precision,
@@ -83,7 +83,7 @@ def histogram(files: Sequence[JudgedFile], thresholds: tuple[float, float] | Non
     """Fused scores of real and of fake files, and the thresholds between verdicts."""
 
     def draw(axes: Axes) -> None:
-        labels, scores = _scores(files, "fused")
+        labels, scores = labels_and_scores(files, "fused")
         edges = np.linspace(0, 1, 31).tolist()
         for label, name, colour in ((0, "real", REAL), (1, "fake", FAKE)):
             axes.hist(scores[labels == label], edges, color=colour, alpha=0.55, label=name)
@@ -185,15 +185,9 @@ def spectrogram(decibels: NDArray[np.floating], seconds: float) -> bytes:
 
 def _voices(files: Sequence[JudgedFile]) -> list[tuple[Voice, NDArray[np.int64], Floats]]:
     """Labels and scores of the voices that met both classes; a lone model says what the fused one says."""
-    found = [(voice, *_scores(files, voice)) for voice in VOICES]
+    found = [(voice, *labels_and_scores(files, voice)) for voice in VOICES]
     found = [(voice, labels, scores) for voice, labels, scores in found if len(np.unique(labels)) == 2]
     return found[:1] if len(found) == 2 and found[0][0] == "fused" else found
-
-
-def _scores(files: Sequence[JudgedFile], voice: Voice) -> tuple[NDArray[np.int64], Floats]:
-    pairs = heard(files, voice)
-    labels = np.asarray([file.label for file, _ in pairs], np.int64)
-    return labels, np.asarray([probability for _, probability in pairs], np.float64)
 
 
 def _finish(axes: Axes, across: str, up: str) -> None:
