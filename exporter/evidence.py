@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.samples import Samples, generated, row_spec, rows_of
+from exporter.samples import Samples, generated, row_spec
 from server.engine.manifest import Manifest
 from server.errors import MediaError, ModelNotFound
 from server.media.decode import decode
 from server.media.limits import MediaLimits
+from training.decode import model_rows
 from training.errors import DataError
 from training.files import find_samples, limit_samples
 from training.sample import Sample, Split
@@ -112,7 +113,7 @@ def _decoded(
             media = decode((folder / sample.path).read_bytes(), spec, MediaLimits())
         except (MediaError, OSError):
             continue
-        judged = set(_JUDGED_BY[sample.modality]) & set(manifest.modalities)
-        rows = {name: rows for name, rows in rows_of(media).items() if name in judged and len(rows)}
+        judged = [name for name in _JUDGED_BY[sample.modality] if name in manifest.modalities]
+        rows = {name: rows for name in judged if len(rows := model_rows(media, name))}
         if rows:
             yield sample, rows

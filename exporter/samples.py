@@ -15,6 +15,7 @@ from server.errors import MediaError, ModelNotFound
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaRows, RowSpec
+from training.decode import model_rows
 
 ROWS = 4
 """Rows per modality that random and generated samples have."""
@@ -106,9 +107,8 @@ def _decoded(manifest: Manifest, folder: Path) -> Samples:
     spec = row_spec(manifest)
     collected: dict[str, list[NDArray[np.generic]]] = {modality: [] for modality in manifest.modalities}
     for media in _media(folder, spec):
-        found = rows_of(media)
         for modality, rows in collected.items():
-            rows.extend(found[modality][: _MAX_MEDIA_ROWS - len(rows)])
+            rows.extend(model_rows(media, modality)[: _MAX_MEDIA_ROWS - len(rows)])
     stacked = {modality: np.stack(rows) for modality, rows in collected.items() if rows}
     if not stacked:
         raise ModelNotFound(
@@ -116,15 +116,6 @@ def _decoded(manifest: Manifest, folder: Path) -> Samples:
             "Name a folder of photos, videos and sound, or leave --media-dir out.",
         )
     return Samples("media", stacked)
-
-
-def rows_of(media: MediaRows) -> dict[str, NDArray[np.generic]]:
-    """By modality, as in `Samples`; modalities that the medium lacks have no rows."""
-    return {
-        "image": media.frames[media.image_index] if len(media.image_index) else media.frames[:0],
-        "video": media.frames[media.clip_index] if len(media.clip_index) else media.frames[:0],
-        "audio": media.audio,
-    }
 
 
 def _media(folder: Path, spec: RowSpec) -> Iterator[MediaRows]:

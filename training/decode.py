@@ -17,7 +17,7 @@ from server.errors import MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
-from training.sample import Sample
+from training.sample import Region, Sample
 
 _AHEAD_PER_WORKER = 4
 
@@ -98,6 +98,22 @@ def decode_each(
             yield _outcome(*waiting.popleft())
     while waiting:
         yield _outcome(*waiting.popleft())
+
+
+def model_rows(media: MediaRows, modality: str) -> NDArray[Any]:
+    """What the model of a modality takes of a medium: [N, ...], N may be 0."""
+    match modality:
+        case "image":
+            return media.frames[media.image_index]
+        case "video":
+            return media.frames[media.clip_index]
+        case _:
+            return media.audio
+
+
+def image_regions(media: MediaRows) -> list[Region]:
+    """The part of the picture that each image row shows."""
+    return [(left, top, right, bottom) for left, top, right, bottom in media.image_regions.tolist()]
 
 
 def read_bytes(path: Path) -> bytes | OSError:

@@ -18,7 +18,7 @@ from training.cell_loss import CellLoss
 from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
 from training.devices import is_chief, make_deterministic, precision
 from training.errors import DataError
-from training.masks import UNCLEAR
+from training.labels import UNCLEAR
 from training.models.backbone import set_backbone_trainable
 from training.perturb.rows import Perturb
 from training.rows import RowTable

@@ -1,6 +1,6 @@
 """Which cells of a row show a forgery, where its file says so with a mask."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.errors import DataError
-from training.sample import WHOLE, Region
+from training.sample import Region
 
 CELL = 16
 """Pixels a side."""
 UNKNOWN = 255
 """Of a cell; others are 0 to `FORGED`."""
 FORGED = 254
-UNCLEAR = -1
-"""Label of a row that shows too little of a forged region to be called either."""
 
 _FAINT = 0.25
-_MISSED, _SHOWN, _INSIDE = 0.005, 0.04, 0.97
 
 Cells = NDArray[np.uint8]
 
@@ -44,16 +41,3 @@ def row_cells(mask: Path, rows: Sequence[Region], side: int) -> Cells:
     cells = [shown.resize((side, side), Image.Resampling.BOX, tuple(box)) for box in boxes]
     shares = np.stack([np.asarray(cell) for cell in cells])
     return np.asarray(np.rint(shares * FORGED), np.uint8)
-
-
-def cell_labels(cells: Cells, rows: Iterable[Region], forged: Region) -> list[int]:
-    """Label of each row by what it shows of the forgery.
-
-    A crop of nothing but a forged part has nothing to compare that with: it may be called either.
-    """
-    labels = []
-    for share, row in zip(cells.mean(axis=(1, 2)) / FORGED, rows, strict=True):
-        inside = share > _INSIDE and row != WHOLE and forged != WHOLE
-        unclear = inside or _MISSED <= share < _SHOWN
-        labels.append(UNCLEAR if unclear else int(share >= _SHOWN))
-    return labels

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.media.spec import spec_hash
-from server.media.types import MediaRows
-from training.decode import Decoded, FileRows, Rejected, decode_files, read_bytes
+from training.decode import Decoded, FileRows, Rejected, decode_files, image_regions, model_rows, read_bytes
 from training.errors import DataError
-from training.masks import CELL, UNCLEAR, UNKNOWN, Cells, cell_labels, row_cells
+from training.labels import cell_labels, row_label
+from training.masks import CELL, UNKNOWN, Cells, row_cells
 from training.pseudo_fakes import splits_to_forge, with_pseudo_fakes
-from training.sample import WHOLE, Region, Sample, Split, read_samples, write_samples
+from training.sample import WHOLE, Sample, Split, read_samples, write_samples
 from training.settings import FitSettings, Modality
-
-_MISSED, _SHOWN = 0.05, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +59,6 @@ class RowTable:
     def counts(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many rows each of these files has."""
         return self.starts[files + 1] - self.starts[files]
-
-
-def row_label(label: int, row: Region, forged: Region) -> int:
-    """Label of an image row of a file with this label.
-
-    Overlap is measured against the smaller of the two, so both a crop inside a large forged
-    region and one that holds a small region whole count as fake.
-
-    Args:
-        row: the part of the picture that the row shows: left, top, right, bottom as fractions.
-        forged: the part of the picture that was forged.
-    """
-    if label == 0:
-        return 0
-    width = max(0.0, min(row[2], forged[2]) - max(row[0], forged[0]))
-    height = max(0.0, min(row[3], forged[3]) - max(row[1], forged[1]))
-    share = width * height / max(min(_area(row), _area(forged)), 1e-9)
-    if share >= _SHOWN:
-        return 1
-    return 0 if share < _MISSED else UNCLEAR
-
-
-def _area(region: Region) -> float:
-    return (region[2] - region[0]) * (region[3] - region[1])
 
 
 def load_rows(
@@ -235,25 +209,15 @@ def _file_rows(
 ) -> FileRows | Rejected:
     if isinstance(decoded, Rejected):
         return decoded
-    values, labels = _rows_of(decoded.rows, sample, modality)
+    values = model_rows(decoded.rows, modality)
     if not len(values):
         return Rejected(sample.path, f"it gives no {modality} rows")
-    if modality != "image" or not sample.mask:
+    if modality != "image":
+        return FileRows(sample, values, [sample.label] * len(values), decoded.content_hash)
+    regions = image_regions(decoded.rows)
+    if not sample.mask:
+        labels = [row_label(sample.label, region, sample.region) for region in regions]
         return FileRows(sample, values, labels, decoded.content_hash)
-    regions = _regions(decoded.rows)
     cells = row_cells(folder / sample.mask, regions, values.shape[1] // CELL)
     labels = cell_labels(cells, regions, sample.region)
     return FileRows(sample, values, labels, decoded.content_hash, cells)
-
-
-def _rows_of(rows: MediaRows, sample: Sample, modality: Modality) -> tuple[NDArray[Any], list[int]]:
-    if modality == "audio":
-        return rows.audio, [sample.label] * len(rows.audio)
-    if modality == "video":
-        return rows.frames[rows.clip_index], [sample.label] * len(rows.clip_index)
-    labels = [row_label(sample.label, region, sample.region) for region in _regions(rows)]
-    return rows.frames[rows.image_index], labels
-
-
-def _regions(rows: MediaRows) -> list[Region]:
-    return [(float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in rows.image_regions]

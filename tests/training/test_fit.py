@@ -16,7 +16,8 @@ from training.batches import predict_logits, training_batches, validation_batche
 from training.devices import make_strategy
 from training.errors import DataError, Diverged, OtherTraining
 from training.fit import Fitted, fit, phases
-from training.masks import FORGED, UNCLEAR, UNKNOWN
+from training.labels import UNCLEAR
+from training.masks import FORGED, UNKNOWN
 from training.models.image import build_image_model
 from training.rows import RowTable
 from training.sample import Sample, Split

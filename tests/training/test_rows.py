@@ -7,30 +7,12 @@ from PIL import Image
 
 from tests.media import photo_jpeg, speech_wav, video_mp4
 from training.errors import DataError
-from training.masks import FORGED, UNCLEAR, UNKNOWN
-from training.rows import load_rows, row_label
+from training.masks import FORGED, UNKNOWN
+from training.rows import load_rows
 from training.sample import WHOLE, Region, Sample
 from training.settings import FitSettings
 
 SETTINGS = FitSettings(image_size=64, crops=2, frames_per_video=3, window_seconds=0.5, max_windows=2)
-
-
-@pytest.mark.parametrize(
-    ("row", "forged", "label"),
-    [
-        (WHOLE, (0.4, 0.4, 0.5, 0.5), 1),
-        ((0.0, 0.0, 0.3, 0.3), (0.4, 0.4, 0.5, 0.5), 0),
-        ((0.0, 0.0, 0.5, 0.5), (0.1, 0.1, 0.9, 0.9), 1),
-        ((0.4, 0.4, 0.6, 0.6), (0.1, 0.1, 0.9, 0.9), 1),
-        ((0.0, 0.0, 0.5, 0.5), (0.3, 0.3, 0.7, 0.7), 1),
-        # A tenth of the region: too little to call it fake, too much to call it real.
-        ((0.0, 0.0, 0.5, 0.5), (0.45, 0.0, 0.95, 0.5), UNCLEAR),
-        ((0.0, 0.0, 0.5, 0.5), (0.49, 0.49, 0.9, 0.9), 0),
-    ],
-)
-def test_a_row_is_fake_where_it_shows_the_forged_region(row: Region, forged: Region, label: int) -> None:
-    assert row_label(1, row, forged) == label
-    assert row_label(0, row, forged) == 0
 
 
 def _photos(folder: Path, count: int = 2) -> list[Sample]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.judged import JudgedFile
-from training.masks import cell_labels, row_cells
-from training.rows import row_label
+from training.labels import cell_labels, row_label
+from training.masks import row_cells
 from training.sample import WHOLE, Region
 
 _CELLS = 16

@@ -23,7 +23,7 @@ class JudgedRow:
 
     Attributes:
         modality: of the model: image, video or audio.
-        label: 0, 1 or `training.rows.UNCLEAR`.
+        label: 0, 1 or `training.labels.UNCLEAR`.
         start_seconds, end_seconds: 0 for a photo.
         fake_probability: calibrated, in [0, 1].
     """

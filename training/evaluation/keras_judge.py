@@ -18,12 +18,12 @@ from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import MediaKind, MediaRows, RowSpec
 from training.calibrate import Calibration
-from training.decode import decode_each, failure
+from training.decode import decode_each, failure, image_regions, model_rows
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, JudgedRow
 from training.record import read_record, record_path
-from training.sample import WHOLE, Region
+from training.sample import WHOLE
 from training.settings import MODALITIES, FitSettings, Modality
 
 _FILES_AT_ONCE = 16
@@ -106,19 +106,19 @@ class KerasJudge:
         if not len(rows.image_index):
             return []
         branch = self._branches["image"]
-        answer = branch.model(rows.frames[rows.image_index], training=False)
+        answer = branch.model(model_rows(rows, "image"), training=False)
         probabilities = branch.calibration.probability(np.asarray(answer["logit"]))
         heatmaps = branch.calibration.probability(np.asarray(answer["heatmap"]))
         return [
-            Activation(_edges(region), float(start), float(probability), heatmap.astype(np.float32))
+            Activation(region, float(start), float(probability), heatmap.astype(np.float32))
             for region, (start, _), probability, heatmap in zip(
-                rows.image_regions, rows.image_times, probabilities, heatmaps, strict=True
+                image_regions(rows), rows.image_times, probabilities, heatmaps, strict=True
             )
         ]
 
     def _judge(self, media: list[tuple[Task, MediaRows]]) -> Iterator[JudgedFile]:
         logits = {
-            modality: _logits(branch.model, [_values(rows, modality) for _, rows in media])
+            modality: _logits(branch.model, [model_rows(rows, modality) for _, rows in media])
             for modality, branch in self._branches.items()
         }
         for number, (task, rows) in enumerate(media):
@@ -151,7 +151,7 @@ class KerasJudge:
         self, task: Task, rows: MediaRows, modality: Modality, logits: NDArray[np.float32]
     ) -> Iterator[JudgedRow]:
         times = {"image": rows.image_times, "video": rows.clip_times, "audio": rows.audio_times}[modality]
-        regions = [_edges(r) for r in rows.image_regions] if modality == "image" else [WHOLE] * len(times)
+        regions = image_regions(rows) if modality == "image" else [WHOLE] * len(times)
         found = self._branches[modality].calibration.probability(logits)
         labels = task.row_labels(modality, regions)
         for (start, end), label, probability in zip(times, labels, found, strict=True):
@@ -209,16 +209,6 @@ def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
     )
 
 
-def _values(rows: MediaRows, modality: Modality) -> NDArray[Any]:
-    match modality:
-        case "image":
-            return rows.frames[rows.image_index] if len(rows.image_index) else rows.frames[:0]
-        case "video":
-            return rows.frames[rows.clip_index] if len(rows.clip_index) else rows.frames[:0]
-        case "audio":
-            return rows.audio
-
-
 def _logits(model: keras.Model, values: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
     """The logits of each medium's rows, found in batches over all of them."""
     filled = [part for part in values if len(part)]
@@ -228,8 +218,3 @@ def _logits(model: keras.Model, values: list[NDArray[Any]]) -> list[NDArray[np.f
     batches = [together[at : at + _ROWS_AT_ONCE] for at in range(0, len(together), _ROWS_AT_ONCE)]
     found = np.concatenate([np.asarray(model(batch, training=False)["logit"]) for batch in batches])
     return np.split(found, np.cumsum([len(part) for part in values])[:-1])
-
-
-def _edges(region: NDArray[np.float32]) -> Region:
-    left, top, right, bottom = map(float, region)
-    return left, top, right, bottom

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from training.evaluation.judged import VOICES, JudgedFile, JudgedRow, Voice
 from training.evaluation.metrics import METRICS, Estimate, Floats, Metric, estimate
-from training.masks import UNCLEAR
+from training.labels import UNCLEAR
 
 Dimension = Literal["dataset", "manipulation", "compression"]
 DIMENSIONS: tuple[Dimension, ...] = ("dataset", "manipulation", "compression")

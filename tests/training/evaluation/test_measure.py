@@ -9,7 +9,7 @@ from training.evaluation.judged import JudgedFile, JudgedRow
 from training.evaluation.measure import as_json, as_table, evaluate, from_json
 from training.evaluation.metrics import METRICS
 from training.evaluation.results import write_csv
-from training.masks import UNCLEAR
+from training.labels import UNCLEAR
 
 
 def _file(
