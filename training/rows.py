@@ -46,10 +46,9 @@ class RowTable:
     data_hash: str
     cells: Cells | None = None
 
-    def files(self, split: Split | None) -> NDArray[np.int64]:
-        """Indices of a split's files, or of all."""
-        chosen = [index for index, sample in enumerate(self.samples) if split in (None, sample.split)]
-        return np.asarray(chosen, np.int64)
+    def files(self, split: Split) -> NDArray[np.int64]:
+        """Indices of a split's files."""
+        return np.asarray([i for i, sample in enumerate(self.samples) if sample.split == split], np.int64)
 
     def rows(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
         """Indices of the rows of these files, in their order."""

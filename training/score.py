@@ -35,14 +35,14 @@ class FileLogits:
         return np.asarray([sample.label for sample in self.samples], np.int64)
 
 
-def score_files(model: keras.Model, table: RowTable, split: Split | None, batch_size: int = 32) -> FileLogits:
-    """The model's logits on every row of a split, or of all files."""
+def score_files(model: keras.Model, table: RowTable, split: Split) -> FileLogits:
+    """The model's logits on every row of a split."""
     files = table.files(split)
     rows = table.rows(files)
     counts = table.counts(files)
     return FileLogits(
         samples=[table.samples[file] for file in files],
-        logits=predict_logits(model, table, rows, batch_size),
+        logits=predict_logits(model, table, rows),
         labels=table.labels[rows],
         starts=np.cumsum(counts) - counts,
     )

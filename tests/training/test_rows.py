@@ -58,7 +58,7 @@ def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(
     (tmp_path / "clip.mp4").write_bytes(video_mp4())
     samples = [*_photos(tmp_path), Sample("clip.mp4", "video", 1, "val", "clip")]
     frames = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
-    assert frames.counts(frames.files(None)).tolist() == [3, 3, 3]
+    assert frames.counts(np.arange(3)).tolist() == [3, 3, 3]
     without = load_rows(tmp_path, samples, "image", replace_settings(frames_from_videos=False), workers=1)
     assert [sample.path for sample in without.samples] == ["photo0.jpg", "photo1.jpg"]
     clips = load_rows(tmp_path, samples, "video", SETTINGS, workers=1)

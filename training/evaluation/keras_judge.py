@@ -1,7 +1,7 @@
 """The trained Keras models, fused as the exporter would fuse them, on rows from the server's decoders."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,13 @@ from training.settings import MODALITIES, FitSettings, Modality
 
 _FILES_AT_ONCE = 16
 _ROWS_AT_ONCE = 32
+_WEIGHTS = FusionWeights()
+_SPEC_FIELDS: dict[Modality, tuple[str, ...]] = {
+    "image": ("height", "width", "crops", "frames", "want_images"),
+    "video": ("height", "width", "clips", "clip_length", "clip_stride_seconds", "want_clips"),
+    "audio": ("sample_rate", "window_samples", "windows", "want_audio"),
+}
+"""Of a RowSpec, what each model decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +45,8 @@ class _Branch:
 
 
 @contextmanager
-def keras_judge(
-    models: Path,
-    workers: int,
-    weights: FusionWeights | None = None,
-    thresholds: Thresholds | None = None,
-) -> Iterator["KerasJudge"]:
-    """The models of a folder that have a record.
-
-    Args:
-        weights, thresholds: as given to the exporter.
+def keras_judge(models: Path, workers: int) -> Iterator["KerasJudge"]:
+    """The models of a folder that have a record, fused with the exporter's default weights and thresholds.
 
     Raises:
         DataError: there are none, or they do not make one detector.
@@ -60,32 +59,21 @@ def keras_judge(
     if not branches:
         raise DataError(f"there are no trained models in {models}")
     spec = _row_spec({modality: branch.settings for modality, branch in branches.items()})
-    pool = DecodePool(workers, MediaLimits())
-    try:
-        yield KerasJudge(branches, spec, pool, weights or FusionWeights(), thresholds or Thresholds())
-    finally:
-        pool.close()
+    with closing(DecodePool(workers, MediaLimits())) as pool:
+        yield KerasJudge(branches, spec, pool)
 
 
 class KerasJudge:
     """Use `keras_judge` to make one; a `training.evaluation.judge.Judge`."""
 
     name = "Keras models"
+    real_threshold, fake_threshold = Thresholds().real, Thresholds().fake
     local = True
 
-    def __init__(
-        self,
-        branches: Mapping[Modality, _Branch],
-        spec: RowSpec,
-        pool: DecodePool,
-        weights: FusionWeights,
-        thresholds: Thresholds,
-    ) -> None:
+    def __init__(self, branches: Mapping[Modality, _Branch], spec: RowSpec, pool: DecodePool) -> None:
         self._branches = branches
         self._spec = spec
         self._pool = pool
-        self._weights = weights
-        self.real_threshold, self.fake_threshold = thresholds.real, thresholds.fake
 
     def judge(self, tasks: Iterable[Task]) -> Iterator[JudgedFile]:
         media = ((task, task.content, MediaKind(task.truth.kind)) for task in tasks)
@@ -129,7 +117,7 @@ class KerasJudge:
     ) -> JudgedFile:
         present = {modality: values for modality, values in logits.items() if len(values)}
         probabilities = {modality: self._whole(modality, values) for modality, values in present.items()}
-        shares = {modality: getattr(self._weights, modality) for modality in present}
+        shares = {modality: getattr(_WEIGHTS, modality) for modality in present}
         judged = [
             row for modality, values in present.items() for row in self._rows(task, rows, modality, values)
         ]
@@ -183,30 +171,11 @@ def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
     sizes = {modality: own.image_size for modality, own in settings.items() if modality != "audio"}
     if len(set(sizes.values())) > 1:
         raise DataError("the image and the video model want frames of different sizes: no one detector")
-    wanted: dict[str, Any] = {}
-    if sizes:
-        size = next(iter(sizes.values()))
-        wanted |= {"height": size, "width": size}
-    if image := settings.get("image"):
-        wanted |= {"crops": image.crops, "frames": image.frames_per_video}
-    if video := settings.get("video"):
-        wanted |= {
-            "clips": video.clips_per_video,
-            "clip_length": video.clip_length,
-            "clip_stride_seconds": video.clip_stride_seconds,
-        }
-    if audio := settings.get("audio"):
-        wanted |= {
-            "sample_rate": audio.sample_rate,
-            "window_samples": audio.window_samples,
-            "windows": audio.max_windows,
-        }
-    return RowSpec(
-        want_images="image" in settings,
-        want_clips="video" in settings,
-        want_audio="audio" in settings,
-        **wanted,
-    )
+    specs = {modality: own.row_spec(modality) for modality, own in settings.items()}
+    wanted = {
+        name: getattr(spec, name) for modality, spec in specs.items() for name in _SPEC_FIELDS[modality]
+    }
+    return RowSpec(**{"want_images": False, "want_clips": False, "want_audio": False} | wanted)
 
 
 def _logits(model: keras.Model, values: list[NDArray[Any]]) -> list[NDArray[np.float32]]:

@@ -16,6 +16,7 @@ from clients.embedded import embedded_server
 from clients.errors import DetectionError
 from clients.predictions import short_name
 from deepfake.v1 import detector_pb2 as pb
+from training.decode import failure
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, JudgedRow
@@ -71,7 +72,7 @@ class ServedJudge:
         def media() -> Iterator[pb.Medium]:
             for task in rest:
                 if isinstance(task.content, OSError):
-                    unreadable.append(task.truth.answered(error=f"cannot be read: {task.content.strerror}"))
+                    unreadable.append(task.truth.answered(error=failure(task.content)))
                     continue
                 kind = pb.MediaKind.Value(f"MEDIA_KIND_{task.truth.kind.upper()}")
                 medium = pb.Medium(content=task.content, kind=kind)
