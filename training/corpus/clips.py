@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.corpus.camera import Camera
-from training.corpus.images import in_processes, split_of
+from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import MACROBLOCK, encode_clip
 from training.corpus.scenes import Scene, scene
+from training.forgery.draw import draw_operator
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
 from training.sample import WHOLE, Region, Sample
 
@@ -21,12 +22,12 @@ Path2D = NDArray[np.float64]
 DEMO_COUNT = 1200
 """Files of the demo corpus."""
 
-FORGERIES: tuple[tuple[str, ClipForgery, float], ...] = (
-    ("flicker", flicker, 0.6),
-    ("texture_flicker", texture_flicker, 0.1),
-    ("frame_upsampling", frame_upsampling, 0.3),
-)
-"""Name, operator and share of each."""
+FORGERIES: dict[str, tuple[ClipForgery, float]] = {
+    "flicker": (flicker, 0.6),
+    "texture_flicker": (texture_flicker, 0.1),
+    "frame_upsampling": (frame_upsampling, 0.3),
+}
+"""Name → operator and share of the fakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,7 @@ def write_clips(folder: Path, count: int, seed: int, workers: int = 2) -> list[S
     """
     for kind in ("real", "fake"):
         (folder / kind / "videos").mkdir(parents=True, exist_ok=True)
-    pairs = in_processes(functools.partial(_write_pair, folder, seed), -(-count // 2), workers)
-    return [sample for pair in pairs for sample in pair][:count]
+    return write_pairs(functools.partial(_write_pair, folder, seed), -(-count // 2), workers)[:count]
 
 
 def film(rng: np.random.Generator, frames: int) -> list[Picture]:
@@ -142,7 +142,7 @@ def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
     rng = np.random.default_rng((seed, index, 2))
     take = film(rng, frames=int(rng.integers(12, 17)))
     encoding = Encoding.random(rng)
-    name, forgery, _ = FORGERIES[rng.choice(len(FORGERIES), p=[share for *_, share in FORGERIES])]
+    name, forgery = draw_operator(rng, FORGERIES)
     forged, region = forgery(rng, take)
     group, split = f"clip{index:06d}", split_of(index, seed)
 

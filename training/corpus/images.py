@@ -1,9 +1,7 @@
 """The bundled detector's photographs: half real-like, half forged, from a seed."""
 
 import functools
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.corpus.camera import Camera
+from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import SHRINKERS, Publication, recompress, shrink
 from training.corpus.scenes import scene
 from training.forgery.blend import self_blend
+from training.forgery.draw import draw_operator
 from training.forgery.inconsistency import colour_region, compressed_region, noise_region
 from training.forgery.masks import Mask, region_of, save_mask
 from training.forgery.resample import upsample_region, upsample_whole
-from training.sample import Sample, Split
+from training.sample import Sample
 
 Picture = NDArray[np.uint8]
 Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Mask]]
@@ -25,17 +25,15 @@ Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Mask]]
 DEMO_COUNT = 4000
 """Files of the demo corpus."""
 
-FORGERIES: tuple[tuple[str, Forgery, float], ...] = (
-    ("self_blend", self_blend, 0.34),
-    ("upsample_whole", upsample_whole, 0.1),
-    ("upsample_region", upsample_region, 0.16),
-    ("noise_region", noise_region, 0.17),
-    ("colour_region", colour_region, 0.17),
-    ("compressed_region", compressed_region, 0.06),
-)
-"""Name, operator and share of each."""
-
-_SPLITS: tuple[tuple[Split, float], ...] = (("train", 0.70), ("val", 0.85), ("test", 1.0))
+FORGERIES: dict[str, tuple[Forgery, float]] = {
+    "self_blend": (self_blend, 0.34),
+    "upsample_whole": (upsample_whole, 0.1),
+    "upsample_region": (upsample_region, 0.16),
+    "noise_region": (noise_region, 0.17),
+    "colour_region": (colour_region, 0.17),
+    "compressed_region": (compressed_region, 0.06),
+}
+"""Name → operator and share of the fakes."""
 
 
 def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
@@ -53,25 +51,7 @@ def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[
     for kind in ("real", "fake"):
         (folder / kind / "images").mkdir(parents=True, exist_ok=True)
     (folder / "masks").mkdir(exist_ok=True)
-    write = functools.partial(_write_pair, folder, seed)
-    pairs = in_processes(write, -(-count // 2), workers)
-    return [sample for pair in pairs for sample in pair][:count]
-
-
-def in_processes(
-    write: Callable[[int], tuple[Sample, Sample]], pairs: int, workers: int
-) -> list[tuple[Sample, Sample]]:
-    """write(0), write(1), … in that order, made by `workers` processes."""
-    # Not forked: the parent may hold TensorFlow's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
-        return list(pool.map(write, range(pairs), chunksize=8))
-
-
-def split_of(index: int, seed: int) -> Split:
-    """The split of a pair."""
-    draw = np.random.default_rng((seed, index, 1)).random()
-    return next(name for name, limit in _SPLITS if draw < limit)
+    return write_pairs(functools.partial(_write_pair, folder, seed), -(-count // 2), workers)[:count]
 
 
 def photograph(rng: np.random.Generator) -> Picture:
@@ -96,7 +76,7 @@ def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
     rng = np.random.default_rng((seed, index))
     picture = photograph(rng)
     publication = Publication.random(rng)
-    name, forgery, _ = FORGERIES[rng.choice(len(FORGERIES), p=[share for *_, share in FORGERIES])]
+    name, forgery = draw_operator(rng, FORGERIES)
     forged, mask = forgery(rng, picture)
     group, split = f"image{index:06d}", split_of(index, seed)
     mask_path = Path("masks", f"{group}.png")

@@ -1,19 +1,18 @@
 """A corpus of speech-like sound, real and forged, made from nothing but a seed."""
 
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from training.corpus.ambience import draw_music, draw_noise
+from training.corpus.pairs import write_pairs
 from training.corpus.recording import record
 from training.corpus.sound_files import draw_journey, recoded, send
 from training.corpus.voice import draw_speaker, speak
-from training.forgery.sound import forge_sound
+from training.forgery.draw import draw_operator
+from training.forgery.sound import SOUND_OPERATORS
 from training.sample import Sample, Split
 
 Pcm = NDArray[np.float64]
@@ -30,13 +29,7 @@ def write_speech(folder: Path, count: int, seed: int, workers: int = 2) -> list[
     """
     for label in ("real", "fake"):
         (folder / label / "audio").mkdir(parents=True, exist_ok=True)
-    write = partial(_write_pair, folder, seed)
-    if workers == 1:
-        # As in the processes of the pool: sums over several threads round differently.
-        with threadpool_limits(1, "blas"):
-            return [sample for index in range(count) for sample in write(index)]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return [sample for pair in pool.map(write, range(count), chunksize=8) for sample in pair]
+    return write_pairs(partial(_write_pair, folder, seed), count, workers)
 
 
 def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
@@ -44,7 +37,8 @@ def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
     rate = int(rng.choice(RATES, p=[0.35, 0.35, 0.2, 0.1]))
     real = _recording(rng, rng.uniform(2.5, 6.0), rate)
     journey = draw_journey(rng)
-    operator, fake = forge_sound(rng, real, rate)
+    operator, forgery = draw_operator(rng, SOUND_OPERATORS)
+    fake = forgery(rng, real, rate)
     name = f"audio/speech-{index:05d}.{journey.extension}"
     send(journey, real, rate, folder / "real" / name)
     send(journey, fake, rate, folder / "fake" / name)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.forgery.blend import self_blend
+from training.forgery.draw import draw_operator
 from training.forgery.flicker import flicker, texture_flicker
 from training.forgery.resample import upsample_region
 from training.forgery.sound import SOUND_OPERATORS
@@ -37,21 +38,15 @@ def forge_rows(rng: np.random.Generator, rows: Rows, modality: Modality, rate: i
     """
     match modality:
         case "image":
-            name, operator = _drawn(rng, PICTURE_OPERATORS)
+            name, operator = draw_operator(rng, PICTURE_OPERATORS)
             return name, np.stack([operator(rng, row)[0] for row in rows])
         case "video":
-            name, operator = _drawn(rng, CLIP_OPERATORS)
+            name, operator = draw_operator(rng, CLIP_OPERATORS)
             return name, np.stack([operator(rng, list(clip))[0] for clip in rows])
         case "audio":
-            name, operator = _drawn(rng, SOUND_OPERATORS)
+            name, operator = draw_operator(rng, SOUND_OPERATORS)
             pcm = rows.astype(np.float64)
             return name, np.stack([_as_recorded(operator(rng, window, rate), window) for window in pcm])
-
-
-def _drawn(rng: np.random.Generator, operators: _Operators) -> tuple[str, Callable[..., Any]]:
-    shares = np.array([share for _, share in operators.values()])
-    name = str(rng.choice(list(operators), p=shares / shares.sum()))
-    return name, operators[name][0]
 
 
 def _as_recorded(forged: NDArray[np.float64], real: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -23,10 +23,3 @@ SOUND_OPERATORS: dict[str, tuple[Operator, float]] = {
     "transposed_convolution": (upsampling.transposed_convolution, 0.05),
 }
 """Name → operator (generator, PCM, sample rate in Hz → PCM of the same length), share of the fakes."""
-
-
-def forge_sound(rng: np.random.Generator, pcm: Pcm, rate: int) -> tuple[str, Pcm]:
-    """Draws an operator; gives its name and the forged sound, of the same length."""
-    shares = np.array([share for _, share in SOUND_OPERATORS.values()])
-    name = str(rng.choice(list(SOUND_OPERATORS), p=shares / shares.sum()))
-    return name, SOUND_OPERATORS[name][0](rng, pcm, rate)
