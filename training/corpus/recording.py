@@ -33,7 +33,8 @@ def equalise(rng: np.random.Generator, pcm: Pcm, decibels: float) -> Pcm:
     knots = rng.integers(4, 12)
     gains = rng.normal(0, decibels, knots)
     response = np.interp(np.linspace(0, 1, 513), np.linspace(0, 1, knots) ** 2, gains)
-    return np.asarray(fftconvolve(pcm, _minimum_phase(10 ** (response / 20)))[: len(pcm)])
+    impulse = np.fft.irfft(minimum_phase(10 ** (response / 20)))
+    return np.asarray(fftconvolve(pcm, impulse)[: len(pcm)])
 
 
 def _in_room(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
@@ -82,10 +83,10 @@ def _gated(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     )
 
 
-def _minimum_phase(magnitude: NDArray[np.float64]) -> Pcm:
-    """Impulse response of the causal filter with this magnitude, by its real cepstrum."""
-    cepstrum = np.fft.irfft(np.log(np.maximum(magnitude, 1e-6)))
+def minimum_phase(magnitude: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Spectrum of the causal filter with this magnitude, which is positive, by its real cepstrum."""
+    cepstrum = np.fft.irfft(np.log(magnitude))
     half = len(cepstrum) // 2
     cepstrum[1:half] *= 2
     cepstrum[half + 1 :] = 0
-    return np.fft.irfft(np.exp(np.fft.rfft(cepstrum)))
+    return np.asarray(np.exp(np.fft.rfft(cepstrum)))

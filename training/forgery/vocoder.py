@@ -7,6 +7,8 @@ from scipy.linalg import solve_toeplitz
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.signal import lfilter
 
+from training.corpus.recording import minimum_phase
+
 Pcm = NDArray[np.float64]
 
 
@@ -40,13 +42,14 @@ def harmonics_and_noise(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     envelope = _envelope(pcm, pitch, hop, n_fft, rate)
     if rng.random() < 0.3:
         envelope = _warped(envelope, rng.uniform(0.85, 1.18))
-    minimum_phase = rng.random() < 0.7
+    causal = rng.random() < 0.7
     crossover = rng.uniform(2000, 7000)
     noisy = 1 / (1 + np.exp(-(np.linspace(0, rate / 2, n_fft // 2 + 1) - crossover) / 500))
     noisy = np.clip(noisy + rng.uniform(0, 0.15), 0, 1)
     out = np.zeros(len(pcm) + 2 * n_fft)
     for at, frame, is_voiced in _pulses(pitch, voiced, len(pcm), hop, rate):
-        response = _response(envelope[:, frame], minimum_phase)
+        magnitude = envelope[:, frame]
+        response = minimum_phase(np.maximum(magnitude, 1e-9)) if causal else magnitude
         period = rate / pitch[frame] if is_voiced else hop
         hiss = np.fft.rfft(rng.standard_normal(round(period)), n_fft)
         share = noisy if is_voiced else 1.0
@@ -132,16 +135,6 @@ def _warped(envelope: NDArray[np.float64], factor: float) -> NDArray[np.float64]
     bins = np.arange(len(envelope))
     source = np.clip((bins / factor).astype(int), 0, len(envelope) - 1)
     return np.asarray(envelope[source])
-
-
-def _response(magnitude: Pcm, minimum_phase: bool) -> NDArray[np.complex128]:
-    if not minimum_phase:
-        return magnitude.astype(np.complex128)
-    cepstrum = np.fft.irfft(np.log(np.maximum(magnitude, 1e-9)))
-    half = len(cepstrum) // 2
-    cepstrum[1:half] *= 2
-    cepstrum[half + 1 :] = 0
-    return np.asarray(np.exp(np.fft.rfft(cepstrum)))
 
 
 def _pulses(
