@@ -28,7 +28,7 @@ FORMATS = {
 EXACT = {"fflags": "+bitexact"}
 """Keeps containers from writing random serial numbers."""
 
-LOSSY = ("libmp3lame", "aac", "libopus")
+LOSSY_FORMATS = ("mp3", "m4a", "ogg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def encode(pcm: Pcm, rate: int, file: Path | BytesIO, extension: str, kilobits: 
         str(file) if isinstance(file, Path) else file, "w", format=container, options=EXACT
     ) as output:
         stream = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout="mono"))
-        if codec in LOSSY:
+        if extension in LOSSY_FORMATS:
             stream.bit_rate = kilobits * 1000
         samples = np.round(np.clip(pcm, -1, 1) * 32_767).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
@@ -97,12 +97,28 @@ def encode(pcm: Pcm, rate: int, file: Path | BytesIO, extension: str, kilobits: 
 
 def recoded(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     """The sound after a lossy codec; its length may change by the codec's delay."""
-    extension = str(rng.choice([name for name, (_, codec, _) in FORMATS.items() if codec in LOSSY]))
+    extension = str(rng.choice(LOSSY_FORMATS))
     between = int(rng.choice([other for other in FORMATS[extension][2] if other >= 16_000]))
+    return through_file(pcm * 0.7, rate, between, extension, int(rng.integers(24, 128)))
+
+
+def through_file(pcm: Pcm, rate: int, between: int, extension: str, kilobits: int) -> Pcm:
+    """The sound, at `rate`, after a file of one of FORMATS with the sample rate `between`."""
     file = BytesIO()
-    encode(soxr.resample(pcm * 0.7, rate, between), between, file, extension, int(rng.integers(24, 128)))
+    encode(soxr.resample(pcm, rate, between), between, file, extension, kilobits)
     file.seek(0)
     with av.open(file, "r") as coded:
-        frames = [frame.to_ndarray().mean(axis=0) for frame in coded.decode(audio=0)]
-        decoded = np.concatenate(frames).astype(np.float64)
+        decoded = np.concatenate([as_float(frame) for frame in coded.decode(audio=0)])
         return np.asarray(soxr.resample(decoded, coded.streams.audio[0].rate, rate))
+
+
+def as_float(frame: av.AudioFrame) -> Pcm:
+    """All channels as one, in [-1, 1]."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if np.issubdtype(samples.dtype, np.unsignedinteger):
+        samples = samples.astype(np.float64) - 128
+        return np.asarray(samples.mean(axis=0) / 128)
+    scale = 2.0 ** (8 * samples.itemsize - 1) if np.issubdtype(samples.dtype, np.integer) else 1.0
+    return np.asarray(samples.mean(axis=0, dtype=np.float64) / scale)

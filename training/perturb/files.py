@@ -7,9 +7,8 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from training.corpus.sound_files import encode
+from training.corpus.sound_files import as_float, encode
 from training.perturb.pictures import Frames
-from training.perturb.sound import as_float
 from training.perturb.table import PICTURES, SOUND
 
 MOST_SECONDS = 10.0

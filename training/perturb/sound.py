@@ -3,32 +3,22 @@
 All take float64 [N] mono at `rate` Hz and give as many samples. `level` is in each one's own unit.
 """
 
-from io import BytesIO
-
-import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from training.corpus.ambience import draw_noise
-from training.corpus.sound_files import FORMATS, LOSSY, encode
+from training.corpus.sound_files import FORMATS, LOSSY_FORMATS, through_file
 
 Pcm = NDArray[np.float64]
-_LOSSY_FORMATS = [extension for extension, (_, codec, _) in FORMATS.items() if codec in LOSSY]
 
 
 def codec(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> Pcm:
     """MP3, AAC or Opus at `level` kilobits a second."""
-    extension = str(rng.choice(_LOSSY_FORMATS))
+    extension = str(rng.choice(LOSSY_FORMATS))
     between = min((r for r in FORMATS[extension][2] if r >= 16_000), key=lambda r: abs(r - rate))
-    file = BytesIO()
-    encode(soxr.resample(pcm, rate, between), between, file, extension, round(level))
-    file.seek(0)
-    with av.open(file, "r") as coded:
-        heard = np.concatenate([as_float(frame) for frame in coded.decode(audio=0)])
-        sound_rate = coded.streams.audio[0].rate
-    return _fitted(soxr.resample(heard, sound_rate, rate), len(pcm))
+    return _fitted(through_file(pcm, rate, between, extension, round(level)), len(pcm))
 
 
 def resample(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> Pcm:  # noqa: ARG001  nothing is drawn
@@ -57,18 +47,6 @@ def band_limit(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> P
     """Without what is above `level` Hz, or below a tenth of that, at most 300 Hz, as over a telephone."""
     low, high = min(300.0, level / 10), min(level, 0.49 * rate)
     return np.asarray(sosfilt(butter(6, (low, high), "band", fs=rate, output="sos"), pcm))
-
-
-def as_float(frame: av.AudioFrame) -> Pcm:
-    """All channels as one, in [-1, 1]."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if np.issubdtype(samples.dtype, np.unsignedinteger):
-        samples = samples.astype(np.float64) - 128
-        return np.asarray(samples.mean(axis=0) / 128)
-    scale = 2.0 ** (8 * samples.itemsize - 1) if np.issubdtype(samples.dtype, np.integer) else 1.0
-    return np.asarray(samples.mean(axis=0, dtype=np.float64) / scale)
 
 
 def _fitted(pcm: Pcm, length: int) -> Pcm:
