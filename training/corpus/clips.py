@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
-from training.corpus.publish import MACROBLOCK, encode_clip
+from training.corpus.publish import MACROBLOCK, encode_clip, x264_options
 from training.corpus.scenes import Scene, scene
 from training.forgery.draw import draw_operator
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
@@ -42,6 +42,12 @@ class Encoding:
     def random(cls, rng: np.random.Generator) -> "Encoding":
         codec = str(rng.choice(["libx264", "mpeg4"], p=[0.9, 0.1]))
         return cls(codec, int(rng.integers(15, 30)), int(rng.choice([24, 25, 30])))
+
+    def encode(self, frames: list[Picture]) -> bytes:
+        """MP4 bytes."""
+        mpeg4 = {"qmin": str(max(1, self.crf // 4)), "qmax": str(max(2, self.crf // 3))}
+        options = x264_options(self.crf) if self.codec == "libx264" else mpeg4
+        return encode_clip(frames, self.rate, self.codec, options)
 
 
 def write_clips(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
@@ -148,8 +154,7 @@ def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
 
     def write(kind: str, frames: list[Picture], operator: str, forged_region: Region) -> Sample:
         path = Path(kind, "videos", f"{group}.mp4")
-        data = encode_clip(frames, encoding.crf, encoding.rate, encoding.codec)
-        (folder / path).write_bytes(data)
+        (folder / path).write_bytes(encoding.encode(frames))
         return Sample(path.as_posix(), "video", int(kind == "fake"), split, group, operator, forged_region)
 
     return write("real", take, "none", WHOLE), write("fake", forged, name, region)

@@ -5,6 +5,7 @@ tells them apart.
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -115,19 +116,19 @@ def recompress(picture: Picture, quality: int, subsampling: int = 2) -> Picture:
 def video_still(picture: Picture, crf: int) -> Picture:
     """The picture as a frame of an H.264 video, cut to whole macroblocks."""
     height, width = (side // MACROBLOCK * MACROBLOCK for side in picture.shape[:2])
-    data = encode_clip([picture[:height, :width]], crf, 25, "libx264")
+    data = encode_clip([picture[:height, :width]], 25, "libx264", x264_options(crf))
     with av.open(io.BytesIO(data), "r") as container:
         frame = next(container.decode(video=0))
         still: Picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
         return still
 
 
-def encode_clip(
-    frames: list[Picture],
-    crf: int,
-    rate: int,
-    codec: str,
-) -> bytes:
+def x264_options(crf: float) -> dict[str, str]:
+    """For `encode_clip`, with constant rate factor `crf`, 0 to 51."""
+    return {"crf": f"{crf:g}", "preset": "veryfast"}
+
+
+def encode_clip(frames: Sequence[Picture], rate: int, codec: str, options: dict[str, str]) -> bytes:
     """MP4 bytes of uint8 RGB frames with whole macroblocks, `rate` frames per second."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
@@ -136,11 +137,7 @@ def encode_clip(
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, rate)
         stream.codec_context.thread_count = 1
-        match codec:
-            case "libx264":
-                stream.options = {"crf": str(crf), "preset": "veryfast"}
-            case _:
-                stream.options = {"qmin": str(max(1, crf // 4)), "qmax": str(max(2, crf // 3))}
+        stream.options = {**options}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

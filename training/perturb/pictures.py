@@ -4,7 +4,6 @@ All take and give uint8 [T, H, W, 3]; a photo is one frame. `level` is in each o
 """
 
 import io
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from scipy import ndimage
 
-from training.corpus.publish import MACROBLOCK, SHRINKERS, recompress
+from training.corpus.publish import MACROBLOCK, SHRINKERS, encode_clip, recompress, x264_options
 
 Frames = NDArray[np.uint8]
 _RATE = 25
@@ -29,19 +28,9 @@ def h264(rng: np.random.Generator, frames: Frames, level: float) -> Frames:  # n
     height, width = frames.shape[1:3]
     edges = ((0, 0), (0, -height % MACROBLOCK), (0, -width % MACROBLOCK), (0, 0))
     padded = np.pad(frames, edges, mode="edge")
-    coded = io.BytesIO()
-    with av.open(coded, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=_RATE)
-        stream.height, stream.width = padded.shape[1:3]
-        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _RATE)
-        stream.codec_context.thread_count = 1
-        # With its look-ahead, x264 does not always give small pictures the same bytes.
-        stream.options = {"crf": f"{level:g}", "preset": "veryfast", "tune": "zerolatency"}
-        for frame in padded:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    coded.seek(0)
-    with av.open(coded, "r") as container:
+    # With its look-ahead, x264 does not always give small pictures the same bytes.
+    options = x264_options(level) | {"tune": "zerolatency"}
+    with av.open(io.BytesIO(encode_clip(list(padded), _RATE, "libx264", options)), "r") as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.asarray(np.stack(decoded)[:, :height, :width], np.uint8)
 
