@@ -41,14 +41,11 @@ class Parts:
     @property
     def head(self) -> set[str]:
         """The last layers on the way to an output, and all below them."""
-        last: set[str] = set()
-        waiting = [self._makers[name] for name in self._outputs]
-        while waiting:
-            node = waiting.pop()
-            if node.name in self._layers:
-                last.add(node.name)
-            else:
-                waiting.extend(self._sources(node))
+        outputs = {self._makers[name].name for name in self._outputs}
+        reached = outputs | self._reached(
+            outputs, lambda node: [] if node.name in self._layers else self._sources(node)
+        )
+        last = reached & self._layers
         return last | self._below(last)
 
     @property

@@ -113,8 +113,7 @@ def activation_ranges(branch: onnx.ModelProto, rows: Rows) -> TensorsData:
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, rows: Rows) -> None:
-        parts = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
-        self._parts = iter(parts)
+        self._parts = iter(_in_parts(rows))
 
     def get_next(self) -> dict[str, Rows] | None:
         part = next(self._parts, None)
@@ -147,7 +146,8 @@ def _quantized(branch: onnx.ModelProto, ranges: TensorsData, names: Sequence[str
 
 def _logits(branch: onnx.ModelProto, rows: Rows) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(branch.SerializeToString(), providers=["CPUExecutionProvider"])
-    parts = range(0, len(rows), _ROWS_AT_ONCE)
-    return np.concatenate(
-        [session.run(["logit"], {"rows": rows[start : start + _ROWS_AT_ONCE]})[0] for start in parts]
-    )
+    return np.concatenate([session.run(["logit"], {"rows": part})[0] for part in _in_parts(rows)])
+
+
+def _in_parts(rows: Rows) -> list[Rows]:
+    return [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
