@@ -3,6 +3,8 @@
 It leaves that layout, or takes longer ways in it, wherever it cannot tell that two tensors have one shape.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -31,8 +33,7 @@ def spread_gates(graph: onnx.ModelProto) -> onnx.ModelProto:
     to 1.32) does that in NCHWc only if both have one shape; otherwise it takes the features out of the
     layout, multiplies, and puts them back.
     """
-    spread = onnx.ModelProto()
-    spread.CopyFrom(graph)
+    spread = deepcopy(graph)
     rewriter = Rewriter(spread)
     for product in rewriter.nodes("Mul"):
         after = rewriter.only_consumer(product.output[0])

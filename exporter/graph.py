@@ -24,6 +24,7 @@ Outputs:
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 
 import onnx
 from onnx import TensorProto, helper
@@ -38,7 +39,12 @@ OPSET = 17
 IR_VERSION = 8
 
 _REQUEST = {"image": "image_request", "video": "clip_request", "audio": "audio_request"}
-_PROBABILITY = {"image": "image_probability", "video": "clip_probability", "audio": "audio_probability"}
+OUTPUTS = {
+    "image": {"logit": "image_probability", "heatmap": "image_heatmap"},
+    "video": {"logit": "clip_probability"},
+    "audio": {"logit": "audio_probability"},
+}
+"""Outputs of each branch in their order, and what they are in the detector after calibration."""
 
 
 def build_detector(manifest: Manifest, branches: Mapping[str, onnx.ModelProto]) -> onnx.ModelProto:
@@ -61,13 +67,13 @@ def build_detector(manifest: Manifest, branches: Mapping[str, onnx.ModelProto]) 
         nodes.constants.extend(branch.graph.initializer)
     rows = {
         modality: ModalityRows(
-            getattr(manifest, modality), f"{modality}/logit", _REQUEST[modality], _PROBABILITY[modality]
+            getattr(manifest, modality), f"{modality}/logit", _REQUEST[modality], OUTPUTS[modality]["logit"]
         )
         for modality in manifest.modalities
     }
     fuse(nodes, rows, "weights")
     if manifest.image:
-        calibrate(nodes, manifest.image, "image/heatmap", "image_heatmap")
+        calibrate(nodes, manifest.image, "image/heatmap", OUTPUTS["image"]["heatmap"])
     graph = helper.make_graph(nodes.nodes, "detector", _inputs(manifest), _outputs(manifest), nodes.constants)
     imports = {
         (entry.domain, entry.version): entry for branch in prefixed for entry in branch.opset_import
@@ -94,8 +100,7 @@ def _feed_branches(nodes: Nodes, manifest: Manifest) -> None:
 
 
 def _with_prefix(branch: onnx.ModelProto, modality: str) -> onnx.ModelProto:
-    prefixed = onnx.ModelProto()
-    prefixed.CopyFrom(branch)
+    prefixed = deepcopy(branch)
     add_prefix(prefixed.graph, f"{modality}/")
     return prefixed
 

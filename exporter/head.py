@@ -6,6 +6,7 @@ The shift stays an Add where the convolution pads (its bias can't tell the borde
 and Keras pads after normalising); else it goes into the bias.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,8 +46,7 @@ def _fold(rewriter: Rewriter, pixels: str) -> None:
         return
     weights, bias = constants
     per_channel = [1, -1] + [1] * (weights.ndim - 2)
-    folded = onnx.NodeProto()
-    folded.CopyFrom(node)
+    folded = deepcopy(node)
     folded.input[0] = pixels
     new = [folded]
     if _pads(node) and np.any(scaling.shift):

@@ -27,10 +27,9 @@ from onnx import helper
 import training.models  # noqa: F401  registers the layers, so that Keras can load them
 from exporter.bodies import redirect
 from exporter.errors import reason, refused
-from exporter.graph import IR_VERSION, OPSET
+from exporter.graph import IR_VERSION, OPSET, OUTPUTS
 from server.errors import InvalidModel
 
-OUTPUTS = {"image": ("logit", "heatmap"), "video": ("logit",), "audio": ("logit",)}
 _INPUT = {"image": ("uint8", 4), "video": ("uint8", 5), "audio": ("float32", 2)}
 _SHAPES = {
     "image": "[batch, height, width, 3]",

@@ -7,6 +7,7 @@ it is four times cheaper. A transpose that would meet anything else stays where 
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -98,7 +99,7 @@ class _Hoist:
         return self._add(helper.make_node("Reshape", [tensor, constant], [tensor]))
 
     def _elementwise(self, node: onnx.NodeProto, permutation: Permutation) -> str:
-        copy = _copy_of(node)
+        copy = deepcopy(node)
         copy.input[:] = [self._operand(name, permutation) for name in node.input]
         return self._add(copy)
 
@@ -124,7 +125,7 @@ class _Hoist:
             kept = [axis for axis in range(rank) if axis not in axes]
             order = iter(kept[axis] for axis in permutation)
             inner = tuple(axis if axis in axes else next(order) for axis in range(rank))
-        copy = _copy_of(node)
+        copy = deepcopy(node)
         copy.input[0] = self.transposed(node.input[0], inner)
         _set_attribute(copy, "axes", sorted(inner.index(axis) for axis in axes))
         return self._add(copy)
@@ -134,7 +135,7 @@ class _Hoist:
         if axes is None:
             raise _Blocked
         moved = [permutation.index(int(axis) % len(permutation)) for axis in axes.ravel()]
-        copy = _copy_of(node)
+        copy = deepcopy(node)
         copy.input[0] = self.transposed(node.input[0], permutation)
         copy.input[3] = self.rewriter.add_constant(np.array(moved, np.int64))
         return self._add(copy)
@@ -143,7 +144,7 @@ class _Hoist:
         pads = self.rewriter.constant(node.input[1])
         if pads is None:
             raise _Blocked
-        copy = _copy_of(node)
+        copy = deepcopy(node)
         copy.input[0] = self.transposed(node.input[0], permutation)
         moved = pads.reshape(2, -1)[:, list(permutation)].ravel()
         copy.input[1] = self.rewriter.add_constant(np.ascontiguousarray(moved))
@@ -178,9 +179,3 @@ def _set_attribute(node: onnx.NodeProto, name: str, value: Sequence[int]) -> Non
     kept = [item for item in node.attribute if item.name != name]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def _copy_of(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from scipy.special import expit
 
+from exporter.graph import OUTPUTS
 from exporter.samples import Samples
 from server.engine.manifest import Branch, Manifest
 from server.errors import InvalidModel
@@ -23,11 +25,6 @@ HEATMAP_FACTOR = 10
 KerasModel = Callable[..., Mapping[str, Any]]
 Arrays = dict[str, NDArray[np.generic]]
 Parity = dict[str, dict[str, float]]
-_OUTPUTS = {
-    "image": {"logit": "image_probability", "heatmap": "image_heatmap"},
-    "video": {"logit": "clip_probability"},
-    "audio": {"logit": "audio_probability"},
-}
 
 
 def measure_parity(
@@ -97,7 +94,7 @@ def _differences(
 ) -> dict[str, float]:
     rows = sample.rows[modality]
     expected = model(rows, training=False)
-    names = _OUTPUTS[modality]
+    names = OUTPUTS[modality]
     answers = run_graph(session, list(names.values()), feed(manifest, {modality: rows}))
     return {
         sample.name if name == "logit" else f"{sample.name} {name}": float(
@@ -109,8 +106,7 @@ def _differences(
 
 def probability(branch: Branch, logit: NDArray[np.float32]) -> NDArray[np.float64]:
     """What the detector's calibration makes of logits of any shape."""
-    scaled = logit.astype(np.float64) / branch.temperature + branch.bias
-    return np.asarray(np.exp(-np.logaddexp(0, -scaled)))
+    return np.asarray(expit(logit.astype(np.float64) / branch.temperature + branch.bias))
 
 
 def open_graph(

@@ -1,5 +1,7 @@
 """What ONNX Runtime needs to run a branch with zero rows, as of a request that has none for it."""
 
+from copy import deepcopy
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -30,8 +32,7 @@ def fill_recurrent(rewriter: Rewriter) -> None:
     With zero rows of them ORT (up to 1.32) ends the whole process.
     """
     for node in [node for node in rewriter.graph.node if node.op_type in _RECURRENT]:
-        filled = onnx.NodeProto()
-        filled.CopyFrom(node)
+        filled = deepcopy(node)
         before, after = [], []
         one_more = rewriter.add_constant(np.array([0, 0, 0, 0, 1, 0], np.int64))
         # Rows are in the middle of the sequences [steps, rows, features] and the first states.
@@ -73,8 +74,7 @@ def _is_doubtful(rewriter: Rewriter, reshape: onnx.NodeProto) -> bool:
 
 def _shapes(rewriter: Rewriter, tensors: list[str], rows: int) -> list[tuple[int, ...]]:
     """What shapes tensors have in a run with so many rows."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(rewriter.model)
+    probe = deepcopy(rewriter.model)
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
     options = onnxruntime.SessionOptions()
