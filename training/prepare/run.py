@@ -19,7 +19,7 @@ from training.prepare.inspection import inspect_files
 from training.prepare.journal import Inspection, Journal, ListedFile
 from training.prepare.links import read_links
 from training.prepare.lists import REJECTED_CSV, write_lists
-from training.prepare.page import write_page
+from training.prepare.page import PAGE, write_page
 from training.prepare.settings import PrepareSettings
 from training.prepare.summary import Summary, as_table
 from training.settings import MODALITIES
@@ -163,11 +163,11 @@ def _warn_of_one_large_group(groups: Groups, console: Console) -> None:
 def _report(summary: Summary, output: Path, console: Console) -> None:
     console.print(as_table(summary))
     for reason, count in summary.rejected.most_common():
-        console.print(f"{count} files left out: {reason}, see {output / 'rejected.csv'}", style="yellow")
+        console.print(f"{count} files left out: {reason}, see {output / REJECTED_CSV}", style="yellow")
     for gap in summary.gaps():
         console.print(f"{gap}; with few sources another --seed may help", style="yellow")
     console.print(f"{summary.near_duplicates} files have near duplicates of the same label.")
-    console.print(f"Distributions: {output / 'prepare.html'}")
+    console.print(f"Distributions: {output / PAGE}")
     # Videos feed the image model, too.
     fed = {*summary.modalities, *(["image"] if "video" in summary.modalities else [])}
     media = [name for name in MODALITIES if name in fed]

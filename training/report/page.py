@@ -14,7 +14,7 @@ from training.evaluation.measure import Estimates, Evaluation, Measured
 from training.evaluation.operating import Operation
 from training.evaluation.results import Results
 from training.report import plots
-from training.report.errors import worst_errors
+from training.report.mistakes import worst_mistakes
 
 _SLICE_METRICS = ("auc", "eer", "accuracy", "recall")
 
@@ -75,7 +75,7 @@ def _section(
         },
         "robustness_plot": plots.robustness(robust) if robust else None,
         "effort": next((found for found in results.effort if found.media == media), None),
-        "mistakes": worst_errors(files, judge),
+        "mistakes": worst_mistakes(files, judge),
     }
 
 

@@ -19,7 +19,7 @@ from training.evaluation.judged import JudgedFile, write_judged
 from training.evaluation.metrics import Estimate
 from training.evaluation.results import Robust
 from training.evaluation.run import results_of_predictions
-from training.report.errors import worst_errors
+from training.report.mistakes import worst_mistakes
 from training.report.page import write_report
 
 PLOTS = ("ROC", "Precision and recall", "Reliability", "Scores", "Verdicts", "Coverage and error")
@@ -124,7 +124,7 @@ def test_the_page_holds_every_plot_and_needs_nothing_beside_it(
 
 def test_the_worst_errors_come_first_with_what_was_seen_in_them(judged: list[JudgedFile]) -> None:
     photos = [file for file in judged if file.kind == "image"]
-    missed, accused = worst_errors(photos, _Seer())
+    missed, accused = worst_mistakes(photos, _Seer())
     assert (missed.file, accused.file) == (photos[1], photos[0])
     assert accused.picture is not None
     assert accused.overlay is not None
@@ -141,7 +141,7 @@ def test_the_worst_errors_come_first_with_what_was_seen_in_them(judged: list[Jud
 
 def test_files_that_are_gone_are_listed_without_a_picture(judged: list[JudgedFile]) -> None:
     gone = [file.answered(path="/nowhere/" + file.path) for file in judged if file.kind == "audio"]
-    assert [(mistake.picture, mistake.overlay) for mistake in worst_errors(gone, _Seer())] == [
+    assert [(mistake.picture, mistake.overlay) for mistake in worst_mistakes(gone, _Seer())] == [
         (None, None)
     ] * 2
 

@@ -31,7 +31,7 @@ _HEAT = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One of the worst errors.
+    """A file that was judged wrongly.
 
     Attributes:
         file: with its truth and answer.
@@ -45,7 +45,7 @@ class Mistake:
     overlay: bytes | None
 
 
-def worst_errors(files: Sequence[JudgedFile], judge: Judge | None) -> list[Mistake]:
+def worst_mistakes(files: Sequence[JudgedFile], judge: Judge | None) -> list[Mistake]:
     """Fakes with the lowest and real files with the highest fused probability, if on the wrong side of 0.5.
 
     Args:
