@@ -157,13 +157,13 @@ def _load(models: Path, modality: Modality) -> _Branch:
     record = read_record(models, modality)
     if record.spec_hash != spec_hash():
         raise DataError(f"{record_path(models, modality)}: trained on other rows than this version makes")
-    if not (models / record.keras_file).is_file():
-        raise DataError(f"{record_path(models, modality)} has no {record.keras_file} beside it")
-    return _Branch(
-        keras.saving.load_model(models / record.keras_file, compile=False),
-        Calibration.model_validate(record.branch),
-        FitSettings.model_validate(record.settings),
-    )
+    file = models / record.keras_file
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except Exception as error:  # Keras raises whatever its parts raise
+        raise DataError(f"{file} is not there, or cannot be loaded by Keras: {error}") from error
+    settings = FitSettings.model_validate(record.settings)
+    return _Branch(model, Calibration.model_validate(record.branch), settings)
 
 
 def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
