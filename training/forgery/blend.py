@@ -67,14 +67,10 @@ def moved(rng: np.random.Generator, picture: Picture) -> Picture:
     cos, sin = np.cos(turn) / zoom, np.sin(turn) / zoom
     dx, dy = rng.uniform(-reach, reach, 2) * (width, height)
     x, y = width / 2, height / 2
-    inverse = (cos, sin, x - cos * x - sin * y + dx, -sin, cos, y + sin * x - cos * y + dy)
     resampling = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[rng.integers(2)]
-    image = Image.fromarray(np.pad(picture, ((height // 3,) * 2, (width // 3,) * 2, (0, 0)), mode="reflect"))
-    a, b, c, d, e, f = inverse
     pad_x, pad_y = width // 3, height // 3
+    image = Image.fromarray(np.pad(picture, ((pad_y,) * 2, (pad_x,) * 2, (0, 0)), mode="reflect"))
     # The padded picture's origin is up and left of the old one.
-    return np.asarray(
-        image.transform(
-            (width, height), Image.Transform.AFFINE, (a, b, c + pad_x, d, e, f + pad_y), resampling
-        )
-    )
+    right, down = x - cos * x - sin * y + dx + pad_x, y + sin * x - cos * y + dy + pad_y
+    inverse = (cos, sin, right, -sin, cos, down)
+    return np.asarray(image.transform((width, height), Image.Transform.AFFINE, inverse, resampling))
