@@ -19,6 +19,8 @@ from training.quiet import MISSING, start_tensorflow
 app = typer.Typer(add_completion=False)
 console = Console()
 
+_WEIGHTS, _THRESHOLDS = FusionWeights(), Thresholds()
+
 Weight = Annotated[float, typer.Option(min=0, help="Default weight in the fused probability.")]
 
 
@@ -28,11 +30,11 @@ def main(
     name: Annotated[str, typer.Option(help="Of the detector.")] = "detector",
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next free number.")] = None,
     output: Annotated[Path | None, typer.Option(help="Model repository; default: MODELS.")] = None,
-    real_threshold: Annotated[float, typer.Option(help="At or below it: REAL.")] = 0.35,
-    fake_threshold: Annotated[float, typer.Option(help="At or above it: FAKE.")] = 0.65,
-    image_weight: Weight = 0.4,
-    video_weight: Weight = 0.4,
-    audio_weight: Weight = 0.2,
+    real_threshold: Annotated[float, typer.Option(help="At or below it: REAL.")] = _THRESHOLDS.real,
+    fake_threshold: Annotated[float, typer.Option(help="At or above it: FAKE.")] = _THRESHOLDS.fake,
+    image_weight: Weight = _WEIGHTS.image,
+    video_weight: Weight = _WEIGHTS.video,
+    audio_weight: Weight = _WEIGHTS.audio,
     media_dir: Annotated[
         Path | None, typer.Option(help="Photos, videos, sound to compare with Keras on; default: generated.")
     ] = None,
@@ -110,11 +112,16 @@ def _changes(manifests: Sequence[Manifest]) -> Table:
         title="Other precisions against fp32",
     )
     for manifest in manifests:
-        trade = manifest.trade
-        for modality, change in trade.change.items() if trade else ():
+        if (trade := manifest.trade) is None:
+            continue
+        for modality, change in trade.change.items():
             areas = "unknown" if change.auc is None else f"{change.auc_before:.4f} → {change.auc:.4f}"
-            speed = f"{trade.speed_up[modality]:.2f}" if trade else ""
-            numbers = (f"{change.mean:.1e}", f"{change.largest:.1e}", areas, speed)
+            numbers = (
+                f"{change.mean:.1e}",
+                f"{change.largest:.1e}",
+                areas,
+                f"{trade.speed_up[modality]:.2f}",
+            )
             table.add_row(manifest.precision, modality, *numbers)
     return table
 
