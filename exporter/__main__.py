@@ -44,14 +44,14 @@ def main(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled media, prepared as for training, that the other precisions are calibrated on "
-            "(validation split) and measured by (test split); default: --media-dir."
+            help="Labelled media, prepared as for training: the validation split calibrates the other "
+            "precisions, the test split measures them; default: --media-dir."
         ),
     ] = None,
     max_change: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Of the probability of files, on average, that another precision may bring."
+            min=0, max=1, help="Largest mean change of a file's probability that another precision may cause."
         ),
     ] = 0.01,
 ) -> None:

@@ -64,7 +64,7 @@ def export(
         version: None for the next free number.
         fusion_weights: defaults of requests that state none.
         thresholds: of the verdicts.
-        max_change: of the probability of files, on average, that another precision may bring.
+        max_change: the largest mean change of a file's probability that another precision may cause.
         media_folder: real media to check parity on; generated rows without it.
         precisions: fp16 and int8 are written as well where they are named.
         data_folder: labelled media to make and judge these by; the others without it.

@@ -70,7 +70,7 @@ def _join_float32_nodes(rewriter: Rewriter) -> None:
         narrow = rewriter.producer(widen.input[0])
         if narrow is None or (_target(narrow), _target(widen)) != (TensorProto.FLOAT16, TensorProto.FLOAT):
             continue
-        # Of a mask the converter makes numbers in float16 at once: there is no float32 before it.
+        # The converter casts a mask to float16 directly: there is no float32 before it.
         if rewriter.dtype(narrow.input[0]) != TensorProto.FLOAT:
             continue
         identity = helper.make_node("Identity", narrow.input, widen.output, name=widen.name)

@@ -99,11 +99,11 @@ def _inlined() -> Iterator[None]:
 
 
 def _compute_in_float32(model: keras.Model) -> None:
-    """Of mixed precision takes the weights, which are float32: other precisions are made of the graph."""
+    """Undoes mixed precision, whose weights are float32: other precisions are made from the graph."""
     for layer in model._flatten_layers():
         if layer.dtype_policy.name.startswith("mixed_"):
             layer.dtype_policy = "float32"
-        # A Sequential casts what it gets to what its input was under the policy.
+        # A Sequential casts its input to the dtype that the policy had given it.
         inner = getattr(layer, "_functional", None)
         for source in (layer, *(inner._inputs if inner else ())):
             if isinstance(source, (keras.layers.InputLayer, keras.KerasTensor)) and source.dtype in _HALVES:

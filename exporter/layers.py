@@ -32,7 +32,8 @@ class Parts:
     def front(self) -> set[str]:
         """Preprocessing with the first layers, which see the noise of single pixels, and the mel front end.
 
-        That is all above a first layer or a logarithm, and these themselves; not that of the last pooling.
+        Everything above a first layer or a logarithm, and these themselves; the logarithm of a pooling by
+        log-mean-exp belongs to the head.
         """
         logarithms = {name for name, node in self.nodes.items() if node.op_type == "Log"} - self.head
         first = {name for name in self._layers if not self._above({name}) & self._layers}

@@ -18,8 +18,8 @@ from server.engine.manifest import Manifest, Precision, Trade
 from server.engine.processor import features
 from server.errors import InvalidModel
 
-# Parity is measured for the card; what decides is the change on media.
-_ANY = 1.0
+# Parity is only measured for the card: the change on media decides.
+_ANY_DIFFERENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def in_precisions(
         branches: that it was made of.
         models, samples: as of `exporter.parity.measure_parity`.
         evidence: what they are calibrated on and measured by.
-        max_change: of the probability of files, on average.
+        max_change: the largest mean change of a file's probability.
         progress: told each step.
 
     Raises:
@@ -71,7 +71,7 @@ def in_precisions(
     detectors = []
     for precision, trade in trades.items():
         manifest = base.manifest.model_copy(update={"precision": precision, "trade": trade})
-        parity = measure_parity(graphs[precision], manifest, models, samples, _ANY)
+        parity = measure_parity(graphs[precision], manifest, models, samples, _ANY_DIFFERENCE)
         manifest = manifest.model_copy(update={"parity": parity})
         write_manifest(converted[precision].graph, manifest)
         detectors.append(Detector(converted[precision].graph, manifest))

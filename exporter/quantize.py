@@ -30,8 +30,9 @@ Probability = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 # Left in float32 they would cost the time that the layers on both sides gain.
 _BETWEEN = ("Relu", "Clip", "Add", "Mul", "MaxPool")
-# Other files leave the ranges, and their rows err together: they changed twice as much as calibration rows.
-_OF_ROWS = 0.5
+# Calibration rows may change half as much as files: other files exceed the ranges, and all rows of a file err
+# the same way.
+_SHARE_OF_ROWS = 0.5
 _ROWS_AT_ONCE = 8
 _RANKING_ROWS = 16
 
@@ -56,7 +57,7 @@ def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability, max_
         branch: as `exporter.clean.clean` made it.
         rows: [N, ...] to calibrate and to compare on.
         probability: of logits, both [N].
-        max_change: of the probability of files, on average.
+        max_change: the largest mean change of a file's probability.
 
     Raises:
         InvalidModel: not even half of the layers can be quantised.
@@ -71,7 +72,7 @@ def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability, max_
     parts = Parts(branch)
     names = [*parts.layers, *parts.between(_BETWEEN)]
     left_out: list[str] = []
-    limit = _OF_ROWS * max_change
+    limit = _SHARE_OF_ROWS * max_change
     if names and not change(names) <= limit:
         left_out = _worst(names, change, limit)
     kept = [name for name in names if name not in left_out]
@@ -81,7 +82,7 @@ def quantize(branch: onnx.ModelProto, rows: Rows, probability: Probability, max_
 def _worst(
     names: Sequence[str], change: Callable[[Sequence[str], int | None], float], limit: float
 ) -> list[str]:
-    """The fewest of those that do most harm alone, without which the rest keeps the limit."""
+    """The most harmful names, as few as must be left out for the rest to stay within the limit."""
     worst_first = sorted(names, key=lambda name: change([name], _RANKING_ROWS), reverse=True)
     for count in _steps(len(names) // 2):
         if change(worst_first[count:], None) <= limit:

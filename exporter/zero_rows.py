@@ -53,8 +53,8 @@ def fill_recurrent(rewriter: Rewriter) -> None:
 def settle_reshapes(rewriter: Rewriter) -> None:
     """Reshape to computed sizes, or to [0, -1, …] → to constant sizes, and -1 where the rows are.
 
-    Of zero elements ORT (up to 1.32) cannot tell what -1 is if another size is 0, as it is in attention. The
-    sizes are those of a run: two numbers of rows tell which of them the rows are in.
+    With zero elements, ORT (up to 1.32) cannot infer -1 if another size is 0 too, as in attention. The sizes
+    are taken from two runs with different numbers of rows: the size that differs is that of the rows.
     """
     doubtful = [node for node in rewriter.nodes("Reshape") if _is_doubtful(rewriter, node)]
     if not doubtful:

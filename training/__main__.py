@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="for the generated media")
     demo.add_argument("--scale", type=float, default=1.0, help="how many media; 1 is the full corpus")
     demo.add_argument("--version", type=int, help="of the exported detector; the next free one if left out")
-    # As the bundled model was trained: its media were published in many ways when they were made.
-    # Its forged clips are out of step, and most of their frames show nothing.
+    # As the bundled model was trained. Its media were compressed and processed in many ways when they were
+    # made, and its forged clips are inconsistent between frames: a single frame mostly shows nothing.
     defaults = FitSettings(backbone="tiny", image_size=160, augment_share=0, frames_from_videos=False)
     _add_training(demo, defaults, without=("strategy",))
     demo.set_defaults(run=_demo)

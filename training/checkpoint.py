@@ -71,7 +71,7 @@ def save_checkpoint(path: Path, progress: Progress, model: keras.Model, write: b
     """Writes progress, weights, random states and the optimizer's state, all at once or not at all.
 
     Args:
-        write: False where another worker does it; reading the values is a matter of all.
+        write: False where another worker does it; all workers must take part in reading the values.
     """
     values: dict[str, Any] = {f"value{n}": np.asarray(v) for n, v in enumerate(_variables(model))}
     if not write:
@@ -113,6 +113,6 @@ def restore(model: keras.Model, values: Arrays) -> None:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    # Made at the first step otherwise, and then there would be nothing to put values into.
+    # Otherwise it is built at the first step, too late to restore values.
     model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]

@@ -84,7 +84,7 @@ def make_corpus(
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted:
         console.print(f"{data} holds this corpus already")
         return find_samples(data)
-    # What it says is no longer so from the first file on.
+    # From the first file on, it is no longer true.
     marker.unlink(missing_ok=True)
     samples: list[Sample] = []
     for modality, count in counts.items():

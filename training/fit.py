@@ -112,11 +112,11 @@ def fit(
         model = build()
         # Sharing layers and weights with `model`: Keras wants a loss for every output it knows of.
         scorer = keras.Model(model.input, model.output if table.cells is not None else model.output["logit"])
-    # What is kept has the weights of `model`, but neither its precision nor its replicas.
+    # The model that is saved has the weights of `model`, but float32 and one device.
     kept = build()
 
     def keep(file: Path) -> None:
-        # Reading the weights is a matter of all workers.
+        # All workers must take part in reading the weights.
         weights = model.get_weights()
         if chief:
             kept.set_weights(weights)

@@ -49,9 +49,9 @@ class Speed(BaseModel):
 
 
 def make_step(compute: Step, strategy: tf.distribute.Strategy, batches: Any) -> Step:
-    """Batch of every replica → mean loss.
+    """A function from a batch of every replica to the mean loss.
 
-    Traced here, for what `batches` look like, so that no step's time has the tracing in it.
+    It is traced here, for batches like these, so that the time of no step includes tracing.
 
     Args:
         compute: `train_step` or `test_step` of a compiled model.

@@ -18,10 +18,12 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Attributes:
-    backdrop: float32 [height, width, 3].
-    subject: float32 [height, width, 3], meaningful where the matte is not 0.
-    matte: float32 [height, width] in [0, 1].
+    """A backdrop and what stands before it.
+
+    Attributes:
+        backdrop: float32 [height, width, 3].
+        subject: float32 [height, width, 3], meaningful where the matte is not 0.
+        matte: float32 [height, width] in [0, 1].
     """
 
     backdrop: Plane

@@ -16,7 +16,7 @@ _RESET_PEAK = "5"
 
 
 class Effort(BaseModel):
-    """Of files of one kind, judged one after the other.
+    """Time and memory that files of one kind took, judged one after the other.
 
     Attributes:
         median_seconds, most_seconds: from asking to answer.

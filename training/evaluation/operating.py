@@ -84,7 +84,7 @@ def operate(
     limits: tuple[float, float],
     rates: Sequence[float] = FALSE_POSITIVE_RATES,
 ) -> Operation | None:
-    """Chooses on the validation files what it then measures; None if one class is missing there.
+    """Chooses thresholds on the validation files and measures them; None if the measured files lack a class.
 
     Args:
         measured, validation: of this kind of media; without both classes in `validation`, the

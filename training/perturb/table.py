@@ -15,7 +15,7 @@ OnSound = Callable[[np.random.Generator, Pcm, int, float], Pcm]
 
 @dataclass(frozen=True, slots=True)
 class PicturePerturbation:
-    """Of photos or clips.
+    """A perturbation of photos or clips.
 
     Attributes:
         levels: from mild to strong, in the operator's own unit.
@@ -32,7 +32,7 @@ class PicturePerturbation:
 
 @dataclass(frozen=True, slots=True)
 class SoundPerturbation:
-    """Of sound; attributes as in `PicturePerturbation`."""
+    """A perturbation of sound; attributes as in `PicturePerturbation`."""
 
     name: str
     apply: OnSound
