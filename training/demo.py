@@ -20,11 +20,11 @@ from training.settings import FitSettings, Modality
 WriteCorpus = Callable[[Path, int, int, int], list[Sample]]
 
 CORPORA: dict[Modality, tuple[WriteCorpus, int]] = {
-    "image": (images.write_images, images.DEMO_COUNT),
-    "video": (clips.write_clips, clips.DEMO_COUNT),
+    "image": (images.write_images, 4000),
+    "video": (clips.write_clips, 1200),
     "audio": (speech.write_speech, 1000),
 }
-"""What writes the media of a modality, and the count that it is given at scale 1."""
+"""What writes the media of a modality, and its count at scale 1: of files, of sound of pairs."""
 
 _ABOUT = """\
 Media that a program made, from a seed: no photograph, film or recording of the world is among them. The

@@ -19,9 +19,6 @@ from training.sample import WHOLE, Region, Sample
 Picture = NDArray[np.uint8]
 Path2D = NDArray[np.float64]
 
-DEMO_COUNT = 1200
-"""Files of the demo corpus."""
-
 FORGERIES: dict[str, tuple[ClipForgery, float]] = {
     "flicker": (flicker, 0.6),
     "texture_flicker": (texture_flicker, 0.1),

@@ -22,9 +22,6 @@ from training.sample import Sample
 Picture = NDArray[np.uint8]
 Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Mask]]
 
-DEMO_COUNT = 4000
-"""Files of the demo corpus."""
-
 FORGERIES: dict[str, tuple[Forgery, float]] = {
     "self_blend": (self_blend, 0.34),
     "upsample_whole": (upsample_whole, 0.1),
