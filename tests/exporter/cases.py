@@ -11,7 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from exporter.clean import clean
-from exporter.keras_to_onnx import OUTPUTS, convert, load_model
+from exporter.graph import OUTPUTS
+from exporter.keras_to_onnx import convert, load_model
 from tests.exporter import keras_models
 
 

@@ -1,4 +1,7 @@
+from itertools import pairwise
+
 import numpy as np
+import pytest
 from onnx import helper, numpy_helper
 
 from exporter.layers import Parts
@@ -28,6 +31,17 @@ def test_a_logarithm_at_the_end_is_no_front_end() -> None:
     branch = Parts(graph)
     assert branch.layers == ["inner_0", "inner_1", "inner_2", "inner_3"]
     assert "logarithm" in branch.head
+
+
+@pytest.mark.timeout(20)
+def test_many_ways_through_the_head_are_gone_once() -> None:
+    graph = image_branch()
+    (logit,) = (node for node in graph.graph.node if node.output[0] == "logit")
+    logit.output[0] = "doubled_0"
+    steps = [f"doubled_{step}" for step in range(40)] + ["logit"]
+    for before, after in pairwise(steps):
+        graph.graph.node.append(helper.make_node("Add", [before, before], [after], name=f"to_{after}"))
+    assert Parts(graph).layers == ["inner_0", "inner_1", "inner_2", "inner_3"]
 
 
 def test_sums_with_one_number_keep_their_digits() -> None:
