@@ -90,6 +90,13 @@ class JudgedFile(BaseModel):
                 return self.audio_probability
 
 
+def verdict_of(probability: float, real_threshold: float, fake_threshold: float) -> str:
+    """REAL at or below the one threshold, FAKE at or above the other, INCONCLUSIVE between them."""
+    if probability >= fake_threshold:
+        return "FAKE"
+    return "REAL" if probability <= real_threshold else "INCONCLUSIVE"
+
+
 COLUMNS = tuple(name for name in JudgedFile.model_fields if name != "rows")
 
 

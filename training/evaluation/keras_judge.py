@@ -21,7 +21,7 @@ from training.calibrate import Calibration
 from training.decode import decode_each, failure, image_regions, model_rows
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
-from training.evaluation.judged import JudgedFile, JudgedRow
+from training.evaluation.judged import JudgedFile, JudgedRow, verdict_of
 from training.record import read_record, record_path
 from training.sample import WHOLE
 from training.settings import MODALITIES, FitSettings, Modality
@@ -128,7 +128,8 @@ class KerasJudge:
         if not sum(shares.values()):
             return answer.answered(verdict="INCONCLUSIVE", reason="NO_EVIDENCE")
         fused = sum(shares[m] * probabilities[m] for m in present) / sum(shares.values())
-        verdict, reason = self._verdict(fused)
+        verdict = verdict_of(fused, self.real_threshold, self.fake_threshold)
+        reason = "BETWEEN_THRESHOLDS" if verdict == "INCONCLUSIVE" else None
         return answer.answered(fake_probability=fused, verdict=verdict, reason=reason)
 
     def _whole(self, modality: Modality, logits: NDArray[np.float32]) -> float:
@@ -144,13 +145,6 @@ class KerasJudge:
         labels = task.row_labels(modality, regions)
         for (start, end), label, probability in zip(times, labels, found, strict=True):
             yield JudgedRow(modality, label, float(start), float(end), float(probability))
-
-    def _verdict(self, probability: float) -> tuple[str, str | None]:
-        if probability >= self.fake_threshold:
-            return "FAKE", None
-        if probability <= self.real_threshold:
-            return "REAL", None
-        return "INCONCLUSIVE", "BETWEEN_THRESHOLDS"
 
 
 def _load(models: Path, modality: Modality) -> _Branch:

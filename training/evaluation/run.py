@@ -13,7 +13,7 @@ from training.errors import DataError
 from training.evaluation.asvspoof import COSTS, min_tdcf, read_asv_errors
 from training.evaluation.effort import measure_effort, summarise
 from training.evaluation.judge import Judge, Task
-from training.evaluation.judged import JudgedFile, unjudged
+from training.evaluation.judged import JudgedFile, unjudged, verdict_of
 from training.evaluation.measure import Evaluation, evaluate
 from training.evaluation.metrics import METRICS, Metric
 from training.evaluation.operating import FALSE_POSITIVE_RATES, Operation, operate
@@ -130,12 +130,9 @@ def results_of_predictions(
 
 def _by_limits(file: JudgedFile, limits: tuple[float, float]) -> JudgedFile:
     """The verdict that these thresholds give, whatever the detector had when it was asked."""
-    real, fake = limits
     if file.fake_probability is None:
         return file
-    if file.fake_probability >= fake:
-        return file.answered(verdict="FAKE")
-    return file.answered(verdict="REAL" if file.fake_probability <= real else "INCONCLUSIVE")
+    return file.answered(verdict=verdict_of(file.fake_probability, *limits))
 
 
 def measure(judged: Sequence[JudgedFile], asv_scores: Path | None = None) -> list[Evaluation]:

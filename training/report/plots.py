@@ -21,7 +21,7 @@ _SIZE = (4.6, 3.8)
 _BINS = 10
 
 
-def roc(files: Sequence[JudgedFile], operation: Operation | None) -> bytes:
+def roc(files: Sequence[JudgedFile], operation: Operation) -> bytes:
     """True- against false-positive rate of every voice, with the operating points of the fused one."""
 
     def draw(axes: Axes) -> None:
@@ -32,10 +32,9 @@ def roc(files: Sequence[JudgedFile], operation: Operation | None) -> bytes:
             axes.plot(
                 false / false[-1], true / true[-1], color=_COLOURS[voice], label=f"{voice}, AUC {area:.3f}"
             )
-        if operation is not None:
-            false_rates = [point.false_positive_rate for point in operation.points]
-            recalls = [point.recall for point in operation.points]
-            axes.scatter(false_rates, recalls, s=18, color=_COLOURS["fused"], zorder=3)
+        false_rates = [point.false_positive_rate for point in operation.points]
+        recalls = [point.recall for point in operation.points]
+        axes.scatter(false_rates, recalls, s=18, color=_COLOURS["fused"], zorder=3)
         _finish(axes, "false-positive rate", "true-positive rate")
 
     return _png(draw)
@@ -118,13 +117,13 @@ def confusion(verdicts: Mapping[str, Mapping[str, int]]) -> bytes:
     return _png(draw)
 
 
-def coverage(files: Sequence[JudgedFile], operation: Operation | None) -> bytes:
+def coverage(files: Sequence[JudgedFile], operation: Operation) -> bytes:
     """Error among the files that get a verdict, for every share of files that do."""
 
     def draw(axes: Axes) -> None:
         for voice, labels, scores in _voices(files):
             axes.plot(*coverage_curve(labels, scores), color=_COLOURS[voice], label=voice)
-        if operation is not None and operation.band.error is not None:
+        if operation.band.error is not None:
             axes.scatter([operation.band.coverage], [operation.band.error], color=_COLOURS["fused"], zorder=3)
         _finish(axes, "coverage: share of files with a verdict", "share of wrong verdicts")
 
