@@ -1,7 +1,6 @@
 """The server as an operator meets it: a process, signals, exit statuses, health."""
 
 import asyncio
-import importlib
 import os
 import signal
 import socket
@@ -18,7 +17,6 @@ from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server, running, serve
 from server.command import start
-from server.engine import providers
 from server.errors import CannotListen, InvalidModel, ModelNotFound
 from server.settings import Settings
 from tests import media
@@ -148,17 +146,6 @@ def test_windows_is_told_what_to_use(
     monkeypatch.setattr(sys, "platform", "win32")
     assert start(Settings(), "python -m server", serve) == 2
     assert "WSL 2" in capsys.readouterr().err
-
-
-def test_without_a_runtime_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def serve_without(_: Settings) -> None:
-        importlib.reload(providers)
-
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert start(Settings(), "python -m server", serve_without) == 1
-    assert "install the extra cpu" in capsys.readouterr().err
 
 
 def test_reflection_lists_the_service(server: Server) -> None:

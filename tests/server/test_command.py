@@ -47,6 +47,12 @@ def test_what_nobody_expected_is_one_line_of_the_log() -> None:
     assert failed.returncode == 1
 
 
+def test_without_a_runtime_it_says_what_to_install() -> None:
+    failed = ended("import sys; sys.modules['onnxruntime'] = None; from server.engine import providers")
+    assert "install the extra cpu" in json.loads(failed.stderr)["message"]
+    assert failed.returncode == 1
+
+
 def test_sighup_before_anything_is_served_does_not_end_it() -> None:
     assert ended("os.kill(os.getpid(), signal.SIGHUP)").returncode == 0
 
