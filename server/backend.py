@@ -95,6 +95,11 @@ class Backend:
         if self._metrics:
             self._metrics.watch(self.reloader, self.pipeline, self._decoders)
 
+    def count_message(self, outcome: str) -> None:
+        """Counts a message of a queue, where metrics are wanted."""
+        if self._metrics:
+            self._metrics.message(outcome)
+
     async def drain(self) -> None:
         """Refuses what is new, and finishes what was accepted as far as there is time."""
         log.info("draining for at most %s seconds", self._settings.drain_timeout_seconds)

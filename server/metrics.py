@@ -25,6 +25,7 @@ _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
+_MESSAGE_OUTCOMES = ("DELIVERED", "RETRIED", "DEAD_LETTER", "LEFT", "NOT_FETCHED")
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -60,6 +61,15 @@ class Metrics:
             ("method", "reason"),
             registry=self._registry,
         )
+        messages = Counter(
+            "deepfake_job_messages",
+            "Messages by what became of them: DELIVERED, RETRIED, DEAD_LETTER, or LEFT for others; "
+            "NOT_FETCHED counts fetches that failed.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        # Each is there from the start: of a counter that appears with its first step, Prometheus sees none.
+        self._messages = {outcome: messages.labels(outcome) for outcome in _MESSAGE_OUTCOMES}
         self._seconds = self._histogram(
             "deepfake_request_duration_seconds", "From arrival to answer.", _SECONDS, "method"
         )
@@ -94,6 +104,10 @@ class Metrics:
         for stage, histogram in self._stages:
             if seconds := getattr(record.timing, stage):
                 histogram.observe(seconds)
+
+    def message(self, outcome: str) -> None:
+        """Counts a message of a queue by one of the outcomes that the metric names."""
+        self._messages[outcome].inc()
 
     def batch(self, batch: Sequence[Job], seconds: float) -> None:
         """Counts a run of the graph."""

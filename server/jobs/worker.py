@@ -78,6 +78,7 @@ class Worker:
         try:
             return await asyncio.to_thread(self._queue.receive, free, self._settings.poll_seconds)
         except DetectorError as error:
+            self._backend.count_message("NOT_FETCHED")
             log.error("cannot fetch messages: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
             return []
@@ -103,6 +104,7 @@ class Worker:
                 await self._worked_off(message)
         except DetectorError as error:
             # It is seen again after its visibility timeout.
+            self._backend.count_message("LEFT")
             log.error("message %s is left in the queue: %s", message.id, error)
 
     async def _worked_off(self, message: Message) -> None:
@@ -119,6 +121,7 @@ class Worker:
             await self._failed(message, error)
         else:
             await asyncio.to_thread(self._queue.delete, message)
+            self._backend.count_message("DELIVERED")
 
     async def _judged(self, request: pb.DetectRequest, name: str) -> results.Result:
         try:
@@ -152,10 +155,12 @@ class Worker:
         pause = min(self._settings.retry_seconds * 2 ** (message.receives - 1), _LONGEST_PAUSE_SECONDS)
         log.warning("message %s is tried again in %.0f s: %s", message.id, pause, error)
         await asyncio.to_thread(self._queue.release, message, pause)
+        self._backend.count_message("RETRIED")
 
     async def _bury(self, message: Message, error: DetectorError) -> None:
         log.error("message %s is a dead letter: %s: %s", message.id, error.code, error)
         await asyncio.to_thread(self._queue.bury, message, error)
+        self._backend.count_message("DEAD_LETTER")
 
     @asynccontextmanager
     async def _kept(self, message: Message) -> AsyncIterator[None]:

@@ -1,6 +1,5 @@
 """The detector behind Ray Serve's gRPC proxy, on a cluster of real processes."""
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from benchmarks.processes import free_port
 from clients import Detector
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc as pb_grpc
@@ -129,8 +129,3 @@ def parts(content: bytes) -> Iterator[pb.DetectUploadRequest]:
     yield pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=len(content)))
     for start in range(0, len(content), 1000):
         yield pb.DetectUploadRequest(chunk=content[start : start + 1000])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

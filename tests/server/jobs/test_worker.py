@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import boto3
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.processes import free_port
 from tests import media
 from tests.aws import Fault, faulty_proxy, s3_error
 from tests.server.jobs.webhook import webhook_receiver
@@ -104,6 +107,17 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
             process.kill()
 
 
+def outcomes(metrics_port: int) -> dict[str, float]:
+    """How many messages had each."""
+    text = urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).read().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {
+        sample.labels["outcome"]: sample.value
+        for sample in samples
+        if sample.name == "deepfake_job_messages_total" and sample.value
+    }
+
+
 def s3_event(bucket: str, key: str) -> dict[str, Any]:
     s3 = {"bucket": {"name": bucket}, "object": {"key": key}}
     return {"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]}
@@ -187,13 +201,17 @@ def test_what_may_pass_is_tried_again_and_what_does_not_is_a_dead_letter(aws: Aw
     with faulty_proxy(aws.endpoint) as proxy:
         proxy.faults = [s3_error(503, "SlowDown"), s3_error(403, "AccessDenied")]
         settings = {"s3_endpoint": proxy.url, "aws_max_attempts": 1, "max_jobs": 1, "max_receives": 3}
-        with worker(aws, models, **settings):
+        port = free_port()
+        with worker(aws, models, metrics_port=port, **settings):
             aws.send({"id": "late", "uri": f"s3://{aws.media.name}/a.jpg"})
             until(lambda: aws.unfinished() == 0)
             assert [verdict["id"] for verdict in aws.verdicts()] == ["late"]
             proxy.faults = [s3_error(403, "AccessDenied")] * 3
             aws.send({"id": "never", "uri": f"s3://{aws.media.name}/a.jpg"})
             until(lambda: aws.unfinished() == 0)
+            until(lambda: outcomes(port) == {"DELIVERED": 1, "RETRIED": 4, "DEAD_LETTER": 1})
+            aws.queue.delete()
+            until(lambda: "NOT_FETCHED" in outcomes(port))
     ((body, code),) = aws.dead_letters()
     assert (json.loads(body)["id"], code) == ("never", "SOURCE_DENIED")
 
