@@ -97,7 +97,8 @@ def from_rpc_error(error: grpc.RpcError) -> DetectionError:
     code, message = error.code(), error.details() or ""
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in message:
         # gRPC's own words, before the server has seen anything.
-        return DetectionError(TOO_LARGE, message, "Send fewer media in one request.", code)
+        hint = "Send fewer media in one request, and large files by their paths: those are uploaded in parts."
+        return DetectionError(TOO_LARGE, message, hint, code)
     return from_status(status_pb2.Status(code=code.value[0], message=message))
 
 
