@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.access_log import access_log
-from server.detect import plan
+from server.detect import contents, plan
 from server.detect.cache import VerdictCache
 from server.detect.pipeline import Pipeline
 from server.engine.cores import usable_cores
@@ -91,6 +91,7 @@ class Backend:
             settings.max_queue_size,
             settings.max_queue_bytes,
             VerdictCache(settings.cache_max_bytes, settings.cache_max_entries, settings.cache_seconds),
+            _sampling_key(settings),
         )
         if self._metrics:
             self._metrics.watch(self.reloader, self.pipeline, self._decoders)
@@ -154,6 +155,11 @@ class Backend:
 def _graph_cache(settings: Settings) -> GraphCache | None:
     folder = settings.graph_cache_dir or default_folder()
     return GraphCache(folder) if settings.graph_cache and folder else None
+
+
+def _sampling_key(settings: Settings) -> bytes | None:
+    secret = settings.sampling_secret
+    return contents.sampling_key(secret.get_secret_value()) if secret else None
 
 
 def _decoder(settings: Settings) -> str:

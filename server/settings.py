@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from server.aws import Aws
 from server.configuration import Configured
@@ -184,6 +184,12 @@ class Settings(Configured):
         False,
         description="Decode a JPEG at a fraction of its size if the graph takes no crops of it: faster, but "
         "traces of a forgery may be lost. Needs the extra reduced-jpeg.",
+    )
+    sampling_secret: SecretStr | None = Field(
+        None,
+        description="Chooses, with each file's bytes, which of its frames and windows are judged, so that "
+        "nobody can make a file that is real just there. Give all servers the same. Default: the centres of "
+        "equal parts.",
     )
     decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
     max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")

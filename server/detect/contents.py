@@ -21,6 +21,7 @@ Hashes = tuple[tuple[bytes, MediaKind | None], ...]
 # Hashing this much takes 0.25 ms, less than gRPC needs to receive it. A thread for it would cost 0.1 ms.
 _AT_ONCE_BYTES = 2**20
 
+_Each = TypeVar("_Each")
 _Result = TypeVar("_Result")
 
 
@@ -54,8 +55,11 @@ def hashes_at_once(request: Request) -> Hashes | None:
 
 async def hashes(request: Request) -> Hashes | None:
     """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
-    if not _only_files(request):
-        return None
+    return await hashes_of_files(request) if _only_files(request) else None
+
+
+async def hashes_of_files(request: Request) -> Hashes:
+    """As `hashes`, with an empty digest for what is decoded already."""
     if request.size > _AT_ONCE_BYTES:
         return await asyncio.to_thread(_hashes, request)
     return _hashes(request)
@@ -67,8 +71,19 @@ def _only_files(request: Request) -> bool:
 
 def _hashes(request: Request) -> Hashes:
     return tuple(
-        (_digest(medium.source), medium.kind) for medium in request.media if isinstance(medium.source, bytes)
+        (_digest(medium.source) if isinstance(medium.source, bytes) else b"", medium.kind)
+        for medium in request.media
     )
+
+
+def sampling_key(secret: str) -> bytes:
+    """Of 32 bytes, for `phase`."""
+    return blake3(secret.encode(), derive_key_context="deepfake detector: sampling").digest()
+
+
+def phase(digest: bytes, key: bytes) -> float:
+    """Where to look in a medium with this hash, in [0, 1): unknown to whoever lacks the key."""
+    return int.from_bytes(blake3(digest, key=key).digest(6), "big") / 2**48
 
 
 def _digest(content: bytes) -> bytes:
@@ -77,7 +92,7 @@ def _digest(content: bytes) -> bytes:
     return blake3(content).digest()
 
 
-async def of_each(media: tuple[Medium, ...], work: Callable[[Medium], Awaitable[_Result]]) -> list[_Result]:
+async def of_each(media: tuple[_Each, ...], work: Callable[[_Each], Awaitable[_Result]]) -> list[_Result]:
     """What `work` gives for each medium, all at the same time; an error says which one it is about."""
 
     async def numbered(number: int) -> _Result:

@@ -46,6 +46,7 @@ class Pipeline:
         max_requests: accepted and unanswered at once.
         max_bytes: of media held at once.
         verdicts: what was judged before.
+        sampling_key: 32 bytes that decide, with a file's hash, where to look in it; None: at the centres.
 
     Attributes:
         admission: lets requests in, and drains.
@@ -61,6 +62,7 @@ class Pipeline:
         max_requests: int,
         max_bytes: int,
         verdicts: VerdictCache,
+        sampling_key: bytes | None = None,
     ) -> None:
         self._live = live
         self._decoders = decoders
@@ -70,6 +72,7 @@ class Pipeline:
         self.admission = Admission(live, decoders, max_requests)
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
+        self._sampling_key = sampling_key
 
     async def detect(self, request: Request, timing: Stopwatch) -> Detection:
         """Judges one request, and notes in `timing` how long each stage took, also if one fails.
@@ -131,7 +134,7 @@ class Pipeline:
             request, sources = await contents.fetched(request, self._sources, held, timing)
             if hashes is None and self.verdicts.enabled:
                 hashes = await contents.hashes(request)
-            judge = partial(self._judge, request, spec, engine, planner, timing)
+            judge = partial(self._judge, request, spec, hashes, engine, planner, timing)
             if hashes is None:
                 detection = await judge()
             else:
@@ -145,11 +148,16 @@ class Pipeline:
         return self._planner
 
     async def _judge(
-        self, request: Request, spec: RowSpec, engine: Engine, planner: Planner, timing: Stopwatch
+        self,
+        request: Request,
+        spec: RowSpec,
+        hashes: Hashes | None,
+        engine: Engine,
+        planner: Planner,
+        timing: Stopwatch,
     ) -> Detection:
-        media = tuple(
-            await contents.of_each(request.media, lambda medium: self._decoded(medium, request, spec, timing))
-        )
+        pairs = tuple(zip(request.media, await self._specs(request, spec, hashes), strict=True))
+        media = tuple(await contents.of_each(pairs, lambda pair: self._decoded(*pair, request, timing)))
         weights = planner.fusion_weights(request.options)
         rows = planner.merge(media, weights)
         submitted = time.perf_counter()
@@ -157,7 +165,14 @@ class Pipeline:
         timing.ran(submitted, scores)
         return _judged(Evidence(media, scores, weights), request, engine.manifest)
 
-    async def _decoded(self, medium: Medium, request: Request, spec: RowSpec, timing: Stopwatch) -> MediaRows:
+    async def _specs(self, request: Request, spec: RowSpec, hashes: Hashes | None) -> tuple[RowSpec, ...]:
+        key = self._sampling_key
+        if key is None:
+            return (spec,) * len(request.media)
+        hashes = hashes or await contents.hashes_of_files(request)
+        return tuple(replace(spec, phase=contents.phase(digest, key)) for digest, _ in hashes)
+
+    async def _decoded(self, medium: Medium, spec: RowSpec, request: Request, timing: Stopwatch) -> MediaRows:
         match medium.source:
             case RawFrames(pixels):
                 return raw_frame_rows(pixels, spec)

@@ -56,12 +56,12 @@ def sound_rows(
     budget.check_duration(track.seconds)
     window, rate = spec.window_samples, spec.sample_rate
     total = round(track.seconds * rate)
-    starts = choose_windows(total, window, spec.windows)
+    starts = choose_windows(total, window, spec.windows, spec.phase)
     whole = len(starts) * window >= _WORTH_DECODING_ALL * total
     if whole:
         sound = track.decode_all(rate)
         total = len(sound)
-        starts = choose_windows(total, window, spec.windows)
+        starts = choose_windows(total, window, spec.windows, spec.phase)
         pieces = [sound[start : start + window] for start in starts]
     else:
         parts = [track.decode_part(int(start), window, rate) for start in starts]

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 Times = NDArray[np.float64]
 _CLOCK_ROUNDING = 1e-3
+CENTRE = 0.5
 Box = tuple[int, int, int, int]
 
 
-def even_times(start: float, end: float, count: int) -> Times:
-    """Centres of `count` equal parts of [start, end]: never the black first or last frame."""
-    return start + (end - start) * (np.arange(count) + 0.5) / count
+def even_times(start: float, end: float, count: int, phase: float = CENTRE) -> Times:
+    """One time in each of `count` equal parts of [start, end]; at the centre, never the black first frame."""
+    return start + (end - start) * (np.arange(count) + phase) / count
 
 
 def frames_at(times: Times, starts: Times) -> NDArray[np.int64]:
@@ -21,14 +22,15 @@ def frames_at(times: Times, starts: Times) -> NDArray[np.int64]:
     return np.maximum(np.searchsorted(starts, times + _CLOCK_ROUNDING, side="right") - 1, 0).astype(np.int64)
 
 
-def choose_frames(starts: Times, end: float, count: int) -> NDArray[np.int64]:
+def choose_frames(starts: Times, end: float, count: int, phase: float = CENTRE) -> NDArray[np.int64]:
     """Up to `count` different frames, spread evenly over time.
 
     Args:
         starts: seconds at which each frame appears, ascending, not empty.
         end: seconds at which the last one disappears.
+        phase: see `RowSpec`.
     """
-    return np.unique(frames_at(even_times(float(starts[0]), end, count), starts))
+    return np.unique(frames_at(even_times(float(starts[0]), end, count, phase), starts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class ClipPlan:
     length: int
     stride_seconds: float
     frames: int
+    phase: float = CENTRE
 
 
 def choose_clips(starts: Times, end: float, plan: ClipPlan) -> NDArray[np.int64]:
@@ -52,8 +55,8 @@ def choose_clips(starts: Times, end: float, plan: ClipPlan) -> NDArray[np.int64]
     if total < length or plan.count < 1:
         return np.zeros((0, length), np.int64)
     anchors = _snap(
-        even_times(float(starts[0]), end, plan.count),
-        even_times(float(starts[0]), end, plan.frames),
+        even_times(float(starts[0]), end, plan.count, plan.phase),
+        even_times(float(starts[0]), end, plan.frames, plan.phase),
         within=(end - float(starts[0])) / plan.count / 4,
     )
     step = _step(total, length, plan.stride_seconds * total / max(end - float(starts[0]), 1e-9))
@@ -72,16 +75,19 @@ def _snap(anchors: Times, marks: Times, within: float) -> Times:
     return np.where(np.abs(nearest - anchors) <= within, nearest, anchors)
 
 
-def choose_windows(total: int, window: int, count: int) -> NDArray[np.int64]:
+def choose_windows(total: int, window: int, count: int, phase: float = CENTRE) -> NDArray[np.int64]:
     """First samples of up to `count` windows spread evenly over `total` samples.
 
     Windows overlap as little as covering all of the sound allows; a rest shorter than a tenth
-    of a window (codecs pad) does not make another one. At least one window.
+    of a window (codecs pad) does not make another one. At least one window. Where they cannot
+    cover all of it, they lie in equal parts of it at a `phase` that is not the centre.
     """
     if total <= window:
         return np.zeros(1, np.int64)
     needed = -(-(total - window // 10) // window)
     wanted = max(1, min(count, needed))
+    if wanted < needed and phase != CENTRE:
+        return np.rint(even_times(0, total - window, wanted, phase)).astype(np.int64)
     if wanted == 1:
         return np.asarray([(total - window) // 2], np.int64)
     return np.rint(np.linspace(0, total - window, wanted)).astype(np.int64)

@@ -21,6 +21,9 @@ class RowSpec:
     then crops at native resolution, where resampling has not yet wiped out fine traces.
     A video gives `frames` image rows spread evenly over its duration, `clips` clips of
     `clip_length` frames about `clip_stride_seconds` apart, and the windows of its sound.
+
+    Attributes:
+        phase: where in each of equal parts of a medium to look, in [0, 1); the centre by default.
     """
 
     height: int = 256
@@ -33,6 +36,7 @@ class RowSpec:
     sample_rate: int = 16_000
     window_samples: int = 64_000
     windows: int = 16
+    phase: float = 0.5
     want_images: bool = True
     want_clips: bool = True
     want_audio: bool = True

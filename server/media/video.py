@@ -42,8 +42,8 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     tune_decoder(stream.codec_context, budget)
     reader = FrameReader(stream, demuxed, (spec.width, spec.height), budget)
     budget.check_duration(reader.seconds)
-    plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames)
-    images = choose_frames(reader.starts, reader.end, spec.frames) if spec.want_images else _NONE
+    plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames, spec.phase)
+    images = choose_frames(reader.starts, reader.end, spec.frames, spec.phase) if spec.want_images else _NONE
     clips = choose_clips(reader.starts, reader.end, plan) if spec.want_clips else _NONE.reshape(0, 1)
     pictures = reader.read(np.union1d(images, clips))
     return _rows(stream, reader, pictures, images, clips, spec)

@@ -42,6 +42,16 @@ def test_the_rounding_of_a_clock_does_not_change_the_frames() -> None:
     assert choose_frames(milliseconds, 3.0, 6).tolist() == choose_frames(np.arange(90) / 30, 3.0, 6).tolist()
 
 
+@given(st.integers(0, 99).filter(lambda percent: percent != 50))
+def test_a_phase_moves_all_within_their_parts(percent: int) -> None:
+    phase = percent / 100
+    assert choose_frames(CONSTANT, 4.0, 5, phase).tolist() == [20 * part + percent // 5 for part in range(5)]
+    windows = choose_windows(1_600_000, 64_000, 4, phase)
+    np.testing.assert_allclose(windows, 384_000 * (np.arange(4) + phase), atol=1)
+    # Where all is heard there is nothing to choose.
+    assert choose_windows(160_000, 64_000, 3, phase).tolist() == [0, 48_000, 96_000]
+
+
 @given(frame_times(), st.integers(1, 40))
 def test_frames_are_different_ordered_and_spread(video: tuple[np.ndarray, float], count: int) -> None:
     starts, end = video
