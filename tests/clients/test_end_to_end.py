@@ -3,12 +3,17 @@
 import csv
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
-from clients import AsyncDetector, DetectionError, Detector
+from clients import AsyncDetector, DetectionError, Detector, tls
 from clients.__main__ import app
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
@@ -122,6 +127,15 @@ def test_files_that_are_no_certificates_are_told_at_once(address: str, folder: P
         result = CliRunner().invoke(app, ["health", "--server", address, *wrong])
         assert result.exit_code == 2
         assert "no TLS with" in result.output
+
+
+def test_old_certificates_that_grpc_takes_are_taken(tmp_path: Path) -> None:
+    key, nobody, now = rsa.generate_private_key(65537, 1024), x509.Name([]), datetime.now(UTC)
+    unsigned = x509.CertificateBuilder(nobody, nobody, key.public_key(), 1, now, now + timedelta(days=1))
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(unsigned.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    tls(cert=cert_file, key=key_file)
 
 
 def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:
