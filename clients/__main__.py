@@ -138,7 +138,7 @@ def detect(
         )
         counts = asyncio.run(asked)
     except DetectionError as error:
-        _fail("embedded server" if embedded else server, error)
+        _fail(str(connection), error)
     if len(names) > 1:
         console.print(show.summary(counts, len(names) - counts.total()))
     raise typer.Exit(1 if counts[show.FAILED] else 0)
@@ -168,7 +168,7 @@ def model(
     try:
         answer = asyncio.run(ask())
     except DetectionError as error:
-        _fail(server, error)
+        _fail(str(connection), error)
     if as_json:
         print(json.dumps(MessageToDict(answer, preserving_proto_field_name=True)))
     else:

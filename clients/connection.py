@@ -54,6 +54,9 @@ class Connection:
     embedded: bool
     models: Path | None
 
+    def __str__(self) -> str:
+        return "embedded server" if self.embedded else self.server
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncDetector]:
         if self.embedded:

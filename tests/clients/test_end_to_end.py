@@ -139,10 +139,11 @@ def test_old_certificates_that_grpc_takes_are_taken(tmp_path: Path) -> None:
 
 
 def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> None:
-    arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 1
-    assert "MODEL_NOT_FOUND" in result.output
+    for command in (["detect", str(folder / "photo.jpg")], ["model"]):
+        result = CliRunner().invoke(app, [*command, "--embedded", "--models", str(tmp_path)])
+        assert result.exit_code == 1
+        assert "embedded server" in result.output
+        assert "MODEL_NOT_FOUND" in result.output
 
 
 def test_probes_see_whether_the_server_is_ready(address: str) -> None:
