@@ -280,7 +280,7 @@ def test_names_that_the_terminal_cannot_show_stop_nothing(
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(b"REAL") == PANELS_UP_TO + 2
-    assert b"??10.jpg" in done.stdout
+    assert rb"\u5199\u771f10.jpg" in done.stdout
 
 
 def test_model_says_what_is_served(fake_detector: FakeDetector) -> None:
