@@ -118,8 +118,8 @@ class Server:
     async def stop(self) -> None:
         """Reports NOT_SERVING, refuses what is new, finishes what was accepted."""
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
-        # Before gRPC stops: it would answer calls that arrive meanwhile with CANCELLED, which nobody
-        # retries, where the pipeline says UNAVAILABLE.
+        # Before gRPC stops: it would answer calls that arrive meanwhile with CANCELLED, which only our
+        # clients retry, where the pipeline says UNAVAILABLE.
         await self._backend.drain()
         await self._grpc.stop(_GOODBYE_SECONDS)
         await self._backend.close()
