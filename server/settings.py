@@ -278,6 +278,15 @@ class Settings(Configured):
         "failures", description="Requests that get a line of their own, with code and timings."
     )
 
+    @field_validator("host")
+    @classmethod
+    def _host_can_be_asked_for(cls, host: str) -> str:
+        try:
+            host.encode("idna")  # as Python does to look it up, whose error nobody there expects
+        except UnicodeError as error:
+            raise ValueError(f"{host!r} is no name of a host") from error
+        return host
+
     @field_validator("file_roots", mode="before")
     @classmethod
     def _roots_have_names(cls, roots: Any) -> Any:

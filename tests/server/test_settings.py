@@ -41,10 +41,11 @@ def test_every_setting_is_documented() -> None:
         "--otlp-endpoint=localhost:4317",
         "--otlp-endpoint=http://",
         "--max-streams-per-connection=5000000000",
+        "--host=detector..example.com",
     ],
 )
 def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
-    with pytest.raises(SettingsError, match=flag[2:10].replace("-", "_")):
+    with pytest.raises(SettingsError, match=flag[2:].partition("=")[0].replace("-", "_")):
         load([flag], Settings)
 
 
