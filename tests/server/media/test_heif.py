@@ -108,6 +108,13 @@ def test_the_whole_counts_against_the_limit() -> None:
         decode(TILED, RowSpec(HEIGHT, WIDTH), MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
 
 
+@pytest.mark.parametrize("behind", [b"\n", bytes(7), b"\0\0\0\4trailer"])
+def test_what_lies_behind_the_last_box_is_passed_over(behind: bytes) -> None:
+    single = avif([WHOLE], 1, (WIDTH, HEIGHT))
+    assert np.array_equal(native(single + behind), native(single))
+    assert np.array_equal(native(TILED + behind), native(TILED))
+
+
 @given(st.data())
 def test_damage_of_the_header_costs_an_error_at_most(data: st.DataObject) -> None:
     damaged = bytearray(TILED)
