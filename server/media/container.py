@@ -37,9 +37,9 @@ _SPEAKING_HEADERS = frozenset((probe.MOV, probe.MATROSKA, probe.HEIF))
 # Whose decoders keep nothing over a flush that shows in later frames, even of damaged files; but HEVC, where
 # no two decodings of a damaged one need be equal anyway.
 _FORGETFUL = frozenset(("h264", "hevc", "vp9", "av1"))
-# A phone's picture of 48 megapixels has 192, and as many again for its brightness.
-_MAX_TILES = 512
 _MAX_SAMPLES_PER_FRAME = 4 * 2**20
+MAX_TILES = 512
+"""A phone's picture of 48 megapixels has 192, and as many again for its brightness."""
 
 
 def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer:
@@ -52,7 +52,7 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
         "protocol_whitelist": "none",
         "format_whitelist": found.name,
         "codec_whitelist": _CODECS,
-        "max_streams": str(_MAX_TILES if found is probe.HEIF else budget.limits.max_streams),
+        "max_streams": str(MAX_TILES if found is probe.HEIF else budget.limits.max_streams),
         **_decoder_caps(budget),
         **(_SOUND_PROBE if found.kind is MediaKind.AUDIO else _PROBE),
         **({"skip_frame": "all"} if found in _SPEAKING_HEADERS else {}),

@@ -9,8 +9,8 @@ from av.container import InputContainer
 from av.filter import Graph
 from av.stream import Disposition
 
-from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.container import check_codec, codec_name, tune_decoder
+from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
+from server.media.container import MAX_TILES, check_codec, codec_name, tune_decoder
 from server.media.heif_items import Grid, has_alpha, read_grid
 from server.media.image import decode_only, first_frame, frame_rows, state_colours
 from server.media.limits import Budget
@@ -56,6 +56,9 @@ def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
 
 def _decode_grid(container: InputContainer, grid: Grid, spec: RowSpec, budget: Budget) -> MediaRows:
     budget.check_pixels(grid.width, grid.height)
+    if len(grid.tiles) > MAX_TILES:
+        # One item may be in many places; putting it there takes the square of their number.
+        raise MediaLimitExceeded(f"{len(grid.tiles)} tiles are more than the {MAX_TILES} allowed")
     streams = {stream.id: stream for stream in container.streams.video if stream.duration is None}
     if not set(grid.tiles) <= streams.keys():
         raise CorruptMedia("tiles of the picture are missing")

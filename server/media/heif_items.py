@@ -143,13 +143,15 @@ def _content(data: bytes, meta: dict[bytes, bytes], item: int) -> bytes:
         within = fields.take(2) & 15 if fields.version else 0
         fields.take(2)
         base = fields.take(base_size)
-        extents = []
-        for _ in range(fields.take(2)):
-            fields.take(index_size if fields.version else 0)
-            extents.append((base + fields.take(offset_size), fields.take(length_size)))
+        skipped = index_size if fields.version else 0
+        extents = fields.read(fields.take(2) * (skipped + offset_size + length_size))
         if number == item:
+            # A grid is described in one piece: of others FFmpeg reads none.
+            first = _Fields(extents)
+            first.take(skipped)
+            start = base + first.take(offset_size)
             source = _box(meta, b"idat") if within == 1 else data
-            return b"".join(source[start : start + length] for start, length in extents)
+            return source[start : start + first.take(length_size)]
     raise CorruptMedia("the description of its grid is not there")
 
 

@@ -1,6 +1,7 @@
 """Pictures made of tiles, as phones write them, against the pictures that were cut into these."""
 
 import struct
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import CorruptMedia, MediaError, MediaLimitExceeded, UnsupportedMedia
+from server.media import heif
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.orientation import from_exif
@@ -108,11 +110,33 @@ def test_the_whole_counts_against_the_limit() -> None:
         decode(TILED, RowSpec(HEIGHT, WIDTH), MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
 
 
+def test_one_tile_in_too_many_places_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "MAX_TILES", len(TILES) - 1)
+    with pytest.raises(MediaLimitExceeded, match="tiles"):
+        native(TILED)
+
+
 @pytest.mark.parametrize("behind", [b"\n", bytes(7), b"\0\0\0\4trailer"])
 def test_what_lies_behind_the_last_box_is_passed_over(behind: bytes) -> None:
     single = avif([WHOLE], 1, (WIDTH, HEIGHT))
     assert np.array_equal(native(single + behind), native(single))
     assert np.array_equal(native(TILED + behind), native(TILED))
+
+
+def test_counts_of_pieces_without_length_cost_no_time() -> None:
+    pieces = struct.pack(">HHHH", 2, 0, 0, 0xFFFF) * 100
+    boxes = [
+        box(b"pitm", struct.pack(">IH", 0, 1)),
+        box(b"iloc", struct.pack(">IHH", 1 << 24, 0, 100) + pieces),
+        box(b"iinf", struct.pack(">IH", 0, 1) + box(b"infe", struct.pack(">IHH4s", 2 << 24, 1, 0, b"grid"))),
+    ]
+    start = TILED.index(b"meta") - 4
+    # FFmpeg passes over it for want of a handler.
+    meta = box(b"meta", bytes(4) + b"".join(boxes))
+    begin = time.process_time()
+    with pytest.raises(CorruptMedia, match="grid"):
+        native(TILED[:start] + meta + TILED[start:])
+    assert time.process_time() - begin < 2
 
 
 @given(st.data())
