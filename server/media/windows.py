@@ -31,7 +31,8 @@ def rows_of_pieces(
     if len(kept) < len(pieces):
         missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
         facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
-    audible = [index for index in kept if np.abs(pieces[index]).max(initial=0) >= AUDIBLE]
+    # Nobody hears a constant, which silence is in A-law.
+    audible = [index for index in kept if np.ptp(pieces[index]) >= 2 * AUDIBLE]
     if len(audible) < len(kept):
         silent = f"{len(kept) - len(audible)} of {len(pieces)} windows of sound are silent and were left out."
         facts, kept = replace(facts, warnings=(*facts.warnings, silent)), audible

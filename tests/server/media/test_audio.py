@@ -177,7 +177,8 @@ def test_sound_that_is_too_short_gives_no_window(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "codec"), [("wav", "pcm_s16le"), ("wav", "pcm_u8"), ("mp3", "libmp3lame")]
+    ("container", "codec"),
+    [("wav", "pcm_s16le"), ("wav", "pcm_u8"), ("wav", "pcm_alaw"), ("mp3", "libmp3lame")],
 )
 def test_silence_gives_no_window(container: str, codec: str) -> None:
     sound = np.zeros(4 * RATE, np.float32)
