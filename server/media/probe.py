@@ -130,12 +130,12 @@ def _by_magic(data: bytes) -> Format | None:
 
 
 def _is_animated(data: bytes) -> bool:
-    """Whether a PNG says so before its pixels, behind which viewers do not look for it."""
+    """Whether a PNG says so before its pixels, behind which viewers do not look for it, and has a frame."""
     position, name = 8, data[12:16]
     while name not in (b"IDAT", b"acTL", b""):
         position += 12 + int.from_bytes(data[position : position + 4], "big")
         name = data[position + 4 : position + 8]
-    return name == b"acTL"
+    return name == b"acTL" and b"fcTL" in data
 
 
 def _by_brand(data: bytes) -> Format:

@@ -183,6 +183,13 @@ def test_what_comes_behind_its_pixels_animates_no_png() -> None:
     np.testing.assert_array_equal(native(data[:-12] + late), PHOTO)
 
 
+@pytest.mark.parametrize("frames", [0, 5])
+def test_an_animation_without_frames_leaves_a_picture(frames: int) -> None:
+    data = encode_picture(PHOTO, "PNG")
+    stated = png((b"acTL", struct.pack(">II", frames, 0)))[8:-12]
+    np.testing.assert_array_equal(native(data[:33] + stated + data[33:]), PHOTO)
+
+
 def test_an_animated_png_that_breaks_off_is_refused() -> None:
     with pytest.raises(CorruptMedia):
         native(animated([PHOTO, photo(WIDTH, HEIGHT, 1)])[:-200])
