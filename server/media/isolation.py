@@ -237,7 +237,7 @@ class _Worker:
         self._ready = False
 
     def _wait_until_ready(self) -> None:
-        if self._ready and self._process.poll() is not None:
+        if self._process.poll() is not None:
             self._replace()  # killed while it was idle, as for want of memory: not this medium's fault
         if self._ready:
             return

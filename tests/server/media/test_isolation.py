@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -326,3 +327,18 @@ def test_a_decoder_that_was_killed_while_idle_costs_nobody_a_request(faulty: Dec
     os.kill(idle, signal.SIGKILL)
     time.sleep(0.2)
     assert process(faulty) != idle
+
+
+def test_nor_does_one_that_was_killed_before_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def record(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    with closing(DecodePool(1, MediaLimits(), FAULTS)) as pool:
+        started[0].kill()
+        started[0].wait(20)
+        assert ask(pool, b"fine").facts.size_bytes == 4
