@@ -220,9 +220,6 @@ def _mono(frame: av.AudioFrame) -> Sound:
     np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
     if len(channels) == 1:
         return np.asarray(channels[0], np.float32)
-    if len(channels) > 2:
-        # Players leave the effects of low frequency out of what they mix down to two channels.
-        channels[[channel.name == "LFE" for channel in frame.layout.channels]] = 0
     total = channels.sum(0)
     energies = np.einsum("ct,ct->c", channels, channels)
     if total @ total < _CANCELLED * energies.sum():

@@ -23,6 +23,8 @@ from server.settings import Settings
 async def serve(_):
 {textwrap.indent(textwrap.dedent(serve), "    ")}
 
+# Whoever started the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 command.start(Settings(log_format="json"), "python -m server", serve)
 """
     arguments = [*before, sys.executable, "-c", program]
