@@ -36,7 +36,7 @@ class Mistake:
     Attributes:
         file: with its truth and answer.
         picture: PNG of the photo, of the frame that misled most, or of the sound's spectrogram;
-            None if the file cannot be read any more.
+            None if that shows nothing, or if the file cannot be read any more.
         overlay: the picture under its class-activation map; None without one.
     """
 
@@ -79,6 +79,9 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
         return Mistake(file, None, None)
     if rows.facts.kind is MediaKind.AUDIO:
         return Mistake(file, _spectrogram(rows), None)
+    if not len(rows.image_index):
+        # They are blank, and another model judged the file.
+        return Mistake(file, None, None)
     return _seen(file, rows, activations)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.media import encode_picture, photo, speech_wav, video_mp4
+from tests.media import encode_picture, encode_video, photo, speech, speech_wav, video_mp4
 from training.__main__ import main
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
@@ -144,6 +144,16 @@ def test_files_that_are_gone_are_listed_without_a_picture(judged: list[JudgedFil
     assert [(mistake.picture, mistake.overlay) for mistake in worst_mistakes(gone, _Seer())] == [
         (None, None)
     ] * 2
+
+
+def test_a_video_that_was_judged_by_its_sound_alone_is_listed_without_a_picture(
+    judged: list[JudgedFile],
+) -> None:
+    accused = next(file for file in judged if file.kind == "video")
+    black = [np.zeros((96, 128, 3), np.uint8)] * 10
+    Path(accused.path).write_bytes(encode_video(black, sound=speech(0.4, 44_100)))
+    (mistake,) = worst_mistakes([accused], None)
+    assert (mistake.file, mistake.picture) == (accused, None)
 
 
 def test_the_report_command_makes_a_page_of_any_table(judged: list[JudgedFile], tmp_path: Path) -> None:
