@@ -7,10 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.errors import DecoderCrashed, DecodeTimeout, MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
+from server.media.sampling import choose_windows
 from server.media.types import MediaKind, MediaRows, RowSpec
 from training.prepare.fingerprint import SIDE, picture_fingerprint, sound_fingerprint
 from training.prepare.journal import Inspection, ListedFile
@@ -82,9 +84,23 @@ def _inspection(file: ListedFile, content_hash: str, future: Future[MediaRows]) 
 def _fingerprint(rows: MediaRows, file: ListedFile) -> bytes | None:
     if file.modality != "audio":
         return picture_fingerprint(rows.frames[rows.image_index])
+    return sound_fingerprint(heard(rows), SPEC.sample_rate)
+
+
+def heard(rows: MediaRows) -> NDArray[np.float32]:
+    """The windows of a sound in one piece, by `SPEC`; those that were left out as silent are zeros in it.
+
+    A copy may have noise there: without them, all that follows would come at another time.
+    """
+    length = round(rows.facts.duration_seconds * SPEC.sample_rate)
+    starts = choose_windows(length, SPEC.window_samples, SPEC.windows)
+    places = np.arange(len(rows.audio))
+    if len(places) < len(starts):
+        places = np.abs(rows.audio_times[:, :1] * SPEC.sample_rate - starts).argmin(1)
+    windows = np.zeros((len(starts), SPEC.window_samples), np.float32)
+    windows[places] = rows.audio
     # A sound shorter than its window was repeated to fill it.
-    heard = round(rows.facts.duration_seconds * SPEC.sample_rate)
-    return sound_fingerprint(np.concatenate(rows.audio)[:heard], SPEC.sample_rate)
+    return windows.ravel()[:length]
 
 
 def _failed(file: ListedFile, problem: str, content_hash: str = "", passing: bool = False) -> Inspection:

@@ -13,7 +13,7 @@ from server.media.types import MediaRows
 from tests import media
 from training.corpus.voice import draw_speaker, speak
 from training.prepare.fingerprint import SIDE, picture_fingerprint, sound_fingerprint
-from training.prepare.inspection import SPEC
+from training.prepare.inspection import SPEC, heard
 from training.prepare.near import MAX_DISTANCE
 
 RATE = 16_000
@@ -34,7 +34,7 @@ def of_picture(data: bytes) -> bytes | None:
 
 
 def of_sound(data: bytes) -> bytes | None:
-    return sound_fingerprint(rows(data).audio[0], RATE)
+    return sound_fingerprint(heard(rows(data)), RATE)
 
 
 def shrunk(picture: media.Picture, scale: float, quality: int) -> bytes:
@@ -85,6 +85,14 @@ def test_recoded_sound_is_near(way: str) -> None:
     for seed in range(3):
         sound = voice(seed)
         assert distance(of_sound(wav(sound)), of_sound(RECODED[way](sound))) <= MAX_DISTANCE
+
+
+def test_a_copy_with_noise_in_the_pauses_is_near() -> None:
+    sound = media.speech(20.0, RATE)
+    sound[8 * RATE : 25 * RATE // 2] = 0
+    noise = np.random.default_rng(0).normal(0, 5e-4, len(sound)).astype(np.float32)
+    assert len(rows(wav(sound)).audio) < len(rows(wav(sound + noise)).audio)
+    assert distance(of_sound(wav(sound)), of_sound(wav(sound + noise))) <= MAX_DISTANCE
 
 
 def test_other_sounds_are_far() -> None:
