@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.media.spec import spec_hash
-from training.decode import Decoded, FileRows, Rejected, decode_files, image_regions, model_rows, read_bytes
+from training.decode import (
+    DECODERS,
+    Decoded,
+    FileRows,
+    Rejected,
+    decode_files,
+    image_regions,
+    model_rows,
+    read_bytes,
+)
 from training.errors import DataError
 from training.labels import cell_labels, row_label
 from training.masks import CELL, UNKNOWN, Cells, row_cells
@@ -65,8 +74,8 @@ def load_rows(
 ) -> RowTable:
     """The rows that these files give the model of a modality.
 
-    They are decoded once and kept in `folder/.rows/`, under a name that changes with the row
-    settings and the files: with what the list says of them, and, if it does not know the hash of
+    They are decoded once and kept in `folder/.rows/`, under a name that changes with the decoders,
+    the row settings and the files: with what the list says of them, and, if it does not know the hash of
     their content, their size and time of change. Files that cannot be decoded are in `rejected`.
     Pseudo-fakes, if the settings want them, are files too.
 
@@ -115,7 +124,8 @@ def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:
 
 def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, settings: FitSettings) -> str:
     forged = [settings.pseudo_fakes, settings.seed] if settings.pseudo_fakes else []
-    key = hashlib.sha256(json.dumps([spec_hash(), asdict(settings.row_spec(modality)), forged]).encode())
+    made_by = [DECODERS, spec_hash(), asdict(settings.row_spec(modality)), forged]
+    key = hashlib.sha256(json.dumps(made_by).encode())
     for sample in samples:
         # Prepared lists know what is in a file, so that a million of them need not be touched again.
         content = None if sample.content_hash else _stamp(folder / sample.path)

@@ -120,6 +120,16 @@ def test_rows_are_decoded_once_and_again_when_a_file_changes(
     assert changed.data_hash != first.data_hash
 
 
+def test_rows_of_other_decoders_are_found_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = _photos(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.rows.DECODERS", 1)
+        load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    monkeypatch.setattr("training.rows.decode_files", lambda *arguments: iter(()))
+    with pytest.raises(DataError, match="no file"):
+        load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+
+
 def test_the_data_hash_knows_labels_and_contents_but_not_times(tmp_path: Path) -> None:
     samples = _photos(tmp_path)
     first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from server.media.spec import spec_hash
+from training.decode import DECODERS
 from training.errors import DataError
 from training.sample import SEPARATOR, Region, Split
 from training.settings import Modality
 
-_VERSION = f"2 {spec_hash()}"
+_VERSION = f"2 {DECODERS} {spec_hash()}"
 """What other code recorded is found out again. Change the number with tables or fingerprints."""
 
 _PAGE = 1000

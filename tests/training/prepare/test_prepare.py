@@ -8,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import server
+from server.media.spec import spec_hash
 from tests import media
 from training.__main__ import main
 from training.errors import DataError, LeakError
@@ -144,6 +145,15 @@ def test_known_files_are_not_opened_again_and_changed_ones_are(
         run(source, tmp_path / "data")
         assert [path for path in opened if path.is_relative_to(source)] == [source / "real/images/p01.jpg"]
     assert lists(tmp_path / "data") != before
+
+
+def test_what_other_decoders_refused_is_opened_again(tmp_path: Path) -> None:
+    write(tmp_path / "raw/real/images/a.jpg", media.photo_jpeg(64, 48))
+    run(tmp_path / "raw", tmp_path / "data")
+    with closing(sqlite3.connect(tmp_path / "data" / JOURNAL)) as database, database:
+        database.execute("UPDATE version SET text = ?", [f"2 {spec_hash()}"])
+        database.execute("UPDATE inspections SET found = 'UNSUPPORTED_MEDIA: made of tiles'")
+    assert not run(tmp_path / "raw", tmp_path / "data").rejected
 
 
 @pytest.mark.parametrize("place", ["link", "copy"])
