@@ -180,7 +180,7 @@ class _Track:
                     self._note_pause(frame, first_time, decoded)
                     if not runs or runs[-1][0] != frame.sample_rate:
                         runs.append((frame.sample_rate, []))
-                    runs[-1][1].append(_mono(frame))
+                    runs[-1][1].append(mono(frame))
                     decoded += round(frame.samples * self.rate / frame.sample_rate)
         # Joined sounds may change their rate on the way.
         parts = [_at_rate(np.concatenate(chunks), rate, self.rate) for rate, chunks in runs]
@@ -205,7 +205,7 @@ class _Track:
         return float(frame.pts * frame.time_base)
 
 
-def _mono(frame: av.AudioFrame) -> Sound:
+def mono(frame: av.AudioFrame) -> Sound:
     """Mean of the channels, in [-1, 1]; where they cancel each other, the loudest of them."""
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from server.media.audio import mono
 from training.corpus.ambience import draw_noise
 from training.corpus.recording import equalise
 
@@ -108,17 +109,5 @@ def through_file(pcm: Pcm, rate: int, between: int, extension: str, kilobits: in
     encode(soxr.resample(pcm, rate, between), between, file, extension, kilobits)
     file.seek(0)
     with av.open(file, "r") as coded:
-        decoded = np.concatenate([as_float(frame) for frame in coded.decode(audio=0)])
+        decoded = np.concatenate([mono(frame) for frame in coded.decode(audio=0)]).astype(np.float64)
         return np.asarray(soxr.resample(decoded, coded.streams.audio[0].rate, rate))
-
-
-def as_float(frame: av.AudioFrame) -> Pcm:
-    """All channels as one, in [-1, 1]."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if np.issubdtype(samples.dtype, np.unsignedinteger):
-        samples = samples.astype(np.float64) - 128
-        return np.asarray(samples.mean(axis=0) / 128)
-    scale = 2.0 ** (8 * samples.itemsize - 1) if np.issubdtype(samples.dtype, np.integer) else 1.0
-    return np.asarray(samples.mean(axis=0, dtype=np.float64) / scale)

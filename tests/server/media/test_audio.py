@@ -150,8 +150,8 @@ def test_a_long_sound_is_not_decoded_as_a_whole(monkeypatch: pytest.MonkeyPatch)
 
     from server.media import audio
 
-    original = audio._mono
-    monkeypatch.setattr(audio, "_mono", counted)
+    original = audio.mono
+    monkeypatch.setattr(audio, "mono", counted)
     rows(data, windows=4)
     assert sum(decoded) < 12 * RATE
 

@@ -11,7 +11,16 @@ from scipy.signal import correlate
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
-from tests.media import encode_picture, encode_video, moving_pictures, photo, speech, speech_wav, video_mp4
+from tests.media import (
+    encode_picture,
+    encode_sound,
+    encode_video,
+    moving_pictures,
+    photo,
+    speech,
+    speech_wav,
+    video_mp4,
+)
 from training.perturb.files import perturbed
 from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation, perturbations
 
@@ -98,6 +107,15 @@ def test_perturbed_sound_is_sound_of_the_same_length(name: str | None) -> None:
     with av.open(BytesIO(perturbed(speech_wav(1.0), "audio", name, 2, 0)), "r") as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
     assert samples == pytest.approx(RATE, abs=2)
+
+
+def test_channels_of_opposite_phase_are_perturbed_as_the_detector_hears_them() -> None:
+    sound = speech(1.0, RATE)
+    opposite = encode_sound(np.stack([sound, -sound]), "wav", "pcm_s16le", RATE)
+    again = perturbed(opposite, "audio", None, 0, 0)
+    before, after = (decode(file, RowSpec(64, 64), MediaLimits()).audio for file in (opposite, again))
+    assert len(before) == len(after) == 1
+    assert np.abs(before - after).max() < 1e-3
 
 
 def test_what_cannot_be_decoded_is_an_error() -> None:
