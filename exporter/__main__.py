@@ -14,7 +14,7 @@ from server import logs
 from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
 from server.engine.repository import graph_file
 from server.errors import DetectorError
-from training.quiet import MISSING, start_tensorflow
+from training.quiet import missing, start_tensorflow
 
 app = typer.Typer(add_completion=False)
 console = Console()
@@ -87,7 +87,7 @@ def main(
     except OSError as error:
         _fail("OS_ERROR", str(error))
     except ModuleNotFoundError as error:
-        _fail("MISSING_PACKAGE", f"{error}; {MISSING}")
+        _fail("MISSING_PACKAGE", missing(error))
     table = Table("modality", "rows", "difference", title="Largest difference in probability to Keras")
     for modality, differences in exported.manifest.parity.items():
         for sample, difference in differences.items():

@@ -13,7 +13,7 @@ from training.errors import TrainingError
 from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
-from training.quiet import MISSING, start_tensorflow
+from training.quiet import missing, start_tensorflow
 from training.settings import MODALITIES, FitSettings, add_workers
 
 _WIDTH_WITHOUT_TERMINAL = 140
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     except ModuleNotFoundError as error:
-        console.print(f"error: {error}; {MISSING}", style="red", markup=False)
+        console.print(f"error: {missing(error)}", style="red", markup=False)
         return 1
     return 0
 

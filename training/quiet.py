@@ -8,7 +8,11 @@ import os
 import sys
 import tempfile
 
-MISSING = "install it with: pip install 'deepfake-detector[train]'"
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What is missing, and the extra that brings it."""
+    extra = "cpu" if error.name == "onnxruntime" else "train"
+    return f"{error}; install it with: pip install 'deepfake-detector[{extra}]'"
 
 
 def start_tensorflow() -> None:

@@ -180,7 +180,7 @@ def _serving(models: Path | None) -> Iterator[str]:
     try:
         address, loop, stop = started.result()
     except DetectionError as error:
-        raise DataError(f"{error.code}: {error.message}") from error
+        raise DataError(str(error)) from error
     try:
         yield address
     finally:
