@@ -27,6 +27,8 @@ SHOWN = 6
 _SIDE = 256
 _SECONDS, _SAMPLE_RATE, _MEL_BANDS = 8.0, 16_000, 80
 _HEAT = 0.45
+# Blank frames have no activations, so that the image model saw more; an odd multiple has the same centres.
+_FINER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
     try:
         activations = judge.activations(content) if judge and file.kind != "audio" else []
         whole = [activation for activation in activations if activation.region == (0, 0, 1, 1)]
-        spec = _spec(file.kind, max(1, len(whole)))
+        spec = _spec(file.kind, _FINER * max(1, len(whole)))
         kind = MediaKind(file.kind) if file.kind else None
         rows = pool.submit(content, spec, kind, MediaLimits().decode_timeout_seconds).result()
     except (MediaError, TrainingError):
@@ -86,7 +88,7 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
 
 
 def _spec(kind: str, frames: int) -> RowSpec:
-    """The same moments of a video that the image model saw."""
+    """Rows of which some show the moments of a video that the image model saw."""
     return RowSpec(
         height=_SIDE,
         width=_SIDE,
