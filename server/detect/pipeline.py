@@ -8,11 +8,11 @@ from functools import partial
 from typing import TypeVar
 
 from server.detect import contents, timeline, verdict
+from server.detect.admission import Admission
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
 from server.detect.mailbox import Mailbox
 from server.detect.media_bytes import MediaBytes
-from server.detect.overload import Admission
 from server.detect.plan import Planner
 from server.detect.request import (
     Detection,

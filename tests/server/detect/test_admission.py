@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from server.detect.overload import Admission
+from server.detect.admission import Admission
 from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority
 
