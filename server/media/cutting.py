@@ -1,11 +1,10 @@
 """Cutting parts out of a decoded frame before its colours are converted, which costs as much as decoding."""
 
 from collections.abc import Iterable
-from typing import cast
 
 import av
-from av.filter import Graph
 
+from server.media.filtering import new_graph, pulled, source_of
 from server.media.sampling import Box
 
 # Enlarging chroma looks at neighbours: with this much around it, a part gets the colours that it
@@ -43,13 +42,8 @@ def cut(frame: av.VideoFrame, boxes: Iterable[Box]) -> dict[Box, av.VideoFrame]:
         av.FFmpegError
     """
     boxes = list(boxes)
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1"
-        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
-    )
+    graph = new_graph()
+    source = source_of(graph, frame)
     copies = graph.add("split", str(len(boxes)))
     source.link_to(copies)
     sinks = []
@@ -60,5 +54,4 @@ def cut(frame: av.VideoFrame, boxes: Iterable[Box]) -> dict[Box, av.VideoFrame]:
         crop.link_to(sinks[number])
     graph.configure()
     source.push(frame)
-    # What comes out of a buffersink of pictures are pictures, which PyAV's stubs do not know.
-    return {box: cast("av.VideoFrame", sink.pull()) for box, sink in zip(boxes, sinks, strict=True)}
+    return {box: pulled(sink) for box, sink in zip(boxes, sinks, strict=True)}

@@ -6,14 +6,15 @@ from typing import cast
 
 import av
 from av.container import InputContainer
-from av.filter import Graph
 from av.stream import Disposition
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
-from server.media.container import MAX_TILES, check_codec, codec_name, tune_decoder
-from server.media.heif_items import Grid, has_alpha, read_grid
-from server.media.image import decode_only, first_frame, frame_rows, state_colours
+from server.media.container import MAX_TILES, check_codec, codec_name
+from server.media.filtering import merged, new_graph, source_of
+from server.media.heif_items import Grid, read_primary
+from server.media.image import decode_picture, frame_rows, state_colours
 from server.media.limits import Budget
+from server.media.orientation import frame_orientation
 from server.media.probe import STILL_CODECS
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
@@ -25,22 +26,32 @@ def decode_heif(container: InputContainer, data: bytes, spec: RowSpec, budget: B
         UnsupportedMedia: it is made of others, but not as a grid, or the file holds a video as well.
         MediaError: see `server.media.decode.decode`.
     """
-    grid = read_grid(data)
-    if grid is None:
-        rows = _decode_single(container, spec, budget)
+    primary = read_primary(data)
+    if primary.grid:
+        rows, transparent = _decode_grid(container, primary.grid, spec, budget), False
     else:
-        rows = _decode_grid(container, grid, spec, budget)
-    warnings = (*rows.facts.warnings, "Transparency was ignored.") if has_alpha(data) else rows.facts.warnings
-    return replace(rows, facts=replace(rows.facts, warnings=warnings))
+        rows, transparent = _decode_single(container, primary.alpha, spec, budget)
+    if primary.transparent and not transparent:
+        ignored = (*rows.facts.warnings, "Transparency was ignored.")
+        return replace(rows, facts=replace(rows.facts, warnings=ignored))
+    return rows
 
 
-def _decode_single(container: InputContainer, spec: RowSpec, budget: Budget) -> MediaRows:
+def _decode_single(
+    container: InputContainer, alpha: int | None, spec: RowSpec, budget: Budget
+) -> tuple[MediaRows, bool]:
+    """Rows, and whether they show its transparency."""
     stream = _primary(container.streams.video)
-    check_codec(stream, STILL_CODECS)
-    packet = next((packet for packet in container.demux(stream) if packet.size), None)
-    if packet is None:
-        raise CorruptMedia("the picture is empty")
-    return decode_only(stream, packet, spec, budget)
+    beside = [other for other in container.streams.video if other.id == alpha and other is not stream]
+    frames = _frames(container, [stream, *beside[:1]], budget)
+    frame = frames[stream.id]
+    orientation, size = frame_orientation(frame), (frame.width, frame.height)
+    mask = frames.get(alpha) if alpha is not None else None
+    transparent = mask is not None and (mask.width, mask.height) == size
+    if mask and transparent:
+        frame = _with_alpha(frame, mask)
+    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
+    return frame_rows(frame, size, orientation, facts, spec), transparent
 
 
 def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
@@ -62,24 +73,29 @@ def _decode_grid(container: InputContainer, grid: Grid, spec: RowSpec, budget: B
     streams = {stream.id: stream for stream in container.streams.video if stream.duration is None}
     if not set(grid.tiles) <= streams.keys():
         raise CorruptMedia("tiles of the picture are missing")
-    tiles = {number: streams[number] for number in grid.tiles}
-    frames: dict[int, av.VideoFrame] = {}
-    for stream in tiles.values():
-        check_codec(stream, STILL_CODECS)
-        budget.check_pixels(stream.width, stream.height)
-        tune_decoder(stream.codec_context, budget)
-    for packet in container.demux(*tiles.values()):
-        budget.take_packet()
-        if packet.size:
-            decoder = cast("av.VideoCodecContext", packet.stream.codec_context)
-            frames[packet.stream.id] = first_frame(decoder, packet)
-    if len(frames) < len(tiles):
-        raise CorruptMedia("tiles of the picture are empty")
+    frames = _frames(container, [streams[number] for number in set(grid.tiles)], budget)
     whole = _put_together([frames[number] for number in grid.tiles], grid)
-    first = tiles[grid.tiles[0]].codec_context
-    state_colours(whole, *(grid.colours or (first.colorspace, first.color_range)))
-    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(tiles[grid.tiles[0]]))
+    if grid.colours:
+        state_colours(whole, *grid.colours)
+    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(streams[grid.tiles[0]]))
     return frame_rows(whole, (grid.width, grid.height), grid.orientation, facts, spec)
+
+
+def _frames(
+    container: InputContainer, streams: Sequence[av.VideoStream], budget: Budget
+) -> dict[int, av.VideoFrame]:
+    """The picture of each stream, by the number of its item."""
+    for stream in streams:
+        check_codec(stream, STILL_CODECS)
+    frames: dict[int, av.VideoFrame] = {}
+    for packet in container.demux(*streams):
+        budget.take_packet()
+        if packet.size and packet.stream.id not in frames:
+            stream = cast("av.VideoStream", packet.stream)
+            frames[stream.id] = decode_picture(stream, packet, budget)
+    if len(frames) < len(streams):
+        raise CorruptMedia("the picture, or a tile of it, is empty")
+    return frames
 
 
 def _put_together(frames: list[av.VideoFrame], grid: Grid) -> av.VideoFrame:
@@ -89,25 +105,23 @@ def _put_together(frames: list[av.VideoFrame], grid: Grid) -> av.VideoFrame:
         raise CorruptMedia("tiles of different kinds in one picture")
     if grid.width > grid.columns * first.width or grid.height > grid.rows * first.height:
         raise CorruptMedia("tiles that do not cover the picture")
-    graph = Graph()
-    graph.threads = 1
+    graph = new_graph()
     crop = graph.add("crop", f"w={grid.width}:h={grid.height}:x=0:y=0:exact=1")
-    sink = graph.add("buffersink")
-    crop.link_to(sink)
-    source = (
-        f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base=1/1"
-        f":colorspace={int(first.colorspace)}:range={int(first.color_range)}"
-    )
-    sources = [graph.add("buffer", source) for _ in frames]
+    sources = [source_of(graph, frame) for frame in frames]
     if len(frames) == 1:
         sources[0].link_to(crop)
     else:
         stack = graph.add("xstack", f"inputs={len(frames)}:grid={grid.columns}x{grid.rows}")
+        for number, source in enumerate(sources):
+            source.link_to(stack, 0, number)
         stack.link_to(crop)
-        for number, entry in enumerate(sources):
-            entry.link_to(stack, 0, number)
-    graph.configure()
-    for entry, frame in zip(sources, frames, strict=True):
-        frame.pts = 0
-        entry.push(frame)
-    return cast("av.VideoFrame", sink.pull())
+    return merged(graph, crop, zip(sources, frames, strict=True))
+
+
+def _with_alpha(frame: av.VideoFrame, alpha: av.VideoFrame) -> av.VideoFrame:
+    graph = new_graph()
+    merge = graph.add("alphamerge")
+    sources = [source_of(graph, frame), source_of(graph, alpha)]
+    for number, source in enumerate(sources):
+        source.link_to(merge, 0, number)
+    return merged(graph, merge, zip(sources, (frame, alpha), strict=True))

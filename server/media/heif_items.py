@@ -35,31 +35,56 @@ class Grid:
     colours: tuple[int, int] | None
 
 
-def read_grid(data: bytes) -> Grid | None:
-    """The primary item, if it is a grid. Raises CorruptMedia."""
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """The picture that viewers show.
+
+    Attributes:
+        grid: what it is made of, if it is not coded itself.
+        alpha: number of the item with its transparency, where that is not multiplied into its colours.
+        transparent: whether any picture of the file is.
+    """
+
+    grid: Grid | None
+    alpha: int | None
+    transparent: bool
+
+
+def read_primary(data: bytes) -> Primary:
+    """Raises CorruptMedia."""
     try:
         # What follows is no viewer's concern: many files have something behind their last box.
         meta = _children(next((content for name, content in _boxes(data) if name == b"meta"), b"")[4:])
         item = _primary(meta)
-        if _kind(meta, item) != b"grid":
-            return None
-        fields = _Fields(_content(data, meta, item))
-        _, flags, rows, columns = (fields.take(1) for _ in range(4))
-        width, height = (fields.take(4 if flags & 1 else 2) for _ in range(2))
-        tiles = _parts(meta, item)
-        if len(tiles) != (rows + 1) * (columns + 1):
-            raise CorruptMedia(f"a grid of {rows + 1} x {columns + 1} tiles that has {len(tiles)}")
-        properties = _properties(meta, item)
-        return Grid(
-            rows + 1, columns + 1, width, height, tiles, _orientation(properties), _colours(properties)
-        )
+        grid = _grid(data, meta, item) if _kind(meta, item) == b"grid" else None
+        return Primary(grid, _alpha(meta, item), any(name in data for name in _ALPHA))
     except struct.error as error:
         raise CorruptMedia("the file ends within its header") from error
 
 
-def has_alpha(data: bytes) -> bool:
-    """Whether the file holds transparency beside a picture."""
-    return any(name in data for name in _ALPHA)
+def _grid(data: bytes, meta: dict[bytes, bytes], item: int) -> Grid:
+    fields = _Fields(_content(data, meta, item))
+    _, flags, rows, columns = (fields.take(1) for _ in range(4))
+    width, height = (fields.take(4 if flags & 1 else 2) for _ in range(2))
+    parts = (parts for name, whole, parts in _references(meta) if (name, whole) == (b"dimg", item))
+    tiles = next(parts, ())
+    if len(tiles) != (rows + 1) * (columns + 1):
+        raise CorruptMedia(f"a grid of {rows + 1} x {columns + 1} tiles that has {len(tiles)}")
+    own = _properties(meta).get(item, [])
+    return Grid(rows + 1, columns + 1, width, height, tiles, _orientation(own), _colours(own))
+
+
+def _alpha(meta: dict[bytes, bytes], item: int) -> int | None:
+    references = list(_references(meta))
+    if any(name == b"prem" and source == item for name, source, _ in references):
+        return None
+    beside = [source for name, source, targets in references if name == b"auxl" and item in targets]
+    known = _properties(meta) if beside else {}
+    return next((number for number in beside if _is_alpha(known.get(number, []))), None)
+
+
+def _is_alpha(properties: Properties) -> bool:
+    return any(name == b"auxC" and content[4:].startswith(_ALPHA) for name, content in properties)
 
 
 class _Fields:
@@ -123,14 +148,16 @@ def _kind(meta: dict[bytes, bytes], item: int) -> bytes:
     return b""
 
 
-def _parts(meta: dict[bytes, bytes], item: int) -> tuple[int, ...]:
-    fields = _Fields(_box(meta, b"iref"), full_box=True)
+def _references(meta: dict[bytes, bytes]) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
+    """Kinds of references, and from which item to which."""
+    if b"iref" not in meta:
+        return
+    fields = _Fields(meta[b"iref"], full_box=True)
     size = 4 if fields.version else 2
     for name, content in _boxes(fields.rest()):
         reference = _Fields(content)
-        if name == b"dimg" and reference.take(size) == item:
-            return tuple(reference.take(size) for _ in range(reference.take(2)))
-    return ()
+        source, count = reference.take(size), reference.take(2)
+        yield name, source, tuple(reference.take(size) for _ in range(count))
 
 
 def _content(data: bytes, meta: dict[bytes, bytes], item: int) -> bytes:
@@ -155,18 +182,19 @@ def _content(data: bytes, meta: dict[bytes, bytes], item: int) -> bytes:
     raise CorruptMedia("the description of its grid is not there")
 
 
-def _properties(meta: dict[bytes, bytes], item: int) -> Properties:
+def _properties(meta: dict[bytes, bytes]) -> dict[int, Properties]:
+    """Of each item that has some."""
     boxes = _children(_box(meta, b"iprp"))
     known = list(_boxes(_box(boxes, b"ipco")))
     fields = _Fields(_box(boxes, b"ipma"), full_box=True)
     size = 2 if fields.flags & 1 else 1
+    found: dict[int, Properties] = {}
     for _ in range(fields.take(4)):
         number = fields.take(4 if fields.version else 2)
         # The first bit says whether readers must know the property.
         places = [fields.take(size) & (1 << 8 * size - 1) - 1 for _ in range(fields.take(1))]
-        if number == item:
-            return [known[place - 1] for place in places if 0 < place <= len(known)]
-    return []
+        found.setdefault(number, [known[place - 1] for place in places if 0 < place <= len(known)])
+    return found
 
 
 def _orientation(properties: Properties) -> Orientation:

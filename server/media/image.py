@@ -53,7 +53,7 @@ def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
     if found is probe.JPEG:
         # One that breaks off would otherwise be judged by its grey remainder.
         decoder.options = {**decoder.options, "err_detect": "explode"}
-    return first_frame(decoder, av.Packet(still.payload))
+    return _first_frame(decoder, av.Packet(still.payload))
 
 
 def check_gif(packets: list[Packet]) -> None:
@@ -76,13 +76,19 @@ def decode_only(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: B
     Raises:
         MediaError: see `server.media.decode.decode`.
     """
+    frame = decode_picture(stream, packet, budget)
+    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
+    return frame_rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
+
+
+def decode_picture(stream: av.VideoStream, packet: Packet, budget: Budget) -> av.VideoFrame:
+    """The picture of a packet, in the colours that its container states."""
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
     stated = stream.codec_context.colorspace, stream.codec_context.color_range
-    frame = first_frame(stream.codec_context, packet)
+    frame = _first_frame(stream.codec_context, packet)
     state_colours(frame, *stated)
-    facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
-    return frame_rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
+    return frame
 
 
 def state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
@@ -97,7 +103,7 @@ def state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
         raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
 
 
-def first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
+def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame:
     frames = decoder.decode(packet) or decoder.decode(None)
     if not frames:
         raise CorruptMedia("the picture cannot be decoded")

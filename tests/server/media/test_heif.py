@@ -1,5 +1,6 @@
 """Pictures made of tiles, as phones write them, against the pictures that were cut into these."""
 
+import io
 import struct
 import time
 from contextlib import suppress
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from server.errors import CorruptMedia, MediaError, MediaLimitExceeded, UnsupportedMedia
 from server.media import heif
@@ -15,7 +17,7 @@ from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.orientation import from_exif
 from server.media.types import RowSpec
-from tests.media import Picture, photo
+from tests.media import Picture, encode_picture, photo
 from tests.server.media.heif_files import avif, box, heic
 
 SIDE, COLUMNS, ROWS = 64, 3, 2
@@ -89,6 +91,27 @@ def test_colours_are_those_that_the_whole_states() -> None:
     single = avif([WHOLE], 1, (WIDTH, HEIGHT), colours(9))
     assert np.abs(native(stated).astype(int) - native(single)).mean() < 1
     assert np.abs(native(stated).astype(int) - native(TILED)).mean() > 1
+
+
+def transparent() -> bytes:
+    layered = Image.fromarray(WHOLE)
+    layered.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))))
+    return encode_picture(layered, "AVIF", quality=95)
+
+
+def test_what_is_transparent_lies_on_white() -> None:
+    with Image.open(io.BytesIO(transparent())) as image:
+        viewed = Image.new("RGBA", image.size, "white")
+        viewed.alpha_composite(image)
+    rows = decode(transparent(), RowSpec(HEIGHT, WIDTH), LIMITS)
+    assert np.abs(rows.frames[0].astype(int) - np.asarray(viewed.convert("RGB"))).mean() < 1
+    assert rows.facts.warnings == ()
+
+
+def test_transparency_that_is_not_said_whose_it_is_is_ignored_and_told() -> None:
+    rows = decode(transparent().replace(b"auxl", b"thmb"), RowSpec(HEIGHT, WIDTH), LIMITS)
+    assert np.abs(rows.frames[0].astype(int) - WHOLE).mean() < 6
+    assert rows.facts.warnings == ("Transparency was ignored.",)
 
 
 def test_tiles_that_do_not_make_the_picture_are_refused() -> None:

@@ -1,0 +1,46 @@
+"""FFmpeg's filters on single frames."""
+
+from collections.abc import Iterable
+from typing import cast
+
+import av
+from av.filter import Graph
+from av.filter.context import FilterContext
+
+
+def new_graph() -> Graph:
+    """Of filters that work in the caller's thread."""
+    graph = Graph()
+    graph.threads = 1
+    return graph
+
+
+def source_of(graph: Graph, frame: av.VideoFrame) -> FilterContext:
+    """Where a frame like this one enters a graph."""
+    return graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1"
+        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
+    )
+
+
+def pulled(sink: FilterContext) -> av.VideoFrame:
+    """What comes out of a buffersink of pictures: a picture, which PyAV's stubs do not know."""
+    return cast("av.VideoFrame", sink.pull())
+
+
+def merged(
+    graph: Graph, last: FilterContext, frames: Iterable[tuple[FilterContext, av.VideoFrame]]
+) -> av.VideoFrame:
+    """What `last` makes of frames that enter by these sources.
+
+    Raises:
+        av.FFmpegError
+    """
+    sink = graph.add("buffersink")
+    last.link_to(sink)
+    graph.configure()
+    for source, frame in frames:
+        frame.pts = 0
+        source.push(frame)
+    return pulled(sink)
