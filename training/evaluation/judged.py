@@ -149,7 +149,7 @@ def read_judged(path: Path, labels: Path | None = None) -> list[JudgedFile]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    # Names of files need not be UTF-8; the client writes them as they are.
+    # Names of files need not be UTF-8, nor did clients before always write them as such.
     with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         if path.suffix.lower() == ".csv":
             yield from ({k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file))
