@@ -47,9 +47,11 @@ class Batcher:
         return self._scorer.probabilities(payloads)
 
 
-async def serve(port: int, answer: Callable[[bytes, object], Awaitable[bytes]]) -> None:
+async def serve(
+    port: int, answer: Callable[[bytes, object], Awaitable[bytes]], options: Sequence[tuple[str, int]] = ()
+) -> None:
     """Answers calls with what `answer` gives for their bytes, without end."""
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=[*_OPTIONS, *options])
     handlers: dict[str, Any] = {"Score": grpc.unary_unary_rpc_method_handler(answer)}
     service = grpc.method_handlers_generic_handler("benchmarks.Peer", handlers)
     server.add_generic_rpc_handlers([service])
