@@ -6,6 +6,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from server.media.sampling import CENTRE
+
 
 class MediaKind(StrEnum):
     IMAGE = "image"
@@ -36,7 +38,7 @@ class RowSpec:
     sample_rate: int = 16_000
     window_samples: int = 64_000
     windows: int = 16
-    phase: float = 0.5
+    phase: float = CENTRE
     want_images: bool = True
     want_clips: bool = True
     want_audio: bool = True
