@@ -69,18 +69,20 @@ def of_model(model: Path) -> list[str]:
 
 @contextmanager
 def serving(*flags: str) -> Iterator[ServerProcess]:
-    """Runs `python -m server` until the end of the context.
+    """Runs `python -m server` until the end of the context; with `--processes`, all are there at its begin.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
     port = free_port()
+    processes = int(flags[flags.index("--processes") + 1]) if "--processes" in flags else 1
     # An installed package has its bytecode.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command(port, *flags), env=environment)  # noqa: S603
     try:
         address = f"127.0.0.1:{port}"
         _wait_until_ready(address, process)
+        _wait_until_listening(port, process, processes)
         yield ServerProcess(address, process)
     finally:
         process.terminate()
@@ -101,3 +103,19 @@ def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]") -> None:
                     raise RuntimeError("the server ended at once; its message is above") from None
             time.sleep(_LOOK_SECONDS)
     raise RuntimeError(f"the server was not ready within {READY_SECONDS:g} s")
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", processes: int) -> None:
+    # The others start when the first one is ready, and do not get any of the connections made before.
+    end = time.perf_counter() + READY_SECONDS
+    while sum(_listens(member, port) for member in family(psutil.Process(process.pid))) < processes:
+        if time.perf_counter() > end:
+            raise RuntimeError(f"not all of {processes} servers were ready within {READY_SECONDS:g} s")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        connections = process.net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+    return False

@@ -22,6 +22,7 @@ from server.settings import Settings
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_CONNECTION_AGE_SECONDS = 300.0
 # Beyond the time that a server has for draining.
 _END_SECONDS = 15.0
 
@@ -136,6 +137,7 @@ def _shares(settings: Settings, port: int) -> Iterator[Settings]:
     """What each server is told."""
     count, first = settings.processes, settings.metrics_port
     cores = settings.cores or usable_cores()
+    age = settings.max_connection_age_seconds
     for number in range(count):
         yield settings.model_copy(
             update={
@@ -144,6 +146,8 @@ def _shares(settings: Settings, port: int) -> Iterator[Settings]:
                 "port": port,
                 "shared_port": True,
                 "cores": max(1, cores // count),
+                # Else a server that was started later than the clients would never get their connections.
+                "max_connection_age_seconds": _CONNECTION_AGE_SECONDS if age is None else age,
                 "metrics_port": first + number if first else first,
                 "log_dir": settings.log_dir and settings.log_dir / str(number),
             }

@@ -83,8 +83,11 @@ class Settings(Configured):
     keepalive_seconds: float = Field(
         60.0, gt=0, description="A silent peer is asked so often whether it is still there."
     )
-    max_connection_age_seconds: float = Field(
-        0, ge=0, description="A connection this old is closed, so that clients spread anew. 0: never."
+    max_connection_age_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="A connection this old is closed, so that clients spread anew. 0: never. "
+        "Default: 300 with several --processes, which start one after another, else never.",
     )
     max_connection_age_grace_seconds: float = Field(
         300.0, ge=0, description="How long its calls may take to finish."

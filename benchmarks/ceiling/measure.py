@@ -110,7 +110,7 @@ def measure(plan: Plan, report: Report) -> Measured:
         bare = bare_sessions(
             graph_file(plan.model, precision),
             (provider.name, provider.options),
-            layouts(usable_cores(), provider.on_cpu),
+            layouts(usable_cores(), provider.name),
             frames,
         )
         expected = next(iter(bare.values())).probabilities()

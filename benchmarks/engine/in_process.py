@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
 
-from benchmarks.engine.requests import of_picture
+from benchmarks.engine.requests import of_pictures
 from benchmarks.material.media import photo_rows
 from benchmarks.report.figures import best, percentile
 from benchmarks.report.tables import Table, rate_rows
@@ -24,7 +24,8 @@ from server.engine.layout import divide_cores
 from server.engine.providers import Wish, candidates
 from server.engine.session import Session
 
-CLIENTS = (1, 2, 8, 32, 128)
+LOADS = ((1, 1), (2, 1), (8, 1), (32, 1), (128, 1), (32, 8))
+"""Clients, and the rows of each of their requests."""
 DIFFERENT_ROWS = 64
 _FAR = 3600.0
 
@@ -35,15 +36,15 @@ class Measured:
 
     Attributes:
         bare: by layout.
-        engine, latencies: by clients.
-        wrong: answers of the engine that differ from the bare session's.
+        engine, latencies: by clients and rows.
+        wrong: answers of the engine that differ from the bare session's, or from those to the request alone.
     """
 
     name: str
     provider: str
     bare: dict[str, list[float]] = field(default_factory=dict)
-    engine: dict[int, list[float]] = field(default_factory=dict)
-    latencies: dict[int, list[float]] = field(default_factory=dict)
+    engine: dict[str, list[float]] = field(default_factory=dict)
+    latencies: dict[str, list[float]] = field(default_factory=dict)
     wrong: int = 0
 
 
@@ -58,12 +59,19 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
     frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
     provider = next(each for each in candidates(wish) if each.name == session.provider.name)
     measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
-    chosen = layouts(usable_cores(), provider.on_cpu)
+    chosen = layouts(usable_cores(), provider.name)
     bare = bare_sessions(model, (provider.name, provider.options), chosen, frames)
-    expected = next(iter(bare.values())).probabilities()
-    requests = [of_picture(manifest, frame) for frame in frames]
+    requests = {
+        rows: [of_pictures(manifest, part) for part in frames.reshape(-1, rows, *frames.shape[1:])]
+        for _, rows in LOADS
+    }
     layout = divide_cores(session)
     engine = Engine(layout.session, layout.workers, lone=layout.lone)
+    expected = {
+        rows: [session.run([request])[0].fake_probability for request in some]
+        for rows, some in requests.items()
+    }
+    expected[1] = next(iter(bare.values())).probabilities()
     # As the server does: a look at all that the imports made would stop everything for 40 ms each time.
     gc.freeze()
     try:
@@ -71,12 +79,13 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
             for name, ceiling in bare.items():
                 tell(f"bare session, {name}")
                 measured.bare.setdefault(name, []).append(ceiling.sample(seconds, seconds / 5).rate)
-            for clients in CLIENTS:
-                tell(f"engine, {clients} clients")
-                latencies, answers = _Loop(engine, requests, seconds).run(clients)
-                measured.engine.setdefault(clients, []).append(len(latencies) / seconds)
-                measured.latencies.setdefault(clients, []).extend(latencies)
-                measured.wrong += wrong_answers(answers, expected, TOLERANCES[manifest.precision])
+            for clients, rows in LOADS:
+                load = f"{clients} clients" + (f", {rows} rows each" if rows > 1 else "")
+                tell(f"engine, {load}")
+                latencies, answers = _Loop(engine, requests[rows], seconds).run(clients)
+                measured.engine.setdefault(load, []).append(rows * len(latencies) / seconds)
+                measured.latencies.setdefault(load, []).extend(latencies)
+                measured.wrong += wrong_answers(answers, expected[rows], TOLERANCES[manifest.precision])
     finally:
         engine.close()
     return measured
@@ -85,7 +94,7 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
 def table(measured: Measured) -> Table:
     top = measured.bare[best(measured.bare)]
     bare = {f"bare session, {name}": rates for name, rates in measured.bare.items()}
-    engine = {f"engine, {clients} clients": rates for clients, rates in measured.engine.items()}
+    engine = {f"engine, {load}": rates for load, rates in measured.engine.items()}
     times = [
         [f"{1000 * percentile(latencies, percent):.1f}" for percent in (50, 99)]
         for latencies in measured.latencies.values()

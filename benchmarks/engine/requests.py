@@ -9,6 +9,11 @@ from server.engine.manifest import Manifest
 
 def of_picture(manifest: Manifest, frame: NDArray[np.uint8]) -> Rows:
     """One whose only row is the frame, uint8 [height, width, 3]."""
+    return of_pictures(manifest, frame[None])
+
+
+def of_pictures(manifest: Manifest, frames: NDArray[np.uint8]) -> Rows:
+    """One with a row for each frame, uint8 [rows, height, width, 3]."""
     empty = empty_rows(manifest)
     weights = np.array([1, 0, 0], np.float32)
-    return Rows(frame[None], np.zeros(1, np.int64), empty.clip_index, empty.audio, weights)
+    return Rows(frames, np.arange(len(frames)), empty.clip_index, empty.audio, weights)

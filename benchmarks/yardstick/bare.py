@@ -4,34 +4,40 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from benchmarks.yardstick.captured import Captured, Provider, capturing
 from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
 from benchmarks.yardstick.session import absent, of_frames
-
-Provider = str | tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the session is called: `callers` at once, each run on `threads` threads with `rows` rows."""
+    """How the session is called: `callers` at once, each run on `threads` threads with `rows` rows.
+
+    Attributes:
+        captured: as a CUDA graph, on memory of the device; for one caller.
+    """
 
     threads: int
     callers: int
     rows: int = 1
+    captured: bool = False
 
     def __str__(self) -> str:
-        return f"{self.callers} × {self.threads} threads, batch {self.rows}"
+        name = f"{self.callers} × {self.threads} threads, batch {self.rows}"
+        return f"{name}, captured" if self.captured else name
 
 
-def layouts(cores: int, on_cpu: bool = True) -> list[Layout]:
+def layouts(cores: int, provider: str = "CPUExecutionProvider") -> list[Layout]:
     """Those among which the best one differs from machine to machine."""
-    if not on_cpu:
-        return [Layout(1, callers, rows) for rows in (1, 8, 32, 64, 128) for callers in (1, 2)]
+    if provider != "CPUExecutionProvider":
+        sizes = (1, 8, 32, 64, 128)
+        captured = [Layout(1, 1, rows, True) for rows in sizes if provider == "CUDAExecutionProvider"]
+        return [Layout(1, callers, rows) for rows in sizes for callers in (1, 2)] + captured
     return list(dict.fromkeys([Layout(1, cores), Layout(1, cores, 8), Layout(cores, 1), Layout(cores, 1, 8)]))
 
 
@@ -44,12 +50,15 @@ class BareSession:
         # Sessions that spin after their run would slow down what is measured next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self.layout = layout
+        if layout.captured:
+            provider = capturing(provider, options, layout.rows)
         self._session = ort.InferenceSession(model, options, providers=[provider])
         others = absent(self._session)
         self._feeds = [
             {**others, **of_frames(frames[np.arange(start, start + layout.rows) % len(frames)])}
             for start in range(0, len(frames), layout.rows)
         ]
+        self._captured = Captured(self._session, self._feeds[0]) if layout.captured else None
         # On a GPU the first run takes seconds, which is no part of any measurement.
         self.run(0)
 
@@ -62,7 +71,11 @@ class BareSession:
 
     def run(self, number: int) -> None:
         """One run, of rows that go by its number."""
-        self._session.run(None, self._feeds[number % len(self._feeds)])
+        feeds = self._feeds[number % len(self._feeds)]
+        if self._captured:
+            self._captured.run(feeds)
+        else:
+            self._session.run(None, feeds)
 
     def sample(self, seconds: float, warm_up: float) -> Sample:
         """Measures it; latencies are of runs."""

@@ -1,15 +1,14 @@
 """Rows of many requests in one run of the graph: put together, and taken apart again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.manifest import MODALITIES, Manifest
-from server.engine.staging import Room
 
 Tensors = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
@@ -43,7 +42,7 @@ class Rows:
         object.__setattr__(self, "counts", counts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scores:
     """The graph's answer for one request; probabilities of fake in [0, 1].
 
@@ -53,8 +52,8 @@ class Scores:
         modality_present: bool [3].
         image_probability, clip_probability, audio_probability: float32 [I], [C], [A].
         image_heatmap: float32 [I, h, w] in [0, 1].
-        queue_seconds, inference_seconds: waiting for the engine, and the run it shared.
-        batch_requests: requests in that run.
+        queue_seconds, inference_seconds: waiting for the engine, and the run it shared; the engine says so.
+        batch_requests: requests in that run; likewise.
     """
 
     fake_probability: float
@@ -67,21 +66,6 @@ class Scores:
     queue_seconds: float = 0.0
     inference_seconds: float = 0.0
     batch_requests: int = 1
-
-    def after(self, queue_seconds: float, inference_seconds: float, batch_requests: int) -> "Scores":
-        """The same with how long it took; `dataclasses.replace` needs twice the time."""
-        return Scores(
-            self.fake_probability,
-            self.modality_probability,
-            self.modality_present,
-            self.image_probability,
-            self.clip_probability,
-            self.audio_probability,
-            self.image_heatmap,
-            queue_seconds,
-            inference_seconds,
-            batch_requests,
-        )
 
 
 def empty_rows(manifest: Manifest) -> Rows:
@@ -114,16 +98,17 @@ def one_row_each(manifest: Manifest) -> Rows:
     return blank_rows(manifest, *(int(name in manifest.modalities) for name in MODALITIES))
 
 
-def assemble(requests: Sequence[Rows], manifest: Manifest, room: Room | None = None) -> Tensors:
+def assemble(requests: Sequence[Rows], manifest: Manifest, room: Tensors | None = None) -> Tensors:
     """The graph's inputs: rows concatenated per modality, each with the index of its request.
 
     Args:
-        room: for frames and sound; without it they get memory of their own, or a single request's.
+        room: arrays of which frames and sound get the first part; without them they get memory of their own,
+            or a single request's.
     """
     first_frame = np.array([0, *accumulate(len(rows.frames) for rows in requests[:-1])], np.int64)
     feeds: Tensors = {"weights": np.array([rows.weights for rows in requests], np.float32)}
     if manifest.image or manifest.video:
-        feeds["frames"] = _concatenate([rows.frames for rows in requests], room)
+        feeds["frames"] = _concatenate([rows.frames for rows in requests], room["frames"] if room else None)
     if manifest.image:
         owners = _owners([len(rows.image_index) for rows in requests])
         feeds["image_index"] = _concatenate([rows.image_index for rows in requests]) + first_frame[owners]
@@ -133,9 +118,26 @@ def assemble(requests: Sequence[Rows], manifest: Manifest, room: Room | None = N
         feeds["clip_index"] = _concatenate([rows.clip_index for rows in requests]) + first_frame[owners, None]
         feeds["clip_request"] = owners
     if manifest.audio:
-        feeds["audio"] = _concatenate([rows.audio for rows in requests], room)
+        feeds["audio"] = _concatenate([rows.audio for rows in requests], room["audio"] if room else None)
         feeds["audio_request"] = _owners([len(rows.audio) for rows in requests])
     return feeds
+
+
+def fill(inputs: Tensors, requests: Sequence[Rows], manifest: Manifest) -> int:
+    """Writes the rows of all requests into inputs that have room for more; returns how many frames that were.
+
+    What is left over becomes rows of the last request that there is room for, so `requests` must be fewer.
+    """
+    if "frames" in inputs and sum(len(rows.frames) for rows in requests) > len(inputs["frames"]):
+        requests = [_without_idle_frames(rows) for rows in requests]
+    feeds = assemble(requests, manifest, inputs)
+    spare = len(inputs["weights"]) - 1
+    for name, whole in inputs.items():
+        if name not in ("frames", "audio"):
+            count = len(feeds[name])
+            whole[:count] = feeds[name]
+            whole[count:] = spare if name.endswith("_request") else 0
+    return len(feeds.get("frames", ()))
 
 
 def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
@@ -163,11 +165,22 @@ def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     return scores
 
 
-def _concatenate(parts: list[NDArray[Number]], room: Room | None = None) -> NDArray[Number]:
+def _without_idle_frames(rows: Rows) -> Rows:
+    """Only those that are in an image row or a clip."""
+    used, places = np.unique(np.append(rows.image_index, rows.clip_index), return_inverse=True)
+    images = len(rows.image_index)
+    return replace(
+        rows,
+        frames=rows.frames[used],
+        image_index=places[:images],
+        clip_index=places[images:].reshape(rows.clip_index.shape),
+    )
+
+
+def _concatenate(parts: list[NDArray[Number]], room: NDArray[Any] | None = None) -> NDArray[Number]:
     filled = [part for part in parts if len(part)]
-    if room and filled:
-        shape = (sum(map(len, filled)), *filled[0].shape[1:])
-        return np.concatenate(filled, out=room(shape, filled[0].dtype))
+    if room is not None and filled:
+        return np.concatenate(filled, out=room[: sum(map(len, filled))])
     # A single part needs no copy: the decoder's own buffer goes into the graph.
     if len(filled) == 1:
         return np.ascontiguousarray(filled[0])

@@ -51,7 +51,9 @@ class CostModel:
 
     def share(self, rows: Rows) -> float:
         """How much of a run `rows` fill; at 1 and above, others are better run apart."""
-        return sum(count / full for count, full in zip(rows.counts, self.full, strict=True))
+        images, clips, windows = rows.counts
+        image, clip, window = self.full
+        return images / image + clips / clip + windows / window
 
     def corrected(self, counts: tuple[int, int, int], seconds: float) -> "CostModel":
         """After a run of so many rows of each kind has taken so long.

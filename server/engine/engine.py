@@ -99,8 +99,10 @@ class Engine:
             threading.Thread(target=self._work, args=(number,), name=f"engine-{number}", daemon=True)
             for number in range(workers)
         ]
+        self._attached = threading.Barrier(workers + 1)
         for worker in self._workers:
             worker.start()
+        self._attached.wait()
         self._watch = threading.Thread(target=self._look_for_hanging_runs, name="engine-watch", daemon=True)
         self._watch.start()
         log.info("engine ready: %d workers; %s", workers, self._costs)
@@ -159,9 +161,7 @@ class Engine:
             EngineFailed: the graph could not be run on these rows.
         """
         costs = self._costs
-        job = Job(
-            priority, deadline, time.monotonic(), rows, costs.seconds(rows), fills=costs.share(rows) >= 1
-        )
+        job = Job(priority, deadline, time.monotonic(), rows, costs.seconds(rows), costs.share(rows))
         self._queue.put(job)
         return job.future
 
@@ -175,6 +175,7 @@ class Engine:
         self._watch.join()
 
     def _work(self, number: int) -> None:
+        self._attach()
         while (batch := self._queue.take()) is not None:
             self._running[number] = self._busy(batch)
             self._begun += 1
@@ -182,6 +183,13 @@ class Engine:
                 self._run(batch)
             self._running[number] = None
             del batch  # an idle worker would keep its rows
+
+    def _attach(self) -> None:
+        try:
+            self._session.attach()
+        except Exception as error:  # then runs fail, too, and say so to whom they concern
+            log.error("a worker of the engine is not ready to run every shape", exc_info=error)
+        self._attached.wait()
 
     def _busy(self, batch: list[Job]) -> _Busy:
         now = time.monotonic()
@@ -212,12 +220,11 @@ class Engine:
             jobs: list[Job] = []
             filled = 0.0
             for job in (batch[number] for number in numbers):
-                share = self._costs.share(job.rows)
-                if jobs and filled + share > 1:
+                if jobs and filled + job.share > 1:
                     yield jobs
                     jobs, filled = [], 0.0
                 jobs.append(job)
-                filled += share
+                filled += job.share
             yield jobs
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
@@ -237,11 +244,15 @@ class Engine:
         if self._on_batch:
             self._on_batch(jobs, seconds)
         self.statistics.ran(len(jobs), sum(start - job.enqueued for job in jobs), seconds)
+        for job, scores in zip(jobs, answers, strict=True):
+            scores.queue_seconds = start - job.enqueued
+            scores.inference_seconds = seconds
+            scores.batch_requests = len(jobs)
         return [
-            scores.after(start - job.enqueued, seconds, len(jobs))
+            scores
             if math.isfinite(scores.fake_probability)
             else EngineFailed("the model has no number for this medium")
-            for job, scores in zip(jobs, answers, strict=True)
+            for scores in answers
         ]
 
     def _learn(self, jobs: list[Job], start: float, end: float) -> None:

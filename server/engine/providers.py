@@ -10,6 +10,7 @@ from typing import Any, Literal
 import onnxruntime as ort
 
 from server.engine.cores import usable_cores
+from server.engine.cuda import wait_without_spinning
 from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Provider:
         accepts_empty: whether inputs may have zero rows; CoreML refuses them, and old runtimes sum them to
             another shape.
         fixed_shapes: whether runs of another number of rows than the one before are slow.
+        captures: whether runs of a fixed shape can be captured as CUDA graphs.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Provider:
     workers: int
     accepts_empty: bool = True
     fixed_shapes: bool = False
+    captures: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,12 +80,13 @@ def candidates(wish: Wish) -> list[Provider]:
 
 @functools.cache
 def _load_cuda() -> None:
-    """Loads the libraries of CUDA and cuDNN that pip installed, where the system's loader does not look."""
+    """Loads the libraries of CUDA and cuDNN, also those that pip installed where the system does not look."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what is missing, which may be elsewhere
         ort.preload_dlls()
     if said.getvalue():
         log.info("%s", said.getvalue().strip())
+    wait_without_spinning()
 
 
 def _provider(short: str, why: str) -> Provider:
@@ -95,6 +99,7 @@ def _provider(short: str, why: str) -> Provider:
         workers,
         accepts_empty=short != "coreml" and not _is_old(),
         fixed_shapes=short == "cuda",
+        captures=short == "cuda",
         options=_OPTIONS[short],
     )
 

@@ -31,7 +31,7 @@ class Job:
         deadline: time.monotonic() by which the answer must be there.
         enqueued: time.monotonic() of arrival.
         cost: estimated seconds that its rows add to a run.
-        fills: whether more rows in the same run would gain nothing.
+        share: of a run that its rows fill; from 1, more rows in the same run would gain nothing.
     """
 
     priority: Priority
@@ -39,7 +39,7 @@ class Job:
     enqueued: float
     rows: Rows = field(compare=False)
     cost: float = field(compare=False)
-    fills: bool = field(compare=False, default=False)
+    share: float = field(compare=False, default=0.0)
     future: "Future[Scores]" = field(compare=False, default_factory=Future)
 
     @property
@@ -133,7 +133,7 @@ class JobQueue(Backlog[Job]):
         if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
             return 0.0
         first = self._jobs[0]
-        delay = self._delay.seconds(len(self._jobs), math.inf if first.fills else self._cost)
+        delay = self._delay.seconds(len(self._jobs), math.inf if first.share >= 1 else self._cost)
         if not delay:
             return 0.0
         # Of all, as the most urgent by priority need not be the one with least time.

@@ -1,33 +1,22 @@
 """One loaded graph: an ONNX Runtime session with the manifest it carries."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache as once
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import onnxruntime as ort
 
-from server.engine.batch import (
-    Rows,
-    Scores,
-    Tensors,
-    assemble,
-    blank_rows,
-    disassemble,
-    empty_rows,
-    one_row_each,
-)
-from server.engine.cores import usable_cores
+from server.engine import cuda
+from server.engine.batch import Rows, Scores, Tensors, assemble, disassemble, empty_rows, one_row_each
+from server.engine.fixed import FixedRuns
 from server.engine.graph_cache import GraphCache
 from server.engine.manifest import METADATA_KEY, Manifest, parse_manifest
 from server.engine.providers import Provider, Wish, candidates
 from server.engine.repository import version_of
 from server.engine.shapes import Counts, Shapes
-from server.engine.staging import Staging
 from server.errors import EngineFailed, InvalidModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +36,6 @@ class Session:
 
     Attributes:
         threads: inside one run on the CPU.
-        shapes: that runs are filled up to; None if the provider takes all alike.
 
     Raises:
         InvalidModel: not a graph, or not one with a manifest that this server understands.
@@ -65,11 +53,8 @@ class Session:
         # The number under which the repository has it, whatever the exporter numbered it.
         number = version_of(path) or manifest.version
         self.manifest: Manifest = manifest.model_copy(update={"version": number})
-        self.shapes = Shapes.of(self.manifest, self._least()) if self.provider.fixed_shapes else None
-        self._staging = Staging() if self.shapes else None
-        self._by_shape: dict[Counts, ort.InferenceSession] = {}
-        self._opening = Lock()
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._fixed = self._fixed_runs() if self.provider.fixed_shapes else None
         log.info("%s runs on %s: %s", path, self.provider.name, self.provider.why)
 
     def prepare(self) -> None:
@@ -78,29 +63,30 @@ class Session:
         Raises:
             InvalidModel: the graph cannot be run.
         """
-        common = self.shapes.all() if self.shapes else []
-        missing = [blank_rows(self.manifest, *counts) for counts in common if counts not in self._by_shape]
-        if not missing:
-            return
-        log.info("preparing runs of %d shapes, each of which can take seconds", len(missing))
-        # What cuDNN prepares is compiled on one core for each.
-        with ThreadPoolExecutor(usable_cores()) as pool:
+        if self._fixed:
             try:
-                list(pool.map(self.run, ([rows] for rows in missing)))
+                self._fixed.prepare()
             except Exception as error:  # ONNX Runtime's exceptions share no public base class
                 raise InvalidModel(f"{self._path} cannot be run: {error}") from error
 
+    def attach(self) -> None:
+        """Makes this thread ready to run every such shape at once, where that takes time, too."""
+        if self._fixed:
+            self._fixed.attach()
+
     def run(self, requests: Sequence[Rows]) -> list[Scores]:
         """Scores the rows of all requests in one run of the graph."""
-        filled, session = self._filled(requests)
-        with self._staging.lend() if self._staging else nullcontext() as room:
-            feeds = assemble(filled, self.manifest, room)
-            outputs: Tensors = dict(zip(self._outputs, session.run(self._outputs, feeds), strict=True))
+        if self._fixed:
+            return disassemble(self._fixed.run(requests), requests)
+        # One more request with rows, whose answer nobody reads.
+        filled = requests if self.provider.accepts_empty else [*requests, one_row_each(self.manifest)]
+        scored = self._session.run(self._outputs, assemble(filled, self.manifest))
+        outputs: Tensors = dict(zip(self._outputs, scored, strict=True))
         return disassemble(outputs, requests)
 
     def together(self, requests: Sequence[Rows]) -> Iterable[list[int]]:
         """Numbers of the requests that a run may hold without becoming one of an uncommon shape."""
-        return self.shapes.together(requests) if self.shapes else [list(range(len(requests)))]
+        return self._fixed.shapes.together(requests) if self._fixed else [list(range(len(requests)))]
 
     def with_threads(self, threads: int) -> "Session":
         """Another session of the same graph."""
@@ -117,41 +103,26 @@ class Session:
 
     def steps(self, modality: str) -> list[int]:
         """Rows of one modality, ascending, at which a run is worth timing."""
-        return self.shapes.steps(modality) if self.shapes else [1, 2, 4, 8, 16, 32, 64]
+        return self._fixed.shapes.steps(modality) if self._fixed else [1, 2, 4, 8, 16, 32, 64]
 
     def _least(self) -> Counts:
         """Rows that a run must have: where there are none, some providers fail, but not the CPU's."""
         try:
-            self._session.run(None, assemble([empty_rows(self.manifest)], self.manifest))
+            with cuda.TURNS.together():
+                self._session.run(None, assemble([empty_rows(self.manifest)], self.manifest))
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             log.info("%s gets a row of every modality in each run: %s", self._path, error)
             return one_row_each(self.manifest).counts
         return 0, 0, 0
 
-    def _filled(self, requests: Sequence[Rows]) -> tuple[Sequence[Rows], ort.InferenceSession]:
-        """The requests, if need be with one of blank rows, whose answer nobody reads, and what runs them."""
-        if self.shapes:
-            images, clips, windows = map(sum, zip(*(rows.counts for rows in requests), strict=True))
-            shape = self.shapes.around((images, clips, windows))
-            missing = shape[0] - images, shape[1] - clips, shape[2] - windows
-            blank = [blank_rows(self.manifest, *missing)] if any(missing) else []
-            return [*requests, *blank], self._of_shape(shape, self.shapes)
-        if not self.provider.accepts_empty:
-            return [*requests, one_row_each(self.manifest)], self._session
-        return requests, self._session
+    def _fixed_runs(self) -> FixedRuns:
+        def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
+            more = {"enable_cuda_graph": "1"} if captured else {}
+            provider = replace(self.provider, options=self.provider.options | more)
+            return _session(self._path, provider, self.threads, None, dimensions)
 
-    def _of_shape(self, shape: Counts, common: Shapes) -> ort.InferenceSession:
-        with self._opening:
-            if shape not in self._by_shape:
-                if shape not in common.all():
-                    log.info("a run of %d images, %d clips and %d windows has to be prepared first", *shape)
-                # The first one is there already, to read the manifest from.
-                self._by_shape[shape] = (
-                    _session(self._path, self.provider, self.threads, self._cache)
-                    if self._by_shape
-                    else self._session
-                )
-            return self._by_shape[shape]
+        shapes = Shapes.of(self.manifest, self._least())
+        return FixedRuns(opened, self.manifest, shapes, self.provider.captures and cuda.available())
 
 
 def _open(
@@ -176,7 +147,11 @@ def _open(
 
 
 def _session(
-    path: Path, provider: Provider, intra_op_threads: int, cache: GraphCache | None
+    path: Path,
+    provider: Provider,
+    intra_op_threads: int,
+    cache: GraphCache | None,
+    dimensions: Mapping[str, int] | None = None,
 ) -> ort.InferenceSession:
     def options() -> ort.SessionOptions:
         options = ort.SessionOptions()
@@ -188,12 +163,15 @@ def _session(
         options.log_severity_level = _FATAL
         # A thread that spins between runs takes its core from the decoders.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        for name, size in (dimensions or {}).items():
+            options.add_free_dimension_override_by_name(name, size)
         return options
 
     providers = [(provider.name, provider.options)]
-    if cache is None or not provider.on_cpu:
+    if cache and provider.on_cpu:
+        return cache.open(path, options, providers)
+    with cuda.TURNS.together():
         return ort.InferenceSession(path, options(), providers=providers)
-    return cache.open(path, options, providers)
 
 
 @once

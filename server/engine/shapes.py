@@ -2,8 +2,8 @@
 
 ONNX Runtime's convolutions on CUDA keep what cuDNN prepared for one number of rows, and forget it when
 another number comes (its issue 23006). That takes up to seconds, so batches of just any size would wait
-far longer than they run. Each shape therefore gets a session of its own, and batches are filled up with
-blank rows to the next shape.
+far longer than they run. Each shape therefore gets a session of its own, and batches are filled up to the
+next shape.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,8 +58,10 @@ class Shapes:
         unit = self._unit(_alone(place))
         return [factor * unit[place] for factor in _factors(unit)]
 
-    def around(self, counts: Counts) -> Counts:
-        """The shape to run so many rows in; beyond all of `all`, the next power of two."""
+    def around(self, requests: Sequence[Rows]) -> Counts:
+        """The shape to run them in; beyond all of `all`, the next power of two."""
+        images, clips, windows = zip(*map(self._room, requests), strict=True)
+        counts = sum(images), sum(clips), sum(windows)
         unit = self._unit(counts)
         needed = _needed(counts, unit)
         prepared = (factor for factor in _factors(unit) if factor >= needed)
@@ -68,20 +70,25 @@ class Shapes:
     def together(self, requests: Sequence[Rows]) -> Iterator[list[int]]:
         """Numbers of the requests that share a run: with the same kinds of rows, and in a shape of `all`."""
         by_unit: dict[Counts, list[int]] = {}
-        for number, rows in enumerate(requests):
-            by_unit.setdefault(self._unit(rows.counts), []).append(number)
+        rooms = [self._room(rows) for rows in requests]
+        for number, room in enumerate(rooms):
+            by_unit.setdefault(self._unit(room), []).append(number)
         for unit, numbers in by_unit.items():
             most = _factors(unit)[-1]
             run: list[int] = []
             filled = (0, 0, 0)
             for number in numbers:
-                more = _sum(filled, requests[number].counts)
+                more = _sum(filled, rooms[number])
                 if run and _needed(more, unit) > most:
                     yield run
-                    run, more = [], requests[number].counts
+                    run, more = [], rooms[number]
                 run.append(number)
                 filled = more
             yield run
+
+    def _room(self, rows: Rows) -> Counts:
+        """What a request takes of a run: a row of something even if it has none."""
+        return rows.counts if any(rows.counts) else self._unit((0, 0, 0))
 
     def _times(self, unit: Counts, factor: int) -> Counts:
         images, clips, windows = (
@@ -115,7 +122,11 @@ def _sum(one: Counts, other: Counts) -> Counts:
 
 def _needed(counts: Counts, unit: Counts) -> int:
     """How many times `unit` covers `counts`; at least once."""
-    return max(1, *(-(-count // each) for count, each in zip(counts, unit, strict=True) if each))
+    needed = 1
+    for count, each in zip(counts, unit, strict=True):
+        if each:
+            needed = max(needed, -(-count // each))
+    return needed
 
 
 def _power_of_two(at_least: int) -> int:

@@ -13,6 +13,8 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server import processes
+from server.settings import Settings
 from tests import media
 from tests.running_server import running_server
 from tests.server_process import ROOT, server_process
@@ -158,3 +160,12 @@ def test_a_wrong_start_says_why(models: Path, flags: list[str]) -> None:
     said = ["CANNOT_LISTEN"] if "--port" in flags else ["MODEL_NOT_FOUND", "server 0 ended with status 1"]
     assert all(words in failed.stderr for words in said)
     assert "Traceback" not in failed.stderr
+
+
+def test_connections_spread_anew_among_several_servers_unless_it_is_said_when() -> None:
+    def ages(**given: float) -> list[float | None]:
+        settings = Settings(processes=2, **given)
+        return [share.max_connection_age_seconds for share in processes._shares(settings, 50051)]
+
+    assert ages() == [300, 300]
+    assert ages(max_connection_age_seconds=0) == [0, 0]

@@ -11,10 +11,10 @@ def test_the_engine_is_measured_beside_bare_sessions_and_its_answers_are_checked
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_detector(tmp_path)
-    monkeypatch.setattr(in_process, "CLIENTS", (1, 3))
+    monkeypatch.setattr(in_process, "LOADS", ((1, 1), (3, 8)))
     measured = in_process.measure(model, "cpu", rounds=2, seconds=0.1, report=lambda _: None)
     assert measured.wrong == 0
-    assert list(measured.engine) == [1, 3]
+    assert list(measured.engine) == ["1 clients", "3 clients, 8 rows each"]
     for rates in (*measured.bare.values(), *measured.engine.values()):
         assert len(rates) == 2
         assert min(rates) > 0
@@ -22,7 +22,7 @@ def test_the_engine_is_measured_beside_bare_sessions_and_its_answers_are_checked
 
 
 def test_wrong_answers_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(in_process, "CLIENTS", (1,))
+    monkeypatch.setattr(in_process, "LOADS", ((1, 1),))
     monkeypatch.setattr(BareSession, "probabilities", lambda _: [2.0] * in_process.DIFFERENT_ROWS)
     measured = in_process.measure(tiny_detector(tmp_path), "cpu", 1, 0.1, lambda _: None)
     assert measured.wrong > 0

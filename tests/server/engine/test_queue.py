@@ -24,10 +24,10 @@ NO_ROWS = Rows(
 
 
 def job(
-    deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL, fills: bool = False
+    deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL, share: float = 0.0
 ) -> Job:
     now = time.monotonic()
-    return Job(priority, now + deadline, now, NO_ROWS, cost, fills)
+    return Job(priority, now + deadline, now, NO_ROWS, cost, share)
 
 
 def queue_of(
@@ -196,7 +196,7 @@ def usually(requests: int) -> QueueDelay:
 
 def test_one_that_gains_nothing_from_company_does_not_wait_for_it() -> None:
     queue = JobQueue(100, 1e9, usually(3), 1)
-    queue.put(job(fills=True))
+    queue.put(job(share=1.0))
     assert len(taken(queue)) == 1
 
 

@@ -51,7 +51,7 @@ def test_runs_hold_every_request_once_in_a_shape_that_is_ready(session: Session,
     assert sorted(number for run in runs for number in run) == list(range(len(batch)))
     for run in runs:
         total = np.sum([batch[number] for number in run], axis=0)
-        shape = shapes.around(tuple(total.tolist()))
+        shape = shapes.around([requests[number] for number in run])
         assert shape in shapes.all()
         assert (total <= shape).all()
         # A photo does not pay for the clips of a video that came at the same time.
@@ -62,8 +62,8 @@ def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: S
     shapes = Shapes((5, 2, 16))
     requests = [blank_rows(session.manifest, *counts) for counts in [(1, 0, 0), (70, 0, 0), (1, 0, 0)]]
     assert list(shapes.together(requests)) == [[0], [1], [2]]
-    assert shapes.around((70, 0, 0)) == (128, 0, 0)
-    assert shapes.around((0, 9, 0)) == (40, 16, 128)
+    assert shapes.around(requests[1:2]) == (128, 0, 0)
+    assert shapes.around([blank_rows(session.manifest, 0, 9, 0)]) == (40, 16, 128)
 
 
 @settings(max_examples=25)
