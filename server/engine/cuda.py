@@ -104,13 +104,16 @@ def available() -> bool:
     return _runtime() is not None
 
 
-def wait_without_spinning() -> None:
-    """Lets threads sleep while the device works; by default each takes a core then, which decoders need.
+def configure() -> None:
+    """Lets threads sleep while the device works, and cuBLAS take less of its memory.
 
     To be called before anything else uses CUDA, and after its library was loaded, if that is found elsewhere
     than the system looks.
     """
+    # Each thread has one for each session. On Hopper it would be 32 MiB; this is what earlier devices have.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2:16:8")
     runtime = _runtime()
+    # By default a thread that waits keeps a core busy, which decoders need.
     if runtime and (status := runtime.library.cudaSetDeviceFlags(_BLOCKING_SYNC)):
         log.info("threads spin while CUDA works (status %d)", status)
 

@@ -84,7 +84,13 @@ class Engine:
         self._parallel = workers if session.provider.on_cpu else 1
         self._delay = QueueDelay(max_queue_delay)
         self._queue = JobQueue(
-            max_batch_size, max_batch_seconds, self._delay, self._parallel, self._costs.fixed
+            max_batch_size,
+            max_batch_seconds,
+            self._delay,
+            self._parallel,
+            self._costs.fixed,
+            # While a device runs one, another worker puts the next one together.
+            max_runs=math.inf if session.provider.on_cpu else 1,
         )
         self._last_end = 0.0
         self._begun = 0
@@ -161,7 +167,8 @@ class Engine:
             EngineFailed: the graph could not be run on these rows.
         """
         costs = self._costs
-        job = Job(priority, deadline, time.monotonic(), rows, costs.seconds(rows), costs.share(rows))
+        share = max(costs.share(rows), self._session.share(rows))
+        job = Job(priority, deadline, time.monotonic(), rows, costs.seconds(rows), share)
         self._queue.put(job)
         return job.future
 

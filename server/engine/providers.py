@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import onnxruntime as ort
 
+from server.engine import cuda
 from server.engine.cores import usable_cores
-from server.engine.cuda import wait_without_spinning
 from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def _load_cuda() -> None:
         ort.preload_dlls()
     if said.getvalue():
         log.info("%s", said.getvalue().strip())
-    wait_without_spinning()
+    cuda.configure()
 
 
 def _provider(short: str, why: str) -> Provider:

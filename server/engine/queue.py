@@ -56,6 +56,7 @@ class JobQueue(Backlog[Job]):
         delay: says how long the first job of a batch waits for others.
         takers: workers that compute at the same time, and share what waits.
         fixed_seconds: estimated cost of a batch beside that of its jobs.
+        max_runs: of which the jobs of one batch fill their shares at most.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class JobQueue(Backlog[Job]):
         delay: QueueDelay,
         takers: int,
         fixed_seconds: float = 0.0,
+        max_runs: float = math.inf,
     ) -> None:
         super().__init__()
         self._max_batch_size = max_batch_size
@@ -72,6 +74,7 @@ class JobQueue(Backlog[Job]):
         self._delay = delay
         self._takers = takers
         self._fixed_seconds = fixed_seconds
+        self._max_runs = max_runs * _ROUNDING
         self._hopeless = 0
         self._closed = False
         # While a worker gathers a batch, jobs wake nobody: each time would cost a switch of threads.
@@ -147,7 +150,7 @@ class JobQueue(Backlog[Job]):
         # A fair share of what waits, so that no worker idles while another runs a long batch.
         budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
         batch: list[Job] = []
-        cost, earliest = 0.0, math.inf
+        cost, share, earliest = 0.0, 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:
             job = self._jobs[0]
             if not self._in_time(job, first=not batch):
@@ -156,12 +159,17 @@ class JobQueue(Backlog[Job]):
             # All jobs of a batch are answered at its end.
             earliest = min(earliest, job.deadline)
             seconds = self._fixed_seconds + cost + job.cost
-            if batch and (cost + job.cost > budget or seconds > _BATCH_SHARE * (earliest - time.monotonic())):
+            if batch and (
+                cost + job.cost > budget
+                or share + job.share > self._max_runs
+                or seconds > _BATCH_SHARE * (earliest - time.monotonic())
+            ):
                 break
             self._pop()
             if job.future.set_running_or_notify_cancel():
                 batch.append(job)
                 cost += job.cost
+                share += job.share
         return batch
 
     def _in_time(self, job: Job, first: bool) -> bool:

@@ -88,6 +88,10 @@ class Session:
         """Numbers of the requests that a run may hold without becoming one of an uncommon shape."""
         return self._fixed.shapes.together(requests) if self._fixed else [list(range(len(requests)))]
 
+    def share(self, rows: Rows) -> float:
+        """How much of a run they fill at least, where that has a largest size; 0 where it has none."""
+        return self._fixed.shapes.share(rows) if self._fixed else 0.0
+
     def with_threads(self, threads: int) -> "Session":
         """Another session of the same graph."""
         return Session(self._path, self._wish, threads, self._cache)

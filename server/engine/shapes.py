@@ -6,8 +6,10 @@ far longer than they run. Each shape therefore gets a session of its own, and ba
 next shape.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 from server.engine.batch import Rows
@@ -67,6 +69,12 @@ class Shapes:
         prepared = (factor for factor in _factors(unit) if factor >= needed)
         return self._times(unit, next(prepared, _power_of_two(needed)))
 
+    def share(self, rows: Rows) -> float:
+        """How much of the largest prepared run they fill; beyond 1 they get a shape of their own."""
+        images, clips, windows = rows.counts
+        most_images, most_clips, most_windows = _most(self._unit(rows.counts))
+        return max(images / most_images, clips / most_clips, windows / most_windows)
+
     def together(self, requests: Sequence[Rows]) -> Iterator[list[int]]:
         """Numbers of the requests that share a run: with the same kinds of rows, and in a shape of `all`."""
         by_unit: dict[Counts, list[int]] = {}
@@ -105,10 +113,18 @@ class Shapes:
         return self.video
 
 
+@cache
 def _factors(unit: Counts) -> list[int]:
     """Powers of two; 1 in any case."""
     powers = [2**exponent for exponent in range(_MOST_ROWS.bit_length())]
     return [1, *(power for power in powers[1:] if _FEW_ROWS <= power * max(unit) <= _MOST_ROWS)]
+
+
+@cache
+def _most(unit: Counts) -> tuple[float, float, float]:
+    """Rows of each kind in the largest prepared run; infinite if it has none, as then nobody has any."""
+    images, clips, windows = (_factors(unit)[-1] * each or math.inf for each in unit)
+    return images, clips, windows
 
 
 def _alone(place: int) -> Counts:

@@ -162,10 +162,10 @@ def test_a_wrong_start_says_why(models: Path, flags: list[str]) -> None:
     assert "Traceback" not in failed.stderr
 
 
-def test_connections_spread_anew_among_several_servers_unless_it_is_said_when() -> None:
-    def ages(**given: float) -> list[float | None]:
-        settings = Settings(processes=2, **given)
-        return [share.max_connection_age_seconds for share in processes._shares(settings, 50051)]
-
-    assert ages() == [300, 300]
-    assert ages(max_connection_age_seconds=0) == [0, 0]
+@pytest.mark.parametrize(("given", "expected"), [(None, 300), (0, 0), (7, 7)])
+def test_connections_spread_anew_among_several_servers_unless_it_is_said_when(
+    given: float | None, expected: float
+) -> None:
+    settings = Settings(processes=2, max_connection_age_seconds=given)
+    ages = [share.max_connection_age_seconds for share in processes._shares(settings, 50051)]
+    assert ages == [expected, expected]

@@ -119,6 +119,18 @@ def test_what_waits_is_shared_fairly_among_idle_workers() -> None:
     assert len(taken(queue)) == 4
 
 
+def test_a_batch_holds_no_more_runs_than_it_may_but_at_least_one_job() -> None:
+    queue = JobQueue(100, 1e9, QueueDelay(), 1, max_runs=1)
+    for share in (0.1, 0.2, 0.7, 0.5, 3.0, 0.5, 0.5):
+        queue.put(job(share=share))
+    assert [[each.share for each in taken(queue)] for _ in range(4)] == [
+        [0.1, 0.2, 0.7],
+        [0.5],
+        [3.0],
+        [0.5, 0.5],
+    ]
+
+
 def test_cancelled_requests_are_dropped() -> None:
     unwanted, wanted = job(1), job(2)
     queue = queue_of(unwanted, wanted)

@@ -58,6 +58,23 @@ def test_runs_hold_every_request_once_in_a_shape_that_is_ready(session: Session,
         assert shape[1] == 1 or any(batch[number][1] or min(batch[number][::2]) for number in run)
 
 
+@given(batch=st.lists(COUNTS, min_size=1, max_size=40))
+def test_requests_of_one_kind_whose_shares_are_no_more_than_a_run_fit_in_one(
+    session: Session, batch: list[Counts]
+) -> None:
+    shapes = Shapes((5, 3, 9))
+    requests = [blank_rows(session.manifest, *counts) for counts in batch if counts[1]]
+    while sum(map(shapes.share, requests)) > 1:
+        requests.pop()
+    assert len(list(shapes.together(requests))) == (1 if requests else 0)
+
+
+def test_a_request_fills_as_much_as_it_takes_of_the_largest_run(session: Session) -> None:
+    shapes = Shapes((5, 2, 16))
+    counts = {(1, 0, 0): 1 / 64, (128, 0, 0): 2, (0, 0, 16): 1 / 4, (5, 2, 16): 1 / 4, (1, 1, 0): 1 / 8}
+    assert {each: shapes.share(blank_rows(session.manifest, *each)) for each in counts} == counts
+
+
 def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: Session) -> None:
     shapes = Shapes((5, 2, 16))
     requests = [blank_rows(session.manifest, *counts) for counts in [(1, 0, 0), (70, 0, 0), (1, 0, 0)]]
