@@ -31,6 +31,7 @@ _TYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(int64)": np.int64,
     "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
     "tensor(bool)": np.bool_,
 }
 _ALIGNMENT = 256
