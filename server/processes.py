@@ -14,6 +14,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic import SecretStr
+from pydantic_core import to_json
+
 from server import command
 from server.engine.cores import usable_cores
 from server.errors import CannotListen, EngineFailed
@@ -122,7 +125,7 @@ class _Server:
             start_new_session=True,  # Ctrl-C is for the one that watches, which lets them drain
         )
         if process.stdin and process.stdout:  # as was asked for
-            process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
+            process.stdin.write(_told(self._settings))
             async for _ in process.stdout:
                 self.ready.set()
                 self._listens = True
@@ -131,6 +134,12 @@ class _Server:
                     self.send(signal.SIGHUP)
             self._listens = False
         return await process.wait()
+
+
+def _told(settings: Settings) -> bytes:
+    """The line of a server's settings, with the secrets that pydantic would make stars of."""
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return to_json(settings.model_dump() | secrets) + b"\n"
 
 
 def _shares(settings: Settings, port: int) -> Iterator[Settings]:

@@ -162,6 +162,22 @@ def test_a_wrong_start_says_why(models: Path, flags: list[str]) -> None:
     assert "Traceback" not in failed.stderr
 
 
+def test_every_server_looks_where_the_secret_says(models: Path) -> None:
+    video = pb.Medium(content=media.video_mp4(4.0))
+    request = pb.DetectRequest(media=[video], options=pb.DetectOptions(timeline=True))
+
+    def starts(address: str) -> list[float]:
+        with stub_at(address) as stub:
+            answer = stub.Detect(request, timeout=60, wait_for_ready=True)
+        return [entry.start_seconds for entry in answer.timeline]
+
+    with running_server(models, sampling_secret="one") as alone:
+        expected = starts(alone.address)
+    with server_process(command(models, "--sampling-secret", "one")) as (process, address):
+        until(lambda: all_listen(process))
+        assert all(starts(address) == expected for _ in range(8))
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, 300), (0, 0), (7, 7)])
 def test_connections_spread_anew_among_several_servers_unless_it_is_said_when(
     given: float | None, expected: float
