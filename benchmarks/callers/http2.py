@@ -31,6 +31,7 @@ class GrpcConnection(asyncio.Protocol):
         self._connection_window = self._stream_window = self._first_window = _FIRST_WINDOW
         self._largest_frame = 16_384
         self._consumed = 0
+        self._leaving = False
 
     @staticmethod
     def head(authority: str, path: str, content_type: str) -> bytes:
@@ -71,7 +72,7 @@ class GrpcConnection(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether it can be called."""
-        return not self._transport.is_closing()
+        return not self._leaving and not self._transport.is_closing()
 
     async def call(self, ready: bytes, seconds: float | None = None) -> tuple[bytes | None, bytes]:
         """Calls with `seconds` as the deadline."""
@@ -92,6 +93,8 @@ class GrpcConnection(asyncio.Protocol):
             self._unsent = memoryview(b"")
             if self.open:
                 self._transport.write(_frame(_RST_STREAM, 0, self._stream, struct.pack(">I", _CANCEL)))
+            else:
+                self._transport.close()
             raise
 
     def data_received(self, data: bytes) -> None:
@@ -116,10 +119,16 @@ class GrpcConnection(asyncio.Protocol):
             self._apply(content)
         elif kind == _PING and not flags & _ACK:
             self._transport.write(_frame(_PING, _ACK, 0, content))
-        elif kind == _GOAWAY or (kind == _RST_STREAM and stream == self._stream):
+        elif kind == _RST_STREAM and stream == self._stream:
             self._finish(None, self._trailers)
-            if kind == _GOAWAY:
-                self._transport.close()
+        elif kind == _GOAWAY:
+            self._leave(int.from_bytes(content[:4]))
+
+    def _leave(self, last: int) -> None:
+        """Takes no other call; the one that runs is still answered, unless it came after the `last`."""
+        self._leaving = True
+        if self._stream > last or self._answer is None or self._answer.done():
+            self._finish(None, self._trailers)
 
     def _part_of_answer(self, kind: int, flags: int, stream: int, content: bytes) -> None:
         if kind == _DATA:
@@ -175,6 +184,8 @@ class GrpcConnection(asyncio.Protocol):
         self._unsent = memoryview(b"")
         if self._answer and not self._answer.done():
             self._answer.set_result((message, trouble))
+        if self._leaving:
+            self._transport.close()
 
 
 def _head(kind: int, flags: int, stream: int, length: int) -> bytes:

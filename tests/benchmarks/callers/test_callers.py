@@ -43,9 +43,9 @@ def test_arrivals_need_a_rate() -> None:
 
 @asynccontextmanager
 async def grpc_connection(
-    answer: Callable[[bytes, Any], Awaitable[bytes]],
+    answer: Callable[[bytes, Any], Awaitable[bytes]], *options: tuple[str, int]
 ) -> AsyncIterator[GrpcConnection]:
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), *options])
     handlers: dict[str, Any] = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Peer", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -97,6 +97,17 @@ async def test_the_server_learns_of_the_deadline_and_of_callers_that_gave_up() -
         assert 40 < left[0] <= 50
         message, _ = await connection.call(GrpcConnection.ready(b"fast"), seconds=50)
         assert message == b"done"
+
+
+async def test_a_call_is_answered_while_its_connection_is_replaced() -> None:
+    async def answer(message: bytes, _: object) -> bytes:
+        await asyncio.sleep(1)
+        return message
+
+    async with grpc_connection(answer, ("grpc.max_connection_age_ms", 200)) as connection:
+        message, _ = await connection.call(GrpcConnection.ready(b"slow"))
+        assert message == b"slow"
+        assert not connection.open
 
 
 @pytest.mark.parametrize(
