@@ -1,5 +1,6 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -90,7 +91,7 @@ class Settings(Configured):
         "Default: 300 with several --processes, which start one after another, else never.",
     )
     max_connection_age_grace_seconds: float = Field(
-        300.0, ge=0, description="How long its calls may take to finish."
+        math.inf, ge=0, description="How long its calls may take to finish, streams included."
     )
 
     models: Path | None = Field(

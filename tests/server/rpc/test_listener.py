@@ -14,6 +14,8 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
+from server.settings import Settings
+from tests import media
 from tests.running_server import running_server, stub_of
 from tests.waiting import until
 
@@ -107,12 +109,23 @@ def test_an_old_connection_is_closed_after_its_grace(models: Path) -> None:
 
 
 def test_calls_go_on_while_old_connections_are_replaced(models: Path) -> None:
-    # A call that outlasts the grace is cut, as it must be; on a busy machine any call may take a second.
-    ages = {"max_connection_age_seconds": 0.3, "max_connection_age_grace_seconds": 30}
-    with running_server(models, **ages) as server, stub_of(server) as stub:
+    with running_server(models, max_connection_age_seconds=0.3) as server, stub_of(server) as stub:
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
             assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+def test_a_stream_outlives_its_connection_s_age_by_as_much_as_it_likes(models: Path) -> None:
+    assert Settings().max_connection_age_grace_seconds == math.inf
+    photo = pb.Medium(content=media.photo_jpeg(64, 48))
+
+    def requests() -> Iterator[pb.DetectRequest]:
+        for number in range(10):
+            time.sleep(0.2)
+            yield pb.DetectRequest(id=str(number), media=[photo])
+
+    with running_server(models, max_connection_age_seconds=0.3) as server, stub_of(server) as stub:
+        assert sum(answer.HasField("response") for answer in stub.DetectStream(requests())) == 10
 
 
 def test_times_without_end_and_ipv6_are_taken(models: Path) -> None:
