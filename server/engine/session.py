@@ -120,13 +120,16 @@ class Session:
         return 0, 0, 0
 
     def _fixed_runs(self) -> FixedRuns:
+        # Without `self`, in a cycle with which the device's memory would wait for the garbage collector.
+        path, chosen, threads = self._path, self.provider, self.threads
+
         def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
             more = {"enable_cuda_graph": "1"} if captured else {}
-            provider = replace(self.provider, options=self.provider.options | more)
-            return _session(self._path, provider, self.threads, None, dimensions)
+            provider = replace(chosen, options=chosen.options | more)
+            return _session(path, provider, threads, None, dimensions)
 
         shapes = Shapes.of(self.manifest, self._least())
-        return FixedRuns(opened, self.manifest, shapes, self.provider.captures and cuda.available())
+        return FixedRuns(opened, self.manifest, shapes, chosen.captures and cuda.available())
 
 
 def _open(

@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from server.engine import fixed, providers
 from server.engine.batch import disassemble, empty_rows
 from server.engine.cuda import Memory
+from server.engine.engine import Engine
 from server.engine.fixed import FixedRuns
 from server.engine.manifest import Manifest
 from server.engine.session import Session
@@ -89,6 +91,15 @@ def test_a_run_has_room_for_requests_without_rows(shaped: Session, session: Sess
     answers = shaped.run([*[empty_rows(session.manifest)] * 40, rows])
     assert_same(answers[-1], session.run([rows])[0])
     assert not any(answer.modality_present.any() for answer in answers[:-1])
+
+
+@pytest.mark.usefixtures("shaped")
+def test_what_nobody_uses_any_more_is_gone_at_once(graph: Path) -> None:
+    session = Session(graph, "cpu")
+    Engine(session).close()
+    gone = weakref.ref(session)
+    del session
+    assert gone() is None
 
 
 def test_a_graph_that_cannot_be_captured_runs_without(
