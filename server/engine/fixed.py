@@ -97,7 +97,7 @@ class FixedRuns:
             session = self._session(shape)
             with TURNS.together():
                 run = _Run(session, self._dimensions(shape), self._cuda)
-            if self._captures:
+            if self._captured(shape):
                 with TURNS.alone():
                     run.capture()
             runs[shape] = run
@@ -112,10 +112,15 @@ class FixedRuns:
 
     def _open(self, shape: Counts) -> ort.InferenceSession:
         dimensions = self._dimensions(shape)
-        session = self._opened(dimensions, self._captures)
+        session = self._opened(dimensions, self._captured(shape))
         with TURNS.together():
             _Run(session, dimensions, self._cuda).prepare()
         return session
+
+    def _captured(self, shape: Counts) -> bool:
+        # Larger ones gain little, and no request shall make all others wait: only what is loaded captures,
+        # when the model before is gone, whose memory cannot be freed meanwhile.
+        return self._captures and shape in self.shapes.all()
 
     def _dimensions(self, shape: Counts) -> dict[str, int]:
         images, clips, windows = shape

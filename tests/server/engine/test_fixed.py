@@ -113,6 +113,20 @@ def test_a_graph_that_cannot_be_captured_runs_without(
     assert "a loop" in caplog.text
 
 
+def test_runs_that_are_larger_than_usual_are_not_captured(graph: Path, session: Session) -> None:
+    captures = {}
+
+    def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
+        captures[dimensions["I"]] = captured
+        return _fixed_session(graph, dimensions)
+
+    runs = FixedRuns(opened, session.manifest, _shapes(session.manifest), cuda=True)
+    for images in (64, 65):
+        rows = random_rows(session.manifest, images, images)
+        assert_same(disassemble(runs.run([rows]), [rows])[0], session.run([rows])[0])
+    assert captures == {64: True, 128: False}
+
+
 def test_a_graph_that_cannot_be_run_is_an_error(graph: Path, session: Session) -> None:
     def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
         raise RuntimeError("no kernel")
@@ -129,9 +143,13 @@ def _refusing_to_capture(graph: Path) -> fixed.Open:
     def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
         if captured:
             raise RuntimeError("the model has a loop")
-        options = ort.SessionOptions()
-        for name, size in dimensions.items():
-            options.add_free_dimension_override_by_name(name, size)
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return _fixed_session(graph, dimensions)
 
     return opened
+
+
+def _fixed_session(graph: Path, dimensions: Mapping[str, int]) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    for name, size in dimensions.items():
+        options.add_free_dimension_override_by_name(name, size)
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
