@@ -113,6 +113,15 @@ class Reloader:
                 return version, self._load(version.graph)
             except Exception as error:
                 self.failures += 1
-                self._failed[version] = error
+                self._failed[version] = _without_frames(error)
                 log.error("version %s is not served: %s", version.number, error)
         return None
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The same; in its frames the graph that failed would stay in memory."""
+    one: BaseException | None = error
+    while one:
+        one.__traceback__ = None
+        one = one.__context__
+    return error

@@ -1,5 +1,6 @@
 import asyncio
 import shutil
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -158,6 +159,25 @@ async def test_a_copy_in_progress_is_left_alone_until_it_is_whole(folder: Path) 
                 file.write(whole[start : start + len(whole) // 20])
                 await asyncio.sleep(0.02)
         await until(serves(reloader, "2"))
+
+
+def test_a_version_that_fails_does_not_stay_in_memory(folder: Path) -> None:
+    put_version(folder, "2")
+    loaded = {}
+
+    def load(graph: Path) -> Engine:
+        session = Session(graph, "cpu")
+        loaded[graph.parent.name] = weakref.ref(session)
+        if graph.parent.name == "1":
+            return Engine(session, workers=1)
+        try:
+            raise RuntimeError("no kernel")
+        except RuntimeError as error:
+            raise InvalidModel("it cannot be run") from error
+
+    reloader = Reloader(Repository(folder), load)
+    assert {version: session() is None for version, session in loaded.items()} == {"2": True, "1": False}
+    reloader.live.close()
 
 
 async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Path) -> None:
