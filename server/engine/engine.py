@@ -28,6 +28,8 @@ _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
+# Sums of shares drift by rounding; without slack the last job that fits would get a run of its own.
+_FULL = 1 + 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ class Engine:
             jobs: list[Job] = []
             filled = 0.0
             for job in (batch[number] for number in numbers):
-                if jobs and filled + job.share > 1:
+                if jobs and filled + job.share > _FULL:
                     yield jobs
                     jobs, filled = [], 0.0
                 jobs.append(job)

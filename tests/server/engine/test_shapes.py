@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from onnx import helper, numpy_helper
 
 from server.engine import providers
 from server.engine.batch import blank_rows
+from server.engine.cost import CostModel
 from server.engine.engine import Engine
 from server.engine.selftest import self_test
 from server.engine.session import Session
@@ -120,6 +122,19 @@ def test_an_engine_answers_a_mixed_batch(shaped: Session, session: Session) -> N
     for future, rows in zip(futures, requests, strict=True):
         assert_same(future.result(30), session.run([rows])[0])
     engine.close()
+
+
+def test_as_many_requests_as_fit_share_one_run(shaped: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "server.engine.engine.warm_up", lambda _: CostModel(1e-6, (1e-6,) * 3, (math.inf,) * 3)
+    )
+    together: list[int] = []
+    engine = Engine(shaped, 1, max_queue_delay=0.2, on_batch=lambda jobs, _: together.append(len(jobs)))
+    # The largest run has room for 20 frames of videos.
+    for future in [engine.submit(blank_rows(shaped.manifest, 1, 0, 1), math.inf) for _ in range(20)]:
+        future.result(30)
+    engine.close()
+    assert together == [20]
 
 
 def test_a_graph_that_fails_without_rows_gets_blank_ones(tmp_path: Path, session: Session) -> None:
