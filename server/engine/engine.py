@@ -277,7 +277,8 @@ class Engine:
             return [answer for job in jobs for answer in self._scored([job])]
         log.error("the graph could not be run", exc_info=error)
         self.statistics.failed(time.monotonic() - jobs[0].enqueued)
-        self._failures += 1
+        # Of more rows than are prepared for, a device may have no room, and yet run all others.
+        self._failures += self._session.share(jobs[0].rows) <= 1
         if self._failures >= _FAILURES_UNTIL_DEAD:
             self._die("runs keep failing")
         return [EngineFailed(f"the graph could not be run: {error}")]

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from server.engine import providers
+from server.engine import fixed, providers
 from server.engine.batch import blank_rows
 from server.engine.cost import CostModel
+from server.engine.cuda import Memory
 from server.engine.engine import Engine
 from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.engine.shapes import Counts, Shapes
+from server.errors import EngineFailed
 from tests.random_rows import assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
@@ -135,6 +137,25 @@ def test_as_many_requests_as_fit_share_one_run(shaped: Session, monkeypatch: pyt
         future.result(30)
     engine.close()
     assert together == [20]
+
+
+def test_requests_that_are_too_large_for_the_device_fail_alone(
+    shaped: Session, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small(Memory):
+        def __init__(self, size: int, cuda: bool) -> None:
+            if size > 2**20:
+                raise EngineFailed("no room")
+            super().__init__(size, cuda)
+
+    engine = Engine(shaped, 1)
+    monkeypatch.setattr(fixed, "Memory", Small)
+    for _ in range(5):
+        with pytest.raises(EngineFailed, match="no room"):
+            engine.submit(random_rows(session.manifest, 1, images=1000), math.inf).result(30)
+    rows = random_rows(session.manifest, 1, images=1)
+    assert_same(engine.submit(rows, math.inf).result(30), session.run([rows])[0])
+    engine.close()
 
 
 def test_a_graph_that_fails_without_rows_gets_blank_ones(tmp_path: Path, session: Session) -> None:
