@@ -133,7 +133,7 @@ class JobQueue(Backlog[Job]):
 
     def _left(self) -> float:
         """Seconds that a batch of what waits is still to wait for more."""
-        if self._closed or not 0 < len(self._jobs) < self._max_batch_size:
+        if self._closed or not self._jobs or self._is_full():
             return 0.0
         first = self._jobs[0]
         delay = self._delay.seconds(len(self._jobs), math.inf if first.share >= 1 else self._cost)
@@ -145,6 +145,12 @@ class JobQueue(Backlog[Job]):
         # No job waits for others longer than half of the time until its deadline.
         until = min(job.enqueued + min(delay, (job.deadline - job.enqueued) / 2) for job in self._jobs)
         return max(0.0, min(until, latest) - time.monotonic())
+
+    def _is_full(self) -> bool:
+        """Whether a batch of what waits could hold no more."""
+        if len(self._jobs) >= self._max_batch_size:
+            return True
+        return sum(job.share for job in self._jobs) * _ROUNDING >= self._max_runs
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.

@@ -220,6 +220,16 @@ def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> 
     assert len(taken(queue)) == 3
 
 
+def test_a_worker_that_gathers_stops_as_soon_as_the_run_is_full() -> None:
+    queue = JobQueue(100, 1e9, QueueDelay(30.0), 1, max_runs=1)
+    queue.put(job(share=0.4))
+    for _ in range(2):
+        threading.Timer(0.05, lambda: queue.put(job(share=0.3))).start()
+    began = time.monotonic()
+    assert len(taken(queue)) == 3
+    assert time.monotonic() - began < 10
+
+
 def test_only_one_worker_gathers_and_the_others_get_what_comes_next() -> None:
     queue = queue_of(size=2, delay=30.0)
     with ThreadPoolExecutor(2) as workers:
