@@ -1,5 +1,6 @@
 """Several servers on one port, as an operator meets them: processes, signals, exit statuses."""
 
+import math
 import os
 import signal
 import subprocess
@@ -183,5 +184,7 @@ def test_connections_spread_anew_among_several_servers_unless_it_is_said_when(
     given: float | None, expected: float
 ) -> None:
     settings = Settings(processes=2, max_connection_age_seconds=given)
-    ages = [share.max_connection_age_seconds for share in processes._shares(settings, 50051)]
-    assert ages == [expected, expected]
+    shares = list(processes._shares(settings, 50051))
+    assert [share.max_connection_age_seconds for share in shares] == [expected, expected]
+    # A stream or a slow upload may take longer.
+    assert [share.max_connection_age_grace_seconds for share in shares] == [math.inf, math.inf]
