@@ -62,6 +62,9 @@ class Engine:
     Attributes:
         serial: tells the engines of one process apart.
         statistics: of all runs but those of the warm-up.
+
+    Raises:
+        InvalidModel, EngineFailed: the graph cannot be run, or not in every worker.
     """
 
     def __init__(
@@ -108,11 +111,15 @@ class Engine:
             for number in range(workers)
         ]
         self._attached = threading.Barrier(workers + 1)
+        self._not_ready: list[Exception] = []
         for worker in self._workers:
             worker.start()
         self._attached.wait()
         self._watch = threading.Thread(target=self._look_for_hanging_runs, name="engine-watch", daemon=True)
         self._watch.start()
+        if self._not_ready:
+            self.close()
+            raise self._not_ready[0]
         log.info("engine ready: %d workers; %s", workers, self._costs)
 
     @property
@@ -196,8 +203,8 @@ class Engine:
     def _attach(self) -> None:
         try:
             self._session.attach()
-        except Exception as error:  # then runs fail, too, and say so to whom they concern
-            log.error("a worker of the engine is not ready to run every shape", exc_info=error)
+        except Exception as error:
+            self._not_ready.append(error)
         self._attached.wait()
 
     def _busy(self, batch: list[Job]) -> _Busy:

@@ -21,6 +21,7 @@ from server.engine.cores import usable_cores
 from server.engine.cuda import TURNS, Memory
 from server.engine.manifest import Manifest
 from server.engine.shapes import Counts, Shapes
+from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,13 @@ class FixedRuns:
         """Makes all common shapes ready, in this thread, too; the first runs can take seconds.
 
         Raises:
+            EngineFailed: the device has no room.
             Exception: as ONNX Runtime does, if the graph cannot be run.
         """
         try:
             self._prepare()
+        except EngineFailed:  # no room, captured or not
+            raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             if not self._captures:
                 raise

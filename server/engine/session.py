@@ -1,7 +1,7 @@
 """One loaded graph: an ONNX Runtime session with the manifest it carries."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as once
 from pathlib import Path
@@ -62,17 +62,19 @@ class Session:
 
         Raises:
             InvalidModel: the graph cannot be run.
+            EngineFailed: the device has no room for it.
         """
         if self._fixed:
-            try:
-                self._fixed.prepare()
-            except Exception as error:  # ONNX Runtime's exceptions share no public base class
-                raise InvalidModel(f"{self._path} cannot be run: {error}") from error
+            self._make_ready(self._fixed.prepare)
 
     def attach(self) -> None:
-        """Makes this thread ready to run every such shape at once, where that takes time, too."""
+        """Makes this thread ready to run every such shape at once, where that takes time, too.
+
+        Raises:
+            InvalidModel, EngineFailed: as of `prepare`.
+        """
         if self._fixed:
-            self._fixed.attach()
+            self._make_ready(self._fixed.attach)
 
     def run(self, requests: Sequence[Rows]) -> list[Scores]:
         """Scores the rows of all requests in one run of the graph."""
@@ -108,6 +110,14 @@ class Session:
     def steps(self, modality: str) -> list[int]:
         """Rows of one modality, ascending, at which a run is worth timing."""
         return self._fixed.shapes.steps(modality) if self._fixed else [1, 2, 4, 8, 16, 32, 64]
+
+    def _make_ready(self, shapes: Callable[[], None]) -> None:
+        try:
+            shapes()
+        except EngineFailed:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise InvalidModel(f"{self._path} cannot be run: {error}") from error
 
     def _least(self) -> Counts:
         """Rows that a run must have: where there are none, some providers fail, but not the CPU's."""

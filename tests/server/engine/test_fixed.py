@@ -2,7 +2,8 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Thread, current_thread
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import onnxruntime as ort
@@ -16,6 +17,7 @@ from server.engine.fixed import FixedRuns
 from server.engine.manifest import Manifest
 from server.engine.session import Session
 from server.engine.shapes import Shapes
+from server.errors import EngineFailed
 from tests.random_rows import assert_same, random_rows
 
 KINDS = [(1, 0, 0), (3, 0, 0), (0, 0, 2), (2, 1, 4), (0, 2, 0), (0, 0, 0)]
@@ -125,6 +127,24 @@ def test_runs_that_are_larger_than_usual_are_not_captured(graph: Path, session: 
         rows = random_rows(session.manifest, images, images)
         assert_same(disassemble(runs.run([rows]), [rows])[0], session.run([rows])[0])
     assert captures == {64: True, 128: False}
+
+
+@pytest.mark.parametrize("worker", ["MainThread", "engine-1"])
+def test_a_device_without_room_is_an_error_that_says_so(
+    shaped: Session, worker: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Memory):
+        def __init__(self, size: int, cuda: bool) -> None:
+            if current_thread().name == worker:
+                raise EngineFailed("no room", "Use a larger GPU.")
+            super().__init__(size, cuda)
+
+    monkeypatch.setattr(fixed, "Memory", Full)
+    with pytest.raises(EngineFailed, match="no room") as caught:
+        Engine(shaped)
+    assert caught.value.hint == "Use a larger GPU."
+    assert "cannot be captured" not in caplog.text
+    assert not [each for each in enumerate_threads() if each.name.startswith("engine-")]
 
 
 def test_a_graph_that_cannot_be_run_is_an_error(graph: Path, session: Session) -> None:
