@@ -46,7 +46,7 @@ class FixedRuns:
         opened: opens the graph.
         manifest: of the graph.
         shapes: that runs are filled up to.
-        cuda: whether it runs on CUDA, where runs are captured if the graph allows it.
+        cuda: whether it runs on CUDA, where runs of common shapes are captured if the graph allows it.
     """
 
     def __init__(self, opened: Open, manifest: Manifest, shapes: Shapes, cuda: bool) -> None:
