@@ -1,8 +1,9 @@
 """Uploads that come too slowly, and more media than the server may hold."""
 
+import asyncio
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.detect.media_bytes import MediaBytes
+from server.rpc import upload
+from server.settings import Settings
 from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
@@ -55,6 +59,22 @@ def unfinished(stub: DetectorStub, *parts: pb.DetectUploadRequest) -> Iterator[A
 def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.DetectUploadRequest]) -> None:
     with unfinished(impatient, *parts) as call:
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+
+
+async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_wrong() -> None:
+    ended = asyncio.Event()
+
+    async def parts() -> AsyncIterator[pb.DetectUploadRequest]:
+        yield header(100)
+        yield chunk(b"x" * 10)
+        ended.set()
+
+    receiving = asyncio.create_task(upload.receive(parts(), Settings(), MediaBytes(LIMIT)))
+    await ended.wait()
+    await asyncio.sleep(0.01)
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
 
 
 def test_single_bytes_do_not_keep_an_upload_alive(impatient: DetectorStub) -> None:
