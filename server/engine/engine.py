@@ -14,7 +14,7 @@ from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
 from server.engine.providers import Provider
-from server.engine.queue import Job, JobQueue
+from server.engine.queue import ROUNDING, Job, JobQueue
 from server.engine.queue_delay import QueueDelay
 from server.engine.session import Session
 from server.engine.statistics import Statistics
@@ -28,8 +28,6 @@ _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
-# Sums of shares drift by rounding; without slack the last job that fits would get a run of its own.
-_FULL = 1 + 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +234,7 @@ class Engine:
             jobs: list[Job] = []
             filled = 0.0
             for job in (batch[number] for number in numbers):
-                if jobs and filled + job.share > _FULL:
+                if jobs and filled + job.share > ROUNDING:
                     yield jobs
                     jobs, filled = [], 0.0
                 jobs.append(job)

@@ -12,8 +12,9 @@ from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, ShuttingDown
 from server.urgency import Priority, Urgency
 
-# Sums of costs drift by rounding; without slack the last job that fits would miss its batch.
-_ROUNDING = 1 + 1e-6
+ROUNDING = 1 + 1e-6
+"""Sums of costs and shares drift; without this slack the last job that fits would miss its batch."""
+
 # Of the jobs that are estimated to miss their deadline, one in so many is run all the same.
 _CHANCES = 16
 # Less than this sooner is not worth waking a worker for.
@@ -74,7 +75,7 @@ class JobQueue(Backlog[Job]):
         self._delay = delay
         self._takers = takers
         self._fixed_seconds = fixed_seconds
-        self._max_runs = max_runs * _ROUNDING
+        self._max_runs = max_runs * ROUNDING
         self._hopeless = 0
         self._closed = False
         # While a worker gathers a batch, jobs wake nobody: each time would cost a switch of threads.
@@ -148,13 +149,13 @@ class JobQueue(Backlog[Job]):
 
     def _is_full(self) -> bool:
         """Whether a batch of what waits could hold no more."""
-        if len(self._jobs) >= self._max_batch_size:
+        if len(self._jobs) >= self._max_batch_size or self._cost >= self._max_batch_seconds:
             return True
-        return sum(job.share for job in self._jobs) * _ROUNDING >= self._max_runs
+        return sum(job.share for job in self._jobs) * ROUNDING >= self._max_runs
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.
-        budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
+        budget = min(self._max_batch_seconds, self._cost / self._takers) * ROUNDING
         batch: list[Job] = []
         cost, share, earliest = 0.0, 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:

@@ -193,6 +193,13 @@ def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     assert len(taken(queue)) == 2
 
 
+def test_what_costs_a_whole_batch_waits_for_nobody_even_when_told() -> None:
+    queue = queue_of(job(cost=0.1), seconds=0.05, delay=5.0)
+    started = time.monotonic()
+    assert len(taken(queue)) == 1
+    assert time.monotonic() - started < 2.5
+
+
 def test_nobody_waits_for_company_until_it_is_too_late() -> None:
     urgent = job(deadline=1.0, cost=0.2)
     assert taken(queue_of(urgent, delay=30.0)) == [urgent]
