@@ -88,7 +88,7 @@ class _Flags(CliSettingsSource[Any]):
     """A list is a flag for each of its values, as they are: commas and brackets are parts of names."""
 
     def _merge_parsed_list(self, parsed_list: list[str], field_name: str) -> str:
-        if get_origin(self.settings_cls.model_fields[field_name].annotation) is tuple:
+        if _is_list(self.settings_cls.model_fields[field_name]):
             return json.dumps(parsed_list)
         return super()._merge_parsed_list(parsed_list, field_name)
 
@@ -112,10 +112,7 @@ def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server
     Raises:
         SettingsError: an unknown key or impossible value, with a message that names it.
     """
-    known = {ENV_PREFIX + name.upper() for name in kind.model_fields}
-    for variable in os.environ:
-        if variable.startswith(ENV_PREFIX) and variable not in known:
-            raise SettingsError(f"environment variable {variable} is not a setting")
+    _check_environment(kind)
     flags: CliSettingsSource[Any] = _Flags(
         kind, cli_prog_name=program, cli_parse_args=list(argv), root_parser=None
     )
@@ -123,6 +120,28 @@ def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server
         return kind(_cli_settings_source=flags)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_problem, error.errors()))) from error
+
+
+def _check_environment(kind: type[Configured]) -> None:
+    fields = {ENV_PREFIX + name.upper(): field for name, field in kind.model_fields.items()}
+    for variable, value in os.environ.items():
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        if variable not in fields:
+            raise SettingsError(f"environment variable {variable} is not a setting")
+        if _is_list(fields[variable]) and not _is_json_list(value):
+            raise SettingsError(f'environment variable {variable} must be a JSON list, as ["one", "two"]')
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
+
+
+def _is_json_list(value: str) -> bool:
+    try:
+        return isinstance(json.loads(value), list)
+    except ValueError:
+        return False
 
 
 def _problem(found: ErrorDetails) -> str:

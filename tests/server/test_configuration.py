@@ -60,6 +60,15 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
         load([], Settings)
 
 
+@pytest.mark.parametrize("value", ["uploads", "uploads,archive", "[not json", '"uploads"', ""])
+def test_a_list_in_the_environment_that_is_no_json_says_how_it_is_written(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPFAKE_S3_BUCKETS", value)
+    with pytest.raises(SettingsError, match=r'DEEPFAKE_S3_BUCKETS must be a JSON list, as \["one"'):
+        load([], Settings)
+
+
 def test_an_impossible_flag_names_the_key() -> None:
     with pytest.raises(SettingsError, match="max_queue_size"):
         load(["--max-queue-size", "0"], Settings)
@@ -85,7 +94,7 @@ def test_a_profile_given_in_code_counts() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PROFILE", "staging"), ("PORT", "many"), ("FILE_ROOTS", "[not json"), ("LOG_LEVEL", "loud")],
+    [("PROFILE", "staging"), ("PORT", "many"), ("LOG_LEVEL", "loud")],
 )
 def test_impossible_variables_name_the_key(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
