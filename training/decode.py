@@ -19,8 +19,8 @@ from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 from training.sample import Region, Sample
 
-DECODERS = 2
-"""What is kept of files holds for this number: raise it when decoders refuse other files, or leave out other
+DECODERS = 3
+"""What is kept of files holds for this number: raise it when decoders refuse other files, or give other
 rows, by the same `spec_hash`."""
 
 _AHEAD_PER_WORKER = 4

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from math import ceil, gcd
-from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.container import Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.limits import Budget
+from server.media.mixing import Downmix, add_to
 from server.media.probe import AUDIO_CODECS
 from server.media.sampling import choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
@@ -25,10 +25,6 @@ _CODEC_LEAD_SECONDS = 0.25
 _RESAMPLER_LEAD_SECONDS = 0.1
 # Windows that cover this much of a sound are cut from the whole of it.
 _WORTH_DECODING_ALL = 0.75
-_LOUDEST = 32768.0
-# Energy of the sum of the channels, as a share of the sum of theirs: 1 for independent ones. Listeners hear
-# channels of opposite phase well enough, of which the mean is silence.
-_CANCELLED = 0.05
 # Less is how containers round their clocks.
 _PAUSE_SECONDS = 0.1
 
@@ -162,7 +158,7 @@ class _Track:
             The sound, mono at the track's own rate, and the time of its first sample.
         """
         self._decoder.flush_buffers()
-        runs: list[tuple[int, list[Sound]]] = []
+        runs: list[Downmix] = []
         first_time, decoded = None, 0
         for packet in [*packets, None]:
             self._budget.remaining_seconds()
@@ -178,12 +174,9 @@ class _Track:
                     first_time = self._check(frame)
                 if frame.sample_rate in _SAMPLE_RATES:
                     self._note_pause(frame, first_time, decoded)
-                    if not runs or runs[-1][0] != frame.sample_rate:
-                        runs.append((frame.sample_rate, []))
-                    runs[-1][1].append(mono(frame))
+                    add_to(runs, frame)
                     decoded += round(frame.samples * self.rate / frame.sample_rate)
-        # Joined sounds may change their rate on the way.
-        parts = [_at_rate(np.concatenate(chunks), rate, self.rate) for rate, chunks in runs]
+        parts = [_at_rate(run.sound(), run.rate, self.rate) for run in runs]
         sound = np.concatenate([np.zeros(0, np.float32), *parts])
         return sound, self.origin if first_time is None else first_time
 
@@ -203,28 +196,6 @@ class _Track:
         if frame.pts is None or frame.time_base is None:
             return self.origin
         return float(frame.pts * frame.time_base)
-
-
-def mono(frame: av.AudioFrame) -> Sound:
-    """Mean of the channels, in [-1, 1]; where they cancel each other, the loudest of them."""
-    samples: NDArray[Any] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    channels = samples.astype(np.float32)
-    if samples.dtype == np.uint8:
-        channels -= 128
-        channels /= 128
-    elif samples.dtype.kind == "i":
-        channels /= 2 ** (8 * samples.itemsize - 1)
-    # What is absurdly loud would overflow in the resampler.
-    np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
-    if len(channels) == 1:
-        return np.asarray(channels[0], np.float32)
-    total = channels.sum(0)
-    energies = np.einsum("ct,ct->c", channels, channels)
-    if total @ total < _CANCELLED * energies.sum():
-        return np.asarray(channels[energies.argmax()], np.float32)
-    return np.asarray(total / len(channels), np.float32)
 
 
 def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from server.media.audio import mono
+from server.media.mixing import mono
 from training.corpus.ambience import draw_noise
 from training.corpus.recording import equalise
 
@@ -109,5 +109,5 @@ def through_file(pcm: Pcm, rate: int, between: int, extension: str, kilobits: in
     encode(soxr.resample(pcm, rate, between), between, file, extension, kilobits)
     file.seek(0)
     with av.open(file, "r") as coded:
-        decoded = np.concatenate([mono(frame) for frame in coded.decode(audio=0)]).astype(np.float64)
+        decoded = mono(coded.decode(audio=0)).astype(np.float64)
         return np.asarray(soxr.resample(decoded, coded.streams.audio[0].rate, rate))

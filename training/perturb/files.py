@@ -7,7 +7,7 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from server.media.audio import mono
+from server.media.mixing import mono
 from training.corpus.sound_files import encode
 from training.perturb.pictures import Frames
 from training.perturb.table import PICTURES, SOUND
@@ -78,7 +78,7 @@ def _video(content: bytes, name: str | None, level: int, rng: np.random.Generato
 
 def _sound(content: bytes, name: str | None, level: int, rng: np.random.Generator) -> bytes:
     with av.open(BytesIO(content), "r") as source:
-        pcm = np.concatenate([mono(frame) for frame in source.decode(audio=0)]).astype(np.float64)
+        pcm = mono(source.decode(audio=0)).astype(np.float64)
         rate = source.streams.audio[0].rate
     chosen = next((entry for entry in SOUND if entry.name == name), None)
     if chosen is not None:

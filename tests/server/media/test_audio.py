@@ -10,6 +10,7 @@ import pytest
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
+from server.media.mixing import Downmix
 from server.media.types import MediaKind, MediaRows, RowSpec
 from server.media.windows import MIN_SECONDS
 from tests.media import (
@@ -96,23 +97,6 @@ def test_formats_sound_like_what_was_written(container: str, codec: str, sample_
     assert np.corrcoef(shifted, original[max(0, -lag) :][: RATE // 2])[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_f32le"])
-def test_channels_that_cancel_each_other_are_heard(codec: str) -> None:
-    sound = np.stack([tone(1.0, RATE), -tone(1.0, RATE)])
-    np.testing.assert_allclose(
-        np.abs(whole(encode_sound(sound, "wav", codec, RATE))), np.abs(sound[0]), atol=0.01
-    )
-
-
-def test_channels_are_averaged() -> None:
-    two = np.stack([tone(1.0, RATE), tone(1.0, RATE, 250.0)])
-    np.testing.assert_allclose(whole(encode_sound(two, "wav", "pcm_s16le", RATE)), two.mean(0), atol=1e-4)
-    six = np.stack([tone(1.0, RATE)] + [np.zeros(RATE, np.float32)] * 5)
-    np.testing.assert_allclose(
-        whole(encode_sound(six, "wav", "pcm_s16le", RATE)), tone(1.0, RATE) / 6, atol=1e-4
-    )
-
-
 @pytest.mark.parametrize(
     ("container", "codec", "sample_rate"),
     [
@@ -144,14 +128,12 @@ def test_a_long_sound_is_not_decoded_as_a_whole(monkeypatch: pytest.MonkeyPatch)
     data = encode_sound(speech(60, RATE), "flac", "flac", RATE)
     decoded = []
 
-    def counted(frame: av.AudioFrame) -> Sound:
-        decoded.append(frame.samples)
-        return original(frame)
+    class Counted(Downmix):
+        def add(self, frame: av.AudioFrame) -> None:
+            decoded.append(frame.samples)
+            super().add(frame)
 
-    from server.media import audio
-
-    original = audio.mono
-    monkeypatch.setattr(audio, "mono", counted)
+    monkeypatch.setattr("server.media.mixing.Downmix", Counted)
     rows(data, windows=4)
     assert sum(decoded) < 12 * RATE
 

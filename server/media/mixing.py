@@ -1,0 +1,127 @@
+"""Channels to one, as listeners hear them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from server.media.windows import Sound
+
+Channels = NDArray[np.float32]
+
+_LOUDEST = 32768.0
+# Energy of the sum of the channels, as a share of the sum of theirs: 1 for independent ones, and for speakers
+# of whom each has a channel. Below, the mean would hide twice of what it lets pass.
+_CANCELLED = 2 / 3
+# Long enough that voices which have nothing to do with each other do not cancel by chance.
+_BLOCK_SECONDS = 0.5
+# A channel takes this long to turn over, as a jump would be a click.
+_TURN_SECONDS = 0.02
+# Blocks that are mixed at once, so that many channels need little memory.
+_BLOCKS = 16
+
+
+class Downmix:
+    """Mean of the channels, in [-1, 1]; where they cancel each other, each in the phase of the loudest.
+
+    Listeners hear a voice just as well if one ear gets it upside down, and mixed as it is it would be gone:
+    all that is left would be what lies in the middle, under it.
+    """
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self.rate, self.channels = rate, channels
+        self._block = round(rate * _BLOCK_SECONDS)
+        self._waiting: list[Channels] = []
+        self._length = 0
+        self._signs: NDArray[np.int64] | None = None
+        self._mixed: list[Sound] = []
+
+    def add(self, frame: av.AudioFrame) -> None:
+        """Takes the next frame, of this sample rate and number of channels."""
+        self._waiting.append(_samples(frame))
+        self._length += frame.samples
+        if self._length > _BLOCKS * self._block:
+            self._mix(self._block)
+
+    def sound(self) -> Sound:
+        """All that was added."""
+        if self._length:
+            self._mix(0)
+        return np.concatenate([np.zeros(0, np.float32), *self._mixed])
+
+    def _mix(self, kept: int) -> None:
+        channels = np.concatenate(self._waiting, 1)
+        channels, rest = np.split(channels, [channels.shape[1] - kept], 1)
+        self._waiting, self._length = [rest.copy()], kept
+        if len(channels) == 1:
+            self._mixed.append(channels[0])
+            return
+        # What is left over is part of the last block.
+        starts = np.arange(0, max(channels.shape[1] - self._block, 0) + 1, self._block)
+        total = channels.sum(0)
+        energy = np.add.reduceat(np.einsum("ct,ct->t", channels, channels), starts)
+        cancelled = np.add.reduceat(total * total, starts) < _CANCELLED * energy
+        signs = self._signs_of(channels, starts, cancelled)
+        if (signs < 0).any():
+            total = self._turned(channels, starts, signs)
+        self._mixed.append(total / np.float32(len(channels)))
+        self._signs = signs[:, -1]
+
+    def _signs_of(
+        self, channels: Channels, starts: NDArray[np.int64], cancelled: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Of each channel before the first block and in every block: [channels, 1 + blocks]."""
+        signs = np.ones((len(channels), 1 + len(starts)), np.int64)
+        if self._signs is not None:
+            signs[:, 0] = self._signs
+        for block in np.flatnonzero(cancelled):
+            part = channels[:, starts[block] : [*starts, None][block + 1]]
+            loudest = part[np.einsum("ct,ct->c", part, part).argmax()]
+            found = np.where(part @ loudest < 0, -1, 1)
+            # Another channel may be the loudest now: as few as possible turn over.
+            signs[:, block + 1] = found if found @ signs[:, block] >= 0 else -found
+        if self._signs is None:
+            signs[:, 0] = signs[:, 1]
+        return signs
+
+    def _turned(self, channels: Channels, starts: NDArray[np.int64], signs: NDArray[np.int64]) -> Sound:
+        """The sum of the channels with the signs of `_signs_of`."""
+        places = np.stack([starts, starts + self.rate * _TURN_SECONDS], 1).ravel()
+        total = np.zeros(channels.shape[1], np.float32)
+        for channel, sign in zip(channels, signs, strict=True):
+            gains = np.interp(np.arange(len(total)), places, np.repeat(sign, 2)[1:-1])
+            total += channel * gains.astype(np.float32)
+        return total
+
+
+def add_to(runs: list[Downmix], frame: av.AudioFrame) -> None:
+    """Adds a frame to the last of the runs, or begins another: joined sounds may change on the way."""
+    layout = (frame.sample_rate, frame.layout.nb_channels)
+    if not runs or (runs[-1].rate, runs[-1].channels) != layout:
+        runs.append(Downmix(*layout))
+    runs[-1].add(frame)
+
+
+def mono(frames: Iterable[av.AudioFrame]) -> Sound:
+    """One sound of frames of one sample rate."""
+    runs: list[Downmix] = []
+    for frame in frames:
+        add_to(runs, frame)
+    return np.concatenate([run.sound() for run in runs])
+
+
+def _samples(frame: av.AudioFrame) -> Channels:
+    """float32 [channels, samples] in [-1, 1]."""
+    samples: NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    channels = samples.astype(np.float32)
+    if samples.dtype == np.uint8:
+        channels -= 128
+        channels /= 128
+    elif samples.dtype.kind == "i":
+        channels /= 2 ** (8 * samples.itemsize - 1)
+    # What is absurdly loud would overflow in the resampler.
+    return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
