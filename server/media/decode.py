@@ -6,6 +6,7 @@ from av import VideoStream
 
 from server.errors import CorruptMedia, MediaError, UnsupportedMedia
 from server.media import probe
+from server.media.aperture import cut_off
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
@@ -59,6 +60,8 @@ def decode(
             rows = decode_heif(container, data, spec, budget)
         else:
             rows = _decode_streams(demux(container, data, found, budget), found, spec, budget, kind)
+        if found in (probe.MOV, probe.HEIF):
+            rows = _warned(rows, cut_off(data, rows.facts.width, rows.facts.height))
         return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))
 
 

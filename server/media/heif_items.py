@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from server.errors import CorruptMedia
 from server.media.orientation import Orientation, from_exif
@@ -13,6 +14,7 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 # EXIF's number for quarter turns to the left, and what is exchanged then: nothing, top and bottom, sides.
 _TURNS = {0: (1, 4, 2), 1: (8, 5, 7), 2: (3, 2, 4), 3: (6, 7, 5)}
 
+Data = TypeVar("Data", bytes, memoryview)
 Properties = list[tuple[bytes, bytes]]
 """Names and contents, in the order in which they apply."""
 
@@ -54,7 +56,7 @@ def read_primary(data: bytes) -> Primary:
     """Raises CorruptMedia."""
     try:
         # What follows is no viewer's concern: many files have something behind their last box.
-        meta = _children(next((content for name, content in _boxes(data) if name == b"meta"), b"")[4:])
+        meta = _children(next((content for name, content in boxes(data) if name == b"meta"), b"")[4:])
         item = _primary(meta)
         grid = _grid(data, meta, item) if _kind(meta, item) == b"grid" else None
         return Primary(grid, _alpha(meta, item), any(name in data for name in _ALPHA))
@@ -107,7 +109,8 @@ class _Fields:
         return self._rest.read()
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def boxes(data: Data) -> Iterator[tuple[bytes, Data]]:
+    """Names and contents. Raises CorruptMedia or struct.error where they end."""
     position = 0
     while position < len(data):
         size, name = struct.unpack_from(">I4s", data, position)
@@ -123,7 +126,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _children(data: bytes) -> dict[bytes, bytes]:
-    return dict(reversed(list(_boxes(data))))  # of two of a name the first counts
+    return dict(reversed(list(boxes(data))))  # of two of a name the first counts
 
 
 def _box(boxes: dict[bytes, bytes], name: bytes) -> bytes:
@@ -140,7 +143,7 @@ def _primary(meta: dict[bytes, bytes]) -> int:
 def _kind(meta: dict[bytes, bytes], item: int) -> bytes:
     fields = _Fields(_box(meta, b"iinf"), full_box=True)
     fields.take(4 if fields.version else 2)
-    for _, content in _boxes(fields.rest()):
+    for _, content in boxes(fields.rest()):
         entry = _Fields(content, full_box=True)
         if entry.take(4 if entry.version == 3 else 2) == item:
             entry.take(2)
@@ -154,7 +157,7 @@ def _references(meta: dict[bytes, bytes]) -> Iterator[tuple[bytes, int, tuple[in
         return
     fields = _Fields(meta[b"iref"], full_box=True)
     size = 4 if fields.version else 2
-    for name, content in _boxes(fields.rest()):
+    for name, content in boxes(fields.rest()):
         reference = _Fields(content)
         source, count = reference.take(size), reference.take(2)
         yield name, source, tuple(reference.take(size) for _ in range(count))
@@ -184,9 +187,9 @@ def _content(data: bytes, meta: dict[bytes, bytes], item: int) -> bytes:
 
 def _properties(meta: dict[bytes, bytes]) -> dict[int, Properties]:
     """Of each item that has some."""
-    boxes = _children(_box(meta, b"iprp"))
-    known = list(_boxes(_box(boxes, b"ipco")))
-    fields = _Fields(_box(boxes, b"ipma"), full_box=True)
+    parts = _children(_box(meta, b"iprp"))
+    known = list(boxes(_box(parts, b"ipco")))
+    fields = _Fields(_box(parts, b"ipma"), full_box=True)
     size = 2 if fields.flags & 1 else 1
     found: dict[int, Properties] = {}
     for _ in range(fields.take(4)):

@@ -1,0 +1,31 @@
+"""The part of a picture that its file says to show (ISO/IEC 14496-12), which PyAV does not tell."""
+
+import re
+import struct
+
+from server.errors import CorruptMedia
+from server.media.heif_items import boxes
+
+# With its size in 32 bits or in 64.
+_CLEAN_APERTURE = re.compile(rb"(?:\0\0\0\x28clap|\0\0\0\x01clap\0{7}\x30)(.{16})", re.DOTALL)
+# Encoders that know only sizes in steps of 16 or 64 have less cut off.
+_MOST = 0.9
+
+
+def cut_off(data: bytes, width: int, height: int) -> tuple[str, ...]:
+    """A warning, if viewers like QuickTime show so little of a width x height MP4, HEIC or AVIF."""
+    for numbers in _CLEAN_APERTURE.findall(_header(data)):
+        across, across_unit, down, down_unit = struct.unpack(">4I", numbers)
+        if across * down < _MOST * width * height * across_unit * down_unit:
+            shown = f"{across // across_unit}x{down // down_unit}"
+            return (f"Some viewers show only its clean aperture, {shown}; all of it was judged.",)
+    return ()
+
+
+def _header(data: bytes) -> bytes:
+    try:
+        # Views, as what lies before it may be the whole film.
+        parts = boxes(memoryview(data))
+        return next((bytes(content) for name, content in parts if name in (b"moov", b"meta")), b"")
+    except (CorruptMedia, struct.error):
+        return b""
