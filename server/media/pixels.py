@@ -5,6 +5,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from server.errors import UnsupportedMedia
 from server.media.cutting import cut, window
 from server.media.orientation import UPRIGHT, Orientation
 from server.media.sampling import Box
@@ -16,6 +17,8 @@ _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_
 # AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020 (two).
 KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
 UNSPECIFIED_MATRIX = 2
+# YCgCo, those derived from primaries, and ICtCp: viewers know them, and swscale would take them for BT.601.
+_OTHER_MATRICES = frozenset({8, *range(11, 18)})
 _HD_LINES = 720
 _BACKGROUND = 255
 """White: what a page shows behind a picture with transparency."""
@@ -31,6 +34,12 @@ def is_blank(picture: RGB) -> bool:
 
 def _is_flat(picture: RGB) -> bool:
     return bool((np.ptp(picture, (0, 1)) < _FLAT).all())
+
+
+def check_colours(frame: av.VideoFrame) -> None:
+    """Raises UnsupportedMedia if the frame would be converted to wrong colours."""
+    if frame.colorspace in _OTHER_MATRICES and not frame.format.is_rgb:
+        raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
 
 
 class PixelConverter:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from server.media.container import Packet
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
-from server.media.pixels import RGB, PixelConverter
+from server.media.pixels import RGB, PixelConverter, check_colours
 
 # Where FFmpeg knows which frames no other refers to, and leaves them out without harm; it
 # breaks AVI with packed B-frames and drops frames of AV1.
@@ -127,6 +127,7 @@ class RunDecoder:
             return []
 
     def _convert(self, frame: av.VideoFrame) -> DecodedFrame:
+        check_colours(frame)
         orientation = frame_orientation(frame)
         rgb = self._converter.scaled(frame, self._width, self._height, orientation)
         return DecodedFrame(rgb, orientation, (frame.width, frame.height), frame.color_trc)

@@ -317,3 +317,13 @@ def test_frames_that_show_nothing_are_no_evidence() -> None:
     nothing = decode(encode_video(black), SPEC, LIMITS)
     assert not len(nothing.image_index)
     assert not len(nothing.clip_index)
+
+
+def test_colours_that_would_come_out_wrong_are_refused() -> None:
+    data = encode_video(PICTURES, options={"x264-params": "colormatrix=ycgco"})
+    with pytest.raises(UnsupportedMedia, match="matrix 8 of"):
+        decode(data, SPEC, LIMITS)
+    with_sound = encode_video(PICTURES, options={"x264-params": "colormatrix=ycgco"}, sound=speech(3.0))
+    rows = decode(with_sound, SPEC, LIMITS)
+    assert len(rows.audio)
+    assert any("matrix 8" in warning for warning in rows.facts.warnings)
