@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import CorruptMedia
-from server.media.container import Demuxed, check_clear, check_codec, codec_name, tune_decoder
+from server.media.container import Demuxed, Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.frames import FrameReader
 from server.media.limits import Budget
 from server.media.pixels import RGB, is_blank
@@ -24,6 +24,8 @@ Index = NDArray[np.int64]
 
 # PQ and HLG, as AVColorTransferCharacteristic.
 _HIGH_DYNAMIC_RANGE = frozenset({16, 18})
+# Whose transparency is a video of its own beside each packet, which FFmpeg's decoders do not look at.
+_ALPHA_BESIDE = frozenset({"vp8", "vp9"})
 
 
 def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -46,7 +48,15 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     images = choose_frames(reader.starts, reader.end, spec.frames, spec.phase) if spec.want_images else _NONE
     clips = choose_clips(reader.starts, reader.end, plan) if spec.want_clips else _NONE.reshape(0, 1)
     pictures = reader.read(np.union1d(images, clips))
-    return _rows(stream, reader, pictures, images, clips, spec)
+    rows = _rows(stream, reader, pictures, images, clips, spec)
+    if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_more, demuxed.video_packets)):
+        warnings = (*rows.facts.warnings, "Transparency was ignored.")
+        return replace(rows, facts=replace(rows.facts, warnings=warnings))
+    return rows
+
+
+def _has_more(packet: Packet) -> bool:
+    return packet.has_sidedata("matroska_block_additional")
 
 
 _NONE = np.zeros(0, np.int64)

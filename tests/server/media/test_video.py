@@ -327,3 +327,9 @@ def test_colours_that_would_come_out_wrong_are_refused() -> None:
     rows = decode(with_sound, SPEC, LIMITS)
     assert len(rows.audio)
     assert any("matrix 8" in warning for warning in rows.facts.warnings)
+
+
+def test_transparency_beside_the_pictures_is_told() -> None:
+    for pix_fmt, told in (("yuva420p", True), ("yuv420p", False)):
+        data = encode_video(PICTURES[:10], "webm", "libvpx-vp9", pix_fmt=pix_fmt)
+        assert ("Transparency was ignored." in decode(data, SPEC, LIMITS).facts.warnings) is told
