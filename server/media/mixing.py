@@ -123,5 +123,8 @@ def _samples(frame: av.AudioFrame) -> Channels:
         channels /= 128
     elif samples.dtype.kind == "i":
         channels /= 2 ** (8 * samples.itemsize - 1)
+    if len(channels) > 2:
+        # Players leave the subwoofer's out of what they mix down for two ears, and it plays no voice.
+        channels[[channel.name.startswith("LFE") for channel in frame.layout.channels]] = 0
     # What is absurdly loud would overflow in the resampler.
     return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)

@@ -66,3 +66,9 @@ def test_two_of_six_channels_that_cancel_each_other_are_heard() -> None:
     silence = np.zeros_like(HIGH)
     found = heard([HIGH, -HIGH, 0.5 * LOW, silence, silence, silence])
     assert amplitude(found, 1_000) == pytest.approx(0.5 / 3, abs=0.01)
+
+
+def test_a_voice_in_the_channel_of_the_subwoofer_is_not_heard() -> None:
+    silence = np.zeros_like(HIGH)
+    found = heard([0.3 * HIGH, 0.3 * HIGH, silence, LOW, silence, silence])
+    np.testing.assert_allclose(found, 0.1 * HIGH, atol=1e-6)
