@@ -45,7 +45,7 @@ Models = Annotated[Path | None, typer.Option(help="Folder of models for --embedd
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which server to ask: the one at `server`, or one inside this process."""
+    """Which server to ask: the one at `server`, or one inside this process. Raises BadParameter."""
 
     server: str
     credentials: grpc.ChannelCredentials | None
@@ -53,6 +53,10 @@ class Connection:
     timeout: float
     embedded: bool
     models: Path | None
+
+    def __post_init__(self) -> None:
+        if self.models and not self.embedded:
+            raise typer.BadParameter("needs --embedded: a server has its own", param_hint="--models")
 
     def __str__(self) -> str:
         return "embedded server" if self.embedded else self.server

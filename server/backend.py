@@ -169,7 +169,7 @@ def _decoder(settings: Settings) -> str:
     if find_spec("simplejpeg") is None:
         raise MissingPackage(
             "jpeg_reduced_decoding is set, but there is no simplejpeg",
-            "Install the extra: pip install '.[reduced-jpeg]'.",
+            "Install the extra: pip install 'deepfake-detector[reduced-jpeg]'.",
         )
     return "server.media.decode:decode_reduced"
 
@@ -191,7 +191,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     except ModuleNotFoundError as error:
         raise MissingPackage(
             f"otlp_endpoint is set, but there is no {error.name}",
-            "Install the extra: pip install '.[tracing]'.",
+            "Install the extra: pip install 'deepfake-detector[tracing]'.",
         ) from error
     return Tracing(settings.otlp_endpoint, settings.trace_sample_ratio)
 

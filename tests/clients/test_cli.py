@@ -230,6 +230,8 @@ def test_resume_asks_only_for_what_has_no_verdict_yet(
         ["detect"],
         ["detect", "x.jpg", "--output", "predictions.xlsx"],
         ["detect", "x.jpg", "--resume"],
+        ["detect", "x.jpg", "--models", "models"],
+        ["model", "--models", "models"],
         ["detect", "x.jpg", "--threshold", "1.5"],
         ["detect", "x.jpg", "--modalities", "smell"],
     ],
