@@ -82,7 +82,7 @@ class Settings(Configured):
         600.0, gt=0, description="A connection without calls for so long is closed; clients connect again."
     )
     keepalive_seconds: float = Field(
-        60.0, gt=0, description="A peer that is silent during a call is asked so often whether it is still there."
+        60.0, gt=0, description="A peer that is silent during calls is asked so often if it is still there."
     )
     max_connection_age_seconds: float | None = Field(
         None,
