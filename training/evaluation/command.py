@@ -12,6 +12,8 @@ from training.quiet import start_tensorflow
 from training.settings import add_workers
 
 if TYPE_CHECKING:
+    import grpc
+
     from training.evaluation.judge import Judge
 
 _PREDICTIONS = "model_evaluation_predictions.jsonl"
@@ -35,6 +37,14 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--server", help="host:port: measure what this server serves instead")
     parser.add_argument("--token", default=os.environ.get("DETECTOR_TOKEN"), help="bearer token for --server")
+    parser.add_argument("--tls", action="store_true", help="--server speaks TLS; implied by --ca and --cert")
+    for name, content in (
+        ("ca", "of who signed its certificate"),
+        ("cert", "of a certificate, if it asks for one"),
+        ("key", "of its key"),
+    ):
+        default = os.environ.get(f"DETECTOR_{name.upper()}")
+        parser.add_argument(f"--{name}", type=Path, default=default, help=f"PEM {content}, for --server")
     parser.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
     parser.add_argument("--max-samples", type=int, help="files of each kind and folder, at most")
     parser.add_argument(
@@ -51,7 +61,9 @@ def add_evaluate(commands: Any) -> None:
         help="to find thresholds for (0.001 0.01 0.05 0.1)",
     )
     parser.add_argument("--asv-scores", type=Path, help="ASVspoof's ASV scores, for min t-DCF")
-    parser.add_argument("--output-dir", type=Path, default=Path("models"), help="for results and predictions")
+    parser.add_argument(
+        "--output-dir", type=Path, help="for results and predictions (the folder of --models)"
+    )
     _add_report_dir(parser)
     add_workers(parser)
     parser.set_defaults(run=_evaluate)
@@ -97,13 +109,14 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         results, judged = evaluate_detector(judge, wanted, console)
         console.print(as_table(results.evaluations, f"{judge.name}, {options.split} files"))
         # First what took hours: the page asks the detector again, which may fail.
-        options.output_dir.mkdir(parents=True, exist_ok=True)
-        write_judged(options.output_dir / _PREDICTIONS, judged)
-        write_csv(options.output_dir / _CSV, results.evaluations)
-        write_json(options.output_dir / _JSON, results)
+        folder = options.output_dir or options.models
+        folder.mkdir(parents=True, exist_ok=True)
+        write_judged(folder / _PREDICTIONS, judged)
+        write_csv(folder / _CSV, results.evaluations)
+        write_json(folder / _JSON, results)
         page = options.report_dir / "evaluation.html"
         write_report(page, "Evaluation", results, judged, judge)
-    console.print(f"{page}, and {_CSV}, {_JSON}, {_PREDICTIONS} in {options.output_dir}", soft_wrap=True)
+    console.print(f"{page}, and {_CSV}, {_JSON}, {_PREDICTIONS} in {folder}", soft_wrap=True)
 
 
 def _report(options: argparse.Namespace, console: Console) -> None:
@@ -127,10 +140,25 @@ def _judge(options: argparse.Namespace) -> "AbstractContextManager[Judge]":
     if options.server or options.engine == "onnx":
         from training.evaluation.served_judge import onnx_judge, served_judge
 
-        chosen = served_judge(options.server, options.token) if options.server else onnx_judge(options.models)
+        if options.server:
+            chosen = served_judge(options.server, options.token, _credentials(options))
+        else:
+            chosen = onnx_judge(options.models)
     else:
         start_tensorflow()
         from training.evaluation.keras_judge import keras_judge
 
         chosen = keras_judge(options.models, options.workers)
     return chosen
+
+
+def _credentials(options: argparse.Namespace) -> "grpc.ChannelCredentials | None":
+    from clients import tls
+    from training.errors import DataError
+
+    if not (options.tls or options.ca or options.cert or options.key):
+        return None
+    try:
+        return tls(options.ca, options.cert, options.key)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--ca, --cert, --key: {error}") from error

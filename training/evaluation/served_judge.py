@@ -40,13 +40,18 @@ def onnx_judge(models: Path | None) -> Iterator["ServedJudge"]:
 
 
 @contextmanager
-def served_judge(server: str, token: str | None = None) -> Iterator["ServedJudge"]:
+def served_judge(
+    server: str, token: str | None = None, credentials: grpc.ChannelCredentials | None = None
+) -> Iterator["ServedJudge"]:
     """The detector of a running server, `host:port`.
+
+    Args:
+        token, credentials: as of `clients.Detector`.
 
     Raises:
         DataError: nobody answers there.
     """
-    with Detector(server, token=token) as detector:
+    with Detector(server, token=token, credentials=credentials) as detector:
         try:
             model = detector.model()
         except DetectionError as error:

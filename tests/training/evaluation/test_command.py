@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from tests import media
+from tests.certificates import Authority
+from tests.running_server import running_server
+from training.__main__ import main
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for label in ("real", "fake"):
+        (folder / label / "images").mkdir(parents=True)
+        for number in range(2):
+            photo = media.photo_jpeg(64 + number, 48 if label == "real" else 40)
+            (folder / label / "images" / f"{number}.jpg").write_bytes(photo)
+    return folder
+
+
+def test_a_server_that_asks_for_a_certificate_is_measured(
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    pair, own = authority.issue("server"), authority.issue("client")
+    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    folders = ["--models", str(tmp_path / "results"), "--report-dir", str(tmp_path / "reports")]
+    with running_server(
+        models, tls_certificate=pair.cert, tls_key=pair.key, tls_client_ca=authority.pem
+    ) as server:
+        command += [*folders, "--server", server.address, "--ca", str(authority.pem)]
+        assert main([*command, "--cert", str(own.cert), "--key", str(own.key)]) == 0
+        # Without a folder of their own, results are where the models are.
+        assert (tmp_path / "results" / "model_evaluation_results.json").is_file()
+        assert main([*command, "--cert", str(own.cert)]) == 1
+    assert "one needs the other" in capsys.readouterr().out
