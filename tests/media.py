@@ -180,7 +180,7 @@ class _SoundTrack:
         bit_rate: int = 0,
     ) -> None:
         self._output, self._sound, self._rate = output, np.ascontiguousarray(sound), sample_rate
-        layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.shape[0]]
+        layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(len(sound), f"{len(sound)}C")
         stream = output.add_stream(codec, rate=sample_rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
         self._stream = stream
@@ -190,8 +190,9 @@ class _SoundTrack:
     def write(self) -> None:
         step = self._rate
         for start in range(0, self._sound.shape[1], step):
-            samples = np.ascontiguousarray(self._sound[:, start : start + step])
-            frame = av.AudioFrame.from_ndarray(samples, "fltp", self._stream.layout.name)
+            samples = self._sound[:, start : start + step]
+            # Packed, as PyAV cannot fill eight planes or more.
+            frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1), "flt", self._stream.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = self._rate, start, Fraction(1, self._rate)
             self._output.mux(self._stream.encode(frame))
         self._output.mux(self._stream.encode(None))

@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
 from server.media.windows import Sound
@@ -21,6 +22,7 @@ _BLOCK_SECONDS = 0.5
 _TURN_SECONDS = 0.02
 # Blocks that are mixed at once, so that many channels need little memory.
 _BLOCKS = 16
+_PLANAR = {"u8p": np.uint8, "s16p": np.int16, "s32p": np.int32, "fltp": np.float32, "dblp": np.float64}
 
 
 class Downmix:
@@ -114,9 +116,7 @@ def mono(frames: Iterable[av.AudioFrame]) -> Sound:
 
 def _samples(frame: av.AudioFrame) -> Channels:
     """float32 [channels, samples] in [-1, 1]."""
-    samples: NDArray[Any] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    samples = _raw(frame)
     channels = samples.astype(np.float32)
     if samples.dtype == np.uint8:
         channels -= 128
@@ -128,3 +128,13 @@ def _samples(frame: av.AudioFrame) -> Channels:
         channels[[channel.name.startswith("LFE") for channel in frame.layout.channels]] = 0
     # What is absurdly loud would overflow in the resampler.
     return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
+
+
+def _raw(frame: av.AudioFrame) -> NDArray[Any]:
+    """[channels, samples], as decoded."""
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        return frame.to_ndarray().reshape(-1, channels).T
+    # PyAV counts planes up to a null pointer, which none has behind eight or more: to_ndarray would crash.
+    planes = [memoryview(AudioPlane(frame, channel)) for channel in range(channels)]
+    return np.stack([np.frombuffer(plane, _PLANAR[frame.format.name], frame.samples) for plane in planes])

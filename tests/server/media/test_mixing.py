@@ -13,9 +13,11 @@ SECONDS = 30
 HIGH, LOW = tone(SECONDS, RATE, 1_000.0), tone(SECONDS, RATE, 250.0)
 
 
-def heard(channels: list[Sound], codec: str = "pcm_f32le", seconds: int = 60) -> Sound:
+def heard(
+    channels: list[Sound], codec: str = "pcm_f32le", container: str = "wav", seconds: int = 60
+) -> Sound:
     """The first window of the file."""
-    data = encode_sound(np.stack(channels), "wav", codec, RATE)
+    data = encode_sound(np.stack(channels), container, codec, RATE)
     rows = decode(data, RowSpec(window_samples=seconds * RATE, sample_rate=RATE), MediaLimits())
     sound: Sound = rows.audio[0][: len(channels[0])]
     return sound
@@ -72,3 +74,12 @@ def test_a_voice_in_the_channel_of_the_subwoofer_is_not_heard() -> None:
     silence = np.zeros_like(HIGH)
     found = heard([0.3 * HIGH, 0.3 * HIGH, silence, LOW, silence, silence])
     np.testing.assert_allclose(found, 0.1 * HIGH, atol=1e-6)
+
+
+def test_eight_channels_are_heard_whichever_way_they_lie_in_memory() -> None:
+    channels = [HIGH, LOW, HIGH, np.zeros_like(HIGH), LOW, HIGH, LOW, HIGH]
+    expected = np.mean(channels, 0)
+    for codec, container in (("pcm_s16le", "wav"), ("flac", "flac"), ("aac", "adts")):
+        found = heard(channels, codec, container)
+        for frequency in (1_000, 250):
+            assert amplitude(found, frequency) == pytest.approx(amplitude(expected, frequency), abs=0.02)
