@@ -55,13 +55,23 @@ class Primary:
 def read_primary(data: bytes) -> Primary:
     """Raises CorruptMedia."""
     try:
-        # What follows is no viewer's concern: many files have something behind their last box.
-        meta = _children(next((content for name, content in boxes(data) if name == b"meta"), b"")[4:])
+        meta = _meta(data)
         item = _primary(meta)
         grid = _grid(data, meta, item) if _kind(meta, item) == b"grid" else None
         return Primary(grid, _alpha(meta, item), any(name in data for name in _ALPHA))
     except struct.error as error:
         raise CorruptMedia("the file ends within its header") from error
+
+
+def primary_properties(data: bytes) -> Properties:
+    """Of the picture that viewers show. Raises CorruptMedia or struct.error."""
+    meta = _meta(data)
+    return _properties(meta).get(_primary(meta), [])
+
+
+def _meta(data: bytes) -> dict[bytes, bytes]:
+    # What follows is no viewer's concern: many files have something behind their last box.
+    return _children(next((content for name, content in boxes(data) if name == b"meta"), b"")[4:])
 
 
 def _grid(data: bytes, meta: dict[bytes, bytes], item: int) -> Grid:

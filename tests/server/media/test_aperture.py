@@ -47,6 +47,18 @@ def test_the_answer_says_so_of_photos_too() -> None:
     assert "32x32" in warning
 
 
+def test_that_of_a_thumbnail_is_no_matter() -> None:
+    tiles = [photo(64, 64, seed) for seed in range(4)]
+    data = avif(tiles, 2, (128, 128), aperture(32, 32))
+    # The whole picture has its extent twice now, and the aperture is no longer its own.
+    assert warnings(data.replace(bytes([5, 2, 3, 4]), bytes([5, 2, 3, 3]), 1)) == ()
+
+
+def test_an_aperture_that_breaks_off_is_none() -> None:
+    tiles = [photo(64, 64, seed) for seed in range(4)]
+    assert warnings(avif(tiles, 2, (128, 128), box(b"clap", bytes(8)))) == ()
+
+
 def test_what_only_evens_a_size_out_is_no_matter() -> None:
     assert warnings(film(b"")) == warnings(film(aperture(312, 240))) == ()
 
