@@ -16,6 +16,9 @@ _LOUDEST = 32768.0
 # Energy of the sum of the channels, as a share of the sum of theirs: 1 for independent ones, and for speakers
 # of whom each has a channel. Below, the mean would hide twice of what it lets pass.
 _CANCELLED = 2 / 3
+# What lies below or above nobody hears, and it must not decide what is heard: a constant, or the tone of a
+# display.
+_VOICES_HZ = 80, 8_000
 # Long enough that voices which have nothing to do with each other do not cancel by chance.
 _BLOCK_SECONDS = 0.5
 # A channel takes this long to turn over, as a jump would be a click.
@@ -62,26 +65,23 @@ class Downmix:
             return
         # What is left over is part of the last block.
         starts = np.arange(0, max(channels.shape[1] - self._block, 0) + 1, self._block)
-        total = channels.sum(0)
-        energy = np.add.reduceat(np.einsum("ct,ct->t", channels, channels), starts)
-        cancelled = np.add.reduceat(total * total, starts) < _CANCELLED * energy
-        signs = self._signs_of(channels, starts, cancelled)
-        if (signs < 0).any():
-            total = self._turned(channels, starts, signs)
+        signs = self._signs_of(channels, starts)
+        total = self._turned(channels, starts, signs) if (signs < 0).any() else channels.sum(0)
         self._mixed.append(total / np.float32(len(channels)))
         self._signs = signs[:, -1]
 
-    def _signs_of(
-        self, channels: Channels, starts: NDArray[np.int64], cancelled: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+    def _signs_of(self, channels: Channels, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of each channel before the first block and in every block: [channels, 1 + blocks]."""
         signs = np.ones((len(channels), 1 + len(starts)), np.int64)
         if self._signs is not None:
             signs[:, 0] = self._signs
-        for block in np.flatnonzero(cancelled):
-            part = channels[:, starts[block] : [*starts, None][block + 1]]
-            loudest = part[np.einsum("ct,ct->c", part, part).argmax()]
-            found = np.where(part @ loudest < 0, -1, 1)
+        for block, part in enumerate(np.split(channels, starts[1:], 1)):
+            low, high = (round(limit * part.shape[1] / self.rate) for limit in _VOICES_HZ)
+            voices = np.fft.rfft(part)[:, max(low, 1) : high]
+            energies = np.linalg.norm(voices, axis=1) ** 2
+            if np.linalg.norm(voices.sum(0)) ** 2 >= _CANCELLED * energies.sum():
+                continue
+            found = np.where((voices @ voices[energies.argmax()].conj()).real < 0, -1, 1)
             # Another channel may be the loudest now: as few as possible turn over.
             signs[:, block + 1] = found if found @ signs[:, block] >= 0 else -found
         if self._signs is None:

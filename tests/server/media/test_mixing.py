@@ -64,6 +64,13 @@ def test_a_channel_turns_over_where_the_others_cancel_it_and_without_a_click() -
     assert np.abs(np.diff(found)).max() < 1.1 * np.abs(np.diff(LOW)).max()
 
 
+@pytest.mark.parametrize("frequency", [0.0, 12.0, 50.0])
+def test_what_nobody_hears_does_not_hide_what_lies_in_the_middle(frequency: float) -> None:
+    unheard = 0.8 * np.cos(2 * np.pi * frequency * np.arange(len(HIGH)) / RATE).astype(np.float32)
+    found = heard([0.2 * HIGH + unheard, 0.2 * HIGH - unheard])
+    np.testing.assert_allclose(found, 0.2 * HIGH, atol=1e-6)
+
+
 def test_two_of_six_channels_that_cancel_each_other_are_heard() -> None:
     silence = np.zeros_like(HIGH)
     found = heard([HIGH, -HIGH, 0.5 * LOW, silence, silence, silence])
