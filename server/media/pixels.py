@@ -14,11 +14,12 @@ RGB = NDArray[np.uint8]
 
 # AREA is the only fast filter without aliasing; the two flags keep colours within rounding.
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020 (two).
-KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+# AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020.
+KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 UNSPECIFIED_MATRIX = 2
-# YCgCo, those derived from primaries, and ICtCp: viewers know them, and swscale would take them for BT.601.
-_OTHER_MATRICES = frozenset({8, *range(11, 18)})
+# YCgCo, those derived from primaries, and ICtCp: viewers know them, and swscale would take them for BT.601;
+# BT.2020 of constant luminance it refuses.
+_OTHER_MATRICES = frozenset({8, *range(10, 18)})
 _HD_LINES = 720
 _BACKGROUND = 255
 """White: what a page shows behind a picture with transparency."""

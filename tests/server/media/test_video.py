@@ -320,9 +320,10 @@ def test_frames_that_show_nothing_are_no_evidence() -> None:
 
 
 def test_colours_that_would_come_out_wrong_are_refused() -> None:
-    data = encode_video(PICTURES, options={"x264-params": "colormatrix=ycgco"})
-    with pytest.raises(UnsupportedMedia, match="matrix 8 of"):
-        decode(data, SPEC, LIMITS)
+    for name, number in (("ycgco", 8), ("bt2020c", 10)):
+        data = encode_video(PICTURES, options={"x264-params": f"colormatrix={name}"})
+        with pytest.raises(UnsupportedMedia, match=f"matrix {number} of"):
+            decode(data, SPEC, LIMITS)
     with_sound = encode_video(PICTURES, options={"x264-params": "colormatrix=ycgco"}, sound=speech(3.0))
     rows = decode(with_sound, SPEC, LIMITS)
     assert len(rows.audio)
