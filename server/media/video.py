@@ -26,6 +26,7 @@ Index = NDArray[np.int64]
 _HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 # Whose transparency is a video of its own beside each packet, which FFmpeg's decoders do not look at.
 _ALPHA_BESIDE = frozenset({"vp8", "vp9"})
+_ALPHA_NUMBER = (1).to_bytes(8, "big")
 
 
 def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -49,14 +50,17 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     clips = choose_clips(reader.starts, reader.end, plan) if spec.want_clips else _NONE.reshape(0, 1)
     pictures = reader.read(np.union1d(images, clips))
     rows = _rows(stream, reader, pictures, images, clips, spec)
-    if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_more, demuxed.video_packets)):
+    if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_alpha, demuxed.video_packets)):
         warnings = (*rows.facts.warnings, "Transparency was ignored.")
         return replace(rows, facts=replace(rows.facts, warnings=warnings))
     return rows
 
 
-def _has_more(packet: Packet) -> bool:
-    return packet.has_sidedata("matroska_block_additional")
+def _has_alpha(packet: Packet) -> bool:
+    # What lies beside it has a number (BlockAddID): others are timecodes or metadata.
+    if not packet.has_sidedata("matroska_block_additional"):
+        return False
+    return bytes(packet.get_sidedata("matroska_block_additional"))[:8] == _ALPHA_NUMBER
 
 
 _NONE = np.zeros(0, np.int64)

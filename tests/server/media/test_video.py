@@ -334,3 +334,6 @@ def test_transparency_beside_the_pictures_is_told() -> None:
     for pix_fmt, told in (("yuva420p", True), ("yuv420p", False)):
         data = encode_video(PICTURES[:10], "webm", "libvpx-vp9", pix_fmt=pix_fmt)
         assert ("Transparency was ignored." in decode(data, SPEC, LIMITS).facts.warnings) is told
+        # As timecodes or metadata are, by their BlockAddID.
+        other = data.replace(b"\xee\x81\x01", b"\xee\x81\x04")
+        assert "Transparency was ignored." not in decode(other, SPEC, LIMITS).facts.warnings
