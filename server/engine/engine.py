@@ -202,7 +202,8 @@ class Engine:
         try:
             self._session.attach()
         except Exception as error:
-            self._not_ready.append(error)
+            # One only: the engine is in the frames of each, and would stay with those that nobody raises.
+            self._not_ready[:] = [error]
         self._attached.wait()
 
     def _busy(self, batch: list[Job]) -> _Busy:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import shutil
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ from server.engine.engine import Engine
 from server.engine.reload import Reloader
 from server.engine.repository import Repository, Version
 from server.engine.session import Session
-from server.errors import InvalidModel
+from server.errors import EngineFailed, InvalidModel
 from tests.tiny_graph import put_version, tiny_detector
 
 SECONDS = 30
@@ -177,6 +178,30 @@ def test_a_version_that_fails_does_not_stay_in_memory(folder: Path) -> None:
 
     reloader = Reloader(Repository(folder), load)
     assert {version: session() is None for version, session in loaded.items()} == {"2": True, "1": False}
+    reloader.live.close()
+
+
+def test_neither_does_one_for_which_no_worker_has_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_version(folder, "2")
+    loaded = {}
+
+    def load(graph: Path) -> Engine:
+        session = Session(graph, "cpu")
+        loaded[graph.parent.name] = weakref.ref(session)
+        return Engine(session, workers=2)
+
+    def attach(session: Session) -> None:
+        if session.manifest.version == "2":
+            raise EngineFailed("the device has no room")
+
+    monkeypatch.setattr(Session, "attach", attach)
+    gc.collect()
+    gc.disable()
+    try:
+        reloader = Reloader(Repository(folder), load)
+        assert {version: session() is None for version, session in loaded.items()} == {"2": True, "1": False}
+    finally:
+        gc.enable()
     reloader.live.close()
 
 
