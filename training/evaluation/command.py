@@ -4,6 +4,7 @@ import argparse
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from training.evaluation.judge import Judge
 
 _PREDICTIONS = "model_evaluation_predictions.jsonl"
+# As the clients' command line understands them.
+_YES = ("1", "true", "t", "yes", "y", "on")
 _CSV, _JSON = "model_evaluation_results.csv", "model_evaluation_results.json"
 
 # As in training.__main__: what takes seconds to import is imported by the command that needs it.
@@ -37,13 +40,16 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--server", help="host:port: measure what this server serves instead")
     parser.add_argument("--token", default=os.environ.get("DETECTOR_TOKEN"), help="bearer token for --server")
-    parser.add_argument("--tls", action="store_true", help="--server speaks TLS; implied by --ca and --cert")
+    use_tls = os.environ.get("DETECTOR_TLS", "").lower() in _YES
+    parser.add_argument(
+        "--tls", action="store_true", default=use_tls, help="--server speaks TLS; implied by --ca and --cert"
+    )
     for name, content in (
         ("ca", "of who signed its certificate"),
         ("cert", "of a certificate, if it asks for one"),
         ("key", "of its key"),
     ):
-        default = os.environ.get(f"DETECTOR_{name.upper()}")
+        default = os.environ.get(f"DETECTOR_{name.upper()}") or None
         parser.add_argument(f"--{name}", type=Path, default=default, help=f"PEM {content}, for --server")
     parser.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
     parser.add_argument("--max-samples", type=int, help="files of each kind and folder, at most")
@@ -105,12 +111,14 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         asv_scores=options.asv_scores,
         workers=options.workers,
     )
+    folder = options.output_dir or options.models
     with _judge(options) as judge:
+        # A folder that cannot be written to shall not be noticed after hours.
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
         results, judged = evaluate_detector(judge, wanted, console)
         console.print(as_table(results.evaluations, f"{judge.name}, {options.split} files"))
         # First what took hours: the page asks the detector again, which may fail.
-        folder = options.output_dir or options.models
-        folder.mkdir(parents=True, exist_ok=True)
         write_judged(folder / _PREDICTIONS, judged)
         write_csv(folder / _CSV, results.evaluations)
         write_json(folder / _JSON, results)

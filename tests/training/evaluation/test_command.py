@@ -35,3 +35,30 @@ def test_a_server_that_asks_for_a_certificate_is_measured(
         assert (tmp_path / "results" / "model_evaluation_results.json").is_file()
         assert main([*command, "--cert", str(own.cert)]) == 1
     assert "one needs the other" in capsys.readouterr().out
+
+
+def test_where_the_server_is_the_environment_says_as_to_clients(
+    models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    folders = ["--output-dir", str(tmp_path / "results"), "--report-dir", str(tmp_path / "reports")]
+    with running_server(models) as server:
+        command += [*folders, "--server", server.address]
+        for name in ("CA", "CERT", "KEY", "TLS"):
+            monkeypatch.setenv(f"DETECTOR_{name}", "")
+        assert main(command) == 0
+        monkeypatch.setenv("DETECTOR_TLS", "true")
+        assert main(command) == 1  # it speaks plain text
+
+
+def test_results_that_could_not_be_written_are_not_measured_first(
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    file = tmp_path / "file"
+    file.touch()
+    with running_server(models) as server:
+        assert main([*command, "--server", server.address, "--output-dir", str(file / "results")]) == 1
+    said = capsys.readouterr().out
+    assert "Not a directory" in said
+    assert "bootstrap" not in said
