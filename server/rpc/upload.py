@@ -51,20 +51,17 @@ async def receive(
         raise TooSlow(
             f"the upload stopped or was slower than {rate} bytes a second; {len(content)} bytes arrived"
         ) from error
-    if header is None or header.size_bytes not in (0, len(content)):
+    if header is None or not content or header.size_bytes not in (0, len(content)):
         # Parts end as well when the call does: one that is cancelled, which shows a moment later, is no
         # mistake in the request.
         await asyncio.sleep(_MOMENT_SECONDS)
-        raise InvalidRequest(_missing(header, len(content)))
+    if header is None:
+        raise InvalidRequest("the upload has no header")
+    if header.size_bytes not in (0, len(content)):
+        raise InvalidRequest(f"the upload has {len(content)} bytes, its header says {header.size_bytes}")
     # A message would copy it, and keep the copy until the answer is given.
     medium = pb.Medium(kind=header.kind, name=header.name)
     return pb.DetectRequest(id=header.id, media=[medium], options=header.options), bytes(content)
-
-
-def _missing(header: pb.DetectUploadHeader | None, size: int) -> str:
-    if header is None:
-        return "the upload has no header"
-    return f"the upload has {size} bytes, its header says {header.size_bytes}"
 
 
 def _check_size(size: int, settings: Settings) -> None:

@@ -61,12 +61,15 @@ def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.D
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
 
 
-async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_wrong() -> None:
+@pytest.mark.parametrize("sent", [[], [header(100), chunk(b"x" * 10)], [header(0)]])
+async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_wrong(
+    sent: list[pb.DetectUploadRequest],
+) -> None:
     ended = asyncio.Event()
 
     async def parts() -> AsyncIterator[pb.DetectUploadRequest]:
-        yield header(100)
-        yield chunk(b"x" * 10)
+        for part in sent:
+            yield part
         ended.set()
 
     receiving = asyncio.create_task(upload.receive(parts(), Settings(), MediaBytes(LIMIT)))
