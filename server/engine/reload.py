@@ -9,6 +9,7 @@ from pathlib import Path
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
 from server.engine.repository import Repository, Version
+from server.errors import DetectorError
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +114,9 @@ class Reloader:
                 return version, self._load(version.graph)
             except Exception as error:
                 self.failures += 1
+                unexpected = not isinstance(error, DetectorError)
+                log.error("version %s is not served: %s", version.number, error, exc_info=unexpected)
                 self._failed[version] = _without_frames(error)
-                log.error("version %s is not served: %s", version.number, error)
         return None
 
 

@@ -205,6 +205,19 @@ def test_neither_does_one_for_which_no_worker_has_room(folder: Path, monkeypatch
     reloader.live.close()
 
 
+@pytest.mark.parametrize(("error", "traced"), [(InvalidModel("no graph"), False), (KeyError("rows"), True)])
+def test_the_log_says_where_what_nobody_expected_came_from(
+    folder: Path, error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(_: Path) -> Engine:
+        raise error
+
+    with pytest.raises(type(error)):
+        Reloader(Repository(folder), load)
+    assert f"version 1 is not served: {error}" in caplog.text
+    assert ("in load" in caplog.text) == traced
+
+
 async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Path) -> None:
     loader = Loader()
     async with reloading(folder, loader, poll_seconds=0) as reloader:
