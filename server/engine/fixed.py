@@ -122,8 +122,8 @@ class FixedRuns:
         return session
 
     def _captured(self, shape: Counts) -> bool:
-        # Larger ones gain little, and no request shall make all others wait: only what is loaded captures,
-        # when the model before is gone, whose memory cannot be freed meanwhile.
+        # Larger ones gain little, and no request shall make all others wait: captures are made only while a
+        # model is loaded. Nothing frees memory then, as what was replaced is gone before another is loaded.
         return self._captures and shape in self.shapes.all()
 
     def _dimensions(self, shape: Counts) -> dict[str, int]:
