@@ -13,8 +13,6 @@ from training.quiet import start_tensorflow
 from training.settings import add_workers
 
 if TYPE_CHECKING:
-    import grpc
-
     from training.evaluation.judge import Judge
 
 _PREDICTIONS = "model_evaluation_predictions.jsonl"
@@ -146,10 +144,11 @@ def _report(options: argparse.Namespace, console: Console) -> None:
 def _judge(options: argparse.Namespace) -> "AbstractContextManager[Judge]":
     chosen: AbstractContextManager[Judge]
     if options.server or options.engine == "onnx":
-        from training.evaluation.served_judge import onnx_judge, served_judge
+        from training.evaluation.served_judge import credentials, onnx_judge, served_judge
 
         if options.server:
-            chosen = served_judge(options.server, options.token, _credentials(options))
+            own = credentials(options.tls, options.ca, options.cert, options.key)
+            chosen = served_judge(options.server, options.token, own)
         else:
             chosen = onnx_judge(options.models)
     else:
@@ -158,15 +157,3 @@ def _judge(options: argparse.Namespace) -> "AbstractContextManager[Judge]":
 
         chosen = keras_judge(options.models, options.workers)
     return chosen
-
-
-def _credentials(options: argparse.Namespace) -> "grpc.ChannelCredentials | None":
-    from clients import tls
-    from training.errors import DataError
-
-    if not (options.tls or options.ca or options.cert or options.key):
-        return None
-    try:
-        return tls(options.ca, options.cert, options.key)
-    except (OSError, ValueError) as error:
-        raise DataError(f"--ca, --cert, --key: {error}") from error

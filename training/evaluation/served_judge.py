@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 
-from clients import Detector
+from clients import Detector, tls
 from clients.embedded import embedded_server
 from clients.errors import DetectionError
 from clients.predictions import short_name
@@ -39,6 +39,22 @@ def onnx_judge(models: Path | None) -> Iterator["ServedJudge"]:
         yield judge
 
 
+def credentials(
+    use_tls: bool, ca: Path | None, cert: Path | None, key: Path | None
+) -> grpc.ChannelCredentials | None:
+    """For a server that speaks TLS, which files imply; None for plain text.
+
+    Raises:
+        DataError: the files cannot be used.
+    """
+    if not (use_tls or ca or cert or key):
+        return None
+    try:
+        return tls(ca, cert, key)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--ca, --cert, --key: {error}") from error
+
+
 @contextmanager
 def served_judge(
     server: str, token: str | None = None, credentials: grpc.ChannelCredentials | None = None
@@ -46,7 +62,8 @@ def served_judge(
     """The detector of a running server, `host:port`.
 
     Args:
-        token, credentials: as of `clients.Detector`.
+        token: bearer token.
+        credentials: for TLS; without them plain text.
 
     Raises:
         DataError: nobody answers there.
