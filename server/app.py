@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
 from open_inference.v2 import inference_pb2, inference_pb2_grpc
 from server.backend import Backend
+from server.command import at_stop
 from server.errors import EngineFailed
 from server.rpc import reflection
 from server.rpc.authentication import Authentication
@@ -62,8 +63,7 @@ async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) ->
     early = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, early.set)
     async with running(settings) as server:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.finished.set)
+        at_stop(server.finished.set)
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         if early.is_set():
             server.reload()

@@ -29,7 +29,7 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
 
     Returns:
         Exit status: 0 after a clean stop, 1 if serving failed, 2 for settings that make no sense, 130 for
-        Ctrl-C during the start.
+        Ctrl-C during the start or the stop.
     """
     try:
         loaded = load(sys.argv[1:], kind, program)
@@ -59,6 +59,19 @@ def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, No
     # Waits for no thread: one may be in a call that does not end, of the graph or of a store that hangs.
     logging.shutdown()
     os._exit(status)
+
+
+def at_stop(stop: Callable[[], None]) -> None:
+    """Has the running event loop call `stop` at SIGTERM and at Ctrl-C, which ends the process at once if it
+    comes again: whoever presses it twice does not want to wait for what is left."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        stop()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, stop)
 
 
 def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:

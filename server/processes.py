@@ -39,8 +39,7 @@ async def serve(settings: Settings) -> None:
     """
     finished = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, finished.set)
+    command.at_stop(finished.set)
     with _reserved_port(settings) as port:
         servers = [_Server(number, share) for number, share in enumerate(_shares(settings, port))]
         loop.add_signal_handler(signal.SIGHUP, _reload, servers)

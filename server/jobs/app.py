@@ -9,6 +9,7 @@ from typing import Any
 
 from server.aws import typed_errors
 from server.backend import Backend
+from server.command import at_stop
 from server.errors import EngineFailed
 from server.jobs.delivery import Delivery, ToPrefix, ToQueue, ToWebhook
 from server.jobs.queue import Queue
@@ -48,8 +49,7 @@ async def work(settings: JobSettings) -> None:
     backend = Backend(settings, engine_died)
     try:
         worker = Worker(backend, queue, list(_deliveries(settings, sqs)), settings)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
+        at_stop(worker.stop)
         log.info("working on %s", settings.queue_url)
         working = asyncio.create_task(worker.run())
         dying = asyncio.create_task(died.wait())

@@ -64,6 +64,22 @@ def test_ctrl_c_during_the_start_leaves_no_traceback() -> None:
     assert (stopped.returncode, stopped.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_stops_it_in_peace_and_a_second_one_at_once(presses: int) -> None:
+    stopped = ended(f"""
+        pressed = asyncio.Event()
+        command.at_stop(pressed.set)
+        for press in range({presses}):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.1)
+        assert pressed.is_set()
+        print("finished what was left", flush=True)
+    """)
+    told = {1: (0, "finished what was left\n"), 2: (130, "")}
+    assert (stopped.returncode, stopped.stdout) == told[presses], stopped.stderr
+    assert not stopped.stderr
+
+
 @pytest.mark.skipif(not can_contain(), reason="needs a namespace of processes")
 def test_sigterm_during_the_start_ends_it_in_a_container_too() -> None:
     stopped = ended("os.kill(os.getpid(), signal.SIGTERM); await asyncio.sleep(20)", *CONTAINER)
