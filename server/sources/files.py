@@ -1,5 +1,6 @@
 """file:// URIs, below allowed folders only."""
 
+import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -16,12 +17,17 @@ from server.errors import (
 )
 from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
 
+log = logging.getLogger(__name__)
+
 
 class Files:
     """Reads regular files below `roots`; symbolic links are followed before the check."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = [root.resolve() for root in roots]
+        for root in self._roots:
+            if not root.is_dir():  # it may be mounted later
+                log.warning("file_roots: there is no folder %s", root)
 
     def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:  # noqa: ARG002
         """The file's content. Raises SourceError, MediaLimitExceeded, Overloaded."""

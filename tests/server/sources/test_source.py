@@ -173,3 +173,10 @@ def test_names_need_not_be_utf8(folder: Path) -> None:
     path = Path(os.fsdecode(bytes(folder) + b"/caf\xe9.jpg"))
     path.write_bytes(b"content")
     assert read(path.as_uri(), [folder]) == b"content"
+
+
+def test_a_root_that_is_not_there_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Files([tmp_path, tmp_path / "mistyped"])
+    assert caplog.messages == [f"file_roots: there is no folder {tmp_path / 'mistyped'}"]
