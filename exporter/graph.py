@@ -1,39 +1,18 @@
-"""Merges the branches and the fusion into the detector: one graph, ragged rows (the contract of the server).
+"""Merges the branches and the fusion into the detector, the graph of `server.engine.signature`."""
 
-R requests, F frames, I image rows, C clips of T frames, A audio windows of S samples; I, C and A
-may be 0. A branch that is missing takes its inputs and outputs with it.
-
-Inputs:
-    frames            uint8   [F, H, W, 3]  shared by the image and the video branch
-    image_index       int64   [I]           which frames the image branch scores
-    image_request     int64   [I]           and for which request
-    clip_index        int64   [C, T]        which frames make a clip
-    clip_request      int64   [C]
-    audio             float32 [A, S]        mono PCM
-    audio_request     int64   [A]
-    weights           float32 [R, 3]        0 switches a modality off
-
-Outputs:
-    fake_probability      float32 [R]     0 if no modality is present
-    modality_probability  float32 [R, 3]  0 where not present
-    modality_present      bool    [R, 3]  has rows and a positive weight
-    image_probability     float32 [I]
-    clip_probability      float32 [C]
-    audio_probability     float32 [A]
-    image_heatmap         float32 [I, h, w]
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from exporter.blocked import name_rows
 from exporter.bodies import add_prefix
 from exporter.fusion import ModalityRows, calibrate, fuse
 from exporter.nodes import Nodes
 from server.engine.manifest import METADATA_KEY, Manifest
+from server.engine.signature import TensorSpec, inputs_of, outputs_of
 
 OPSET = 17
 IR_VERSION = 8
@@ -74,7 +53,8 @@ def build_detector(manifest: Manifest, branches: Mapping[str, onnx.ModelProto]) 
     fuse(nodes, rows, "weights")
     if manifest.image:
         calibrate(nodes, manifest.image, "image/heatmap", OUTPUTS["image"]["heatmap"])
-    graph = helper.make_graph(nodes.nodes, "detector", _inputs(manifest), _outputs(manifest), nodes.constants)
+    inputs, outputs = _values(inputs_of(manifest)), _values(outputs_of(manifest))
+    graph = helper.make_graph(nodes.nodes, "detector", inputs, outputs, nodes.constants)
     imports = {
         (entry.domain, entry.version): entry for branch in prefixed for entry in branch.opset_import
     }.values()
@@ -105,39 +85,6 @@ def _with_prefix(branch: onnx.ModelProto, modality: str) -> onnx.ModelProto:
     return prefixed
 
 
-def _inputs(manifest: Manifest) -> list[onnx.ValueInfoProto]:
-    inputs = []
-    if manifest.image or manifest.video:
-        inputs.append(_value("frames", TensorProto.UINT8, "F", manifest.height, manifest.width, 3))
-    if manifest.image:
-        inputs.append(_value("image_index", TensorProto.INT64, "I"))
-        inputs.append(_value("image_request", TensorProto.INT64, "I"))
-    if manifest.video:
-        inputs.append(_value("clip_index", TensorProto.INT64, "C", manifest.video.clip_length))
-        inputs.append(_value("clip_request", TensorProto.INT64, "C"))
-    if manifest.audio:
-        inputs.append(_value("audio", TensorProto.FLOAT, "A", manifest.audio.window_samples))
-        inputs.append(_value("audio_request", TensorProto.INT64, "A"))
-    inputs.append(_value("weights", TensorProto.FLOAT, "R", 3))
-    return inputs
-
-
-def _outputs(manifest: Manifest) -> list[onnx.ValueInfoProto]:
-    outputs = [
-        _value("fake_probability", TensorProto.FLOAT, "R"),
-        _value("modality_probability", TensorProto.FLOAT, "R", 3),
-        _value("modality_present", TensorProto.BOOL, "R", 3),
-    ]
-    if manifest.image:
-        height, width = manifest.image.heatmap_height, manifest.image.heatmap_width
-        outputs.append(_value("image_probability", TensorProto.FLOAT, "I"))
-        outputs.append(_value("image_heatmap", TensorProto.FLOAT, "I", height, width))
-    if manifest.video:
-        outputs.append(_value("clip_probability", TensorProto.FLOAT, "C"))
-    if manifest.audio:
-        outputs.append(_value("audio_probability", TensorProto.FLOAT, "A"))
-    return outputs
-
-
-def _value(name: str, dtype: int, *shape: int | str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, dtype, shape)
+def _values(specs: Sequence[TensorSpec]) -> list[onnx.ValueInfoProto]:
+    types = {spec.name: helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)) for spec in specs}
+    return [helper.make_tensor_value_info(spec.name, types[spec.name], spec.shape) for spec in specs]

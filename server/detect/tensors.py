@@ -1,21 +1,7 @@
 """The graph's own tensors, as callers send and get them: checked, cut into subjects, joined again.
 
-    input                              type, shape                 meaning
-    frames                             uint8 [F, H, W, 3]          RGB
-    image_index, image_request         int64 [I], [I]              which frame, and for which subject
-    clip_index, clip_request           int64 [C, T], [C]           which frames, and for which subject
-    audio, audio_request               float32 [A, S], int64 [A]   sound in [-1, 1], and for which subject
-    weights                            float32 [R, 3]              of image, video, audio, per subject
-
-    output                             type, shape
-    fake_probability                   float32 [R]
-    modality_probability, _present     float32 [R, 3], bool [R, 3]
-    image_probability, image_heatmap   float32 [I], [I, h, w]
-    clip_probability                   float32 [C]
-    audio_probability                  float32 [A]
-
-A graph has those of its modalities only. Inputs may be left out: rows, when there are none; the weights,
-for one subject with the model's own.
+What the graph calls a request is a subject here, as one call may send several. Inputs may be left out: rows,
+when there are none; the weights, for one subject with the model's own.
 """
 
 import asyncio
@@ -32,11 +18,10 @@ from server.detect.plan import fusion_weights
 from server.detect.request import Options, Stopwatch
 from server.engine.batch import Rows, Scores, Tensors, empty_rows
 from server.engine.engine import Engine
-from server.engine.manifest import MODALITIES, Manifest
+from server.engine.manifest import Manifest
+from server.engine.signature import inputs_of, outputs_of
 from server.errors import InvalidRequest
 from server.urgency import Urgency
-
-ANY = -1
 
 # Rows of the three modalities, and whose they are.
 _ROWS = (("image_index", "image_request"), ("clip_index", "clip_request"), ("audio", "audio_request"))
@@ -44,50 +29,6 @@ _ROWS = (("image_index", "image_request"), ("clip_index", "clip_request"), ("aud
 _PER_ROW = {"image_probability": 0, "image_heatmap": 0, "clip_probability": 1, "audio_probability": 2}
 # Sound is in [-1, 1]. Integers by mistake are let through, but not what overflows in a spectrogram.
 _LOUDEST = 32768.0
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One tensor of a graph. In `shape`, ANY stands for any number."""
-
-    name: str
-    dtype: type[np.generic]
-    shape: tuple[int, ...]
-
-
-def inputs_of(manifest: Manifest) -> list[TensorSpec]:
-    """What the graph takes, in its order."""
-    specs = []
-    if manifest.image or manifest.video:
-        specs.append(TensorSpec("frames", np.uint8, (ANY, manifest.height, manifest.width, 3)))
-    if manifest.image:
-        specs.append(TensorSpec("image_index", np.int64, (ANY,)))
-        specs.append(TensorSpec("image_request", np.int64, (ANY,)))
-    if manifest.video:
-        specs.append(TensorSpec("clip_index", np.int64, (ANY, manifest.video.clip_length)))
-        specs.append(TensorSpec("clip_request", np.int64, (ANY,)))
-    if manifest.audio:
-        specs.append(TensorSpec("audio", np.float32, (ANY, manifest.audio.window_samples)))
-        specs.append(TensorSpec("audio_request", np.int64, (ANY,)))
-    return [*specs, TensorSpec("weights", np.float32, (ANY, len(MODALITIES)))]
-
-
-def outputs_of(manifest: Manifest) -> list[TensorSpec]:
-    """What the graph gives, in its order."""
-    specs = [
-        TensorSpec("fake_probability", np.float32, (ANY,)),
-        TensorSpec("modality_probability", np.float32, (ANY, len(MODALITIES))),
-        TensorSpec("modality_present", np.bool_, (ANY, len(MODALITIES))),
-    ]
-    if manifest.image:
-        cells = (manifest.image.heatmap_height, manifest.image.heatmap_width)
-        specs.append(TensorSpec("image_probability", np.float32, (ANY,)))
-        specs.append(TensorSpec("image_heatmap", np.float32, (ANY, *cells)))
-    if manifest.video:
-        specs.append(TensorSpec("clip_probability", np.float32, (ANY,)))
-    if manifest.audio:
-        specs.append(TensorSpec("audio_probability", np.float32, (ANY,)))
-    return specs
 
 
 async def infer(
@@ -188,10 +129,9 @@ def _completed(tensors: Tensors, manifest: Manifest) -> dict[str, NDArray[Any]]:
             raise InvalidRequest(f"the model has no input {name!r}, only {', '.join(specs)}")
         if tensor.dtype != spec.dtype:
             raise InvalidRequest(f"{name} must be {np.dtype(spec.dtype)}, not {tensor.dtype}")
-        if len(tensor.shape) != len(spec.shape) or any(
-            wanted not in (ANY, size) for wanted, size in zip(spec.shape, tensor.shape, strict=True)
-        ):
-            raise InvalidRequest(f"{name} must have the shape {list(spec.shape)}, not {list(tensor.shape)}")
+        if tensor.ndim != len(spec.shape) or tensor.shape[1:] != spec.shape[1:]:
+            shape = ", ".join(map(str, spec.shape))
+            raise InvalidRequest(f"{name} must have the shape [{shape}], not {list(tensor.shape)}")
     empty = empty_rows(manifest)
     nobody = np.zeros(0, np.int64)
     return {

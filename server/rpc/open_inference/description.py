@@ -1,8 +1,8 @@
 """What the Open Inference Protocol says of the served model."""
 
 from open_inference.v2 import inference_pb2 as pb
-from server.detect.tensors import inputs_of, outputs_of
 from server.engine.manifest import Manifest
+from server.engine.signature import TensorSpec, inputs_of, outputs_of
 from server.engine.statistics import Figures, Spent
 from server.errors import ModelNotFound
 from server.rpc.open_inference.tensors import DATATYPES
@@ -29,9 +29,9 @@ def metadata(manifest: Manifest) -> pb.ModelMetadataResponse:
     """Answer of ModelMetadata."""
     response = pb.ModelMetadataResponse(name=manifest.name, versions=[manifest.version], platform=_PLATFORM)
     for spec in inputs_of(manifest):
-        response.inputs.add(name=spec.name, datatype=DATATYPES[spec.dtype], shape=spec.shape)
+        response.inputs.add(name=spec.name, datatype=DATATYPES[spec.dtype], shape=_shape(spec))
     for spec in outputs_of(manifest):
-        response.outputs.add(name=spec.name, datatype=DATATYPES[spec.dtype], shape=spec.shape)
+        response.outputs.add(name=spec.name, datatype=DATATYPES[spec.dtype], shape=_shape(spec))
     return response
 
 
@@ -46,10 +46,10 @@ def config(manifest: Manifest) -> pb.ModelConfigResponse:
     )
     for spec in inputs_of(manifest):
         kind = pb.DataType.Value(f"TYPE_{DATATYPES[spec.dtype]}")
-        model.input.add(name=spec.name, data_type=kind, dims=spec.shape, optional=True)
+        model.input.add(name=spec.name, data_type=kind, dims=_shape(spec), optional=True)
     for spec in outputs_of(manifest):
         kind = pb.DataType.Value(f"TYPE_{DATATYPES[spec.dtype]}")
-        model.output.add(name=spec.name, data_type=kind, dims=spec.shape)
+        model.output.add(name=spec.name, data_type=kind, dims=_shape(spec))
     return pb.ModelConfigResponse(config=model)
 
 
@@ -84,6 +84,11 @@ def statistics(manifest: Manifest, figures: Figures) -> pb.ModelStatisticsRespon
             compute_output=pb.StatisticDuration(count=runs.count),
         )
     return pb.ModelStatisticsResponse(model_stats=[model])
+
+
+def _shape(spec: TensorSpec) -> list[int]:
+    # The protocol's way to say that a size varies.
+    return [-1 if isinstance(size, str) else size for size in spec.shape]
 
 
 def _duration(spent: Spent) -> pb.StatisticDuration:

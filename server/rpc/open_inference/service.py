@@ -12,9 +12,10 @@ from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
 from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
-from server.detect.tensors import infer, outputs_of
+from server.detect.tensors import infer
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
+from server.engine.signature import outputs_of
 from server.errors import InvalidRequest
 from server.rpc.open_inference import description, tensors
 from server.rpc.open_inference.urgency import urgency_of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from server.detect.mailbox import Mailbox
 from server.detect.request import Stopwatch
-from server.detect.tensors import ANY, TensorSpec, infer, inputs_of, join, outputs_of, split
+from server.detect.tensors import infer, join, split
 from server.engine.batch import Tensors, assemble
 from server.engine.engine import Engine
 from server.engine.session import Session
@@ -95,25 +95,6 @@ async def test_the_engine_answers_like_the_bare_graph(bare: ort.InferenceSession
     assert_equal(answer, run_bare(bare, feeds))
     assert min(timing.queue, timing.inference) > 0
     assert engine.statistics.figures.scored.count == 3
-
-
-@pytest.mark.parametrize("modalities", [("image",), ("video",), ("audio",), ("image", "video", "audio")])
-def test_what_is_said_of_the_tensors_is_what_the_graph_has(tmp_path: Path, modalities: list[str]) -> None:
-    graph = tiny_detector(tmp_path, modalities)
-    bare, manifest = ort.InferenceSession(graph), Session(graph, "cpu").manifest
-    assert inputs_of(manifest) == [described(argument) for argument in bare.get_inputs()]
-    assert outputs_of(manifest) == [described(argument) for argument in bare.get_outputs()]
-
-
-def described(argument: Any) -> TensorSpec:
-    types: dict[str, type[np.generic]] = {
-        "tensor(uint8)": np.uint8,
-        "tensor(int64)": np.int64,
-        "tensor(float)": np.float32,
-        "tensor(bool)": np.bool_,
-    }
-    shape = tuple(ANY if isinstance(size, str) else size for size in argument.shape)
-    return TensorSpec(argument.name, types[argument.type], shape)
 
 
 def test_inputs_left_out_have_no_rows_and_weights_left_out_are_the_models(
