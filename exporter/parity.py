@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from exporter.graph import OUTPUTS
 from exporter.samples import Samples
+from server.engine.batch import Rows, Tensors, assemble, empty_rows
 from server.engine.manifest import Branch, Manifest
 from server.errors import InvalidModel
 
@@ -23,7 +24,6 @@ HEATMAP_FACTOR = 10
 """Times that in single cells of a heatmap, whose rounding errors no average evens out."""
 
 KerasModel = Callable[..., Mapping[str, Any]]
-Arrays = dict[str, NDArray[np.generic]]
 Parity = dict[str, dict[str, float]]
 
 
@@ -64,25 +64,15 @@ def measure_parity(
     return parity
 
 
-def feed(manifest: Manifest, rows: Mapping[str, NDArray[np.generic]]) -> Arrays:
+def feed(manifest: Manifest, rows: Mapping[str, NDArray[Any]]) -> Tensors:
     """The graph's inputs for one request that has these rows, and zero rows of all other modalities."""
-    frame = (manifest.height, manifest.width, 3)
-    none = np.zeros((0, *frame), np.uint8)
-    images, clips = rows.get("image", none), rows.get("video", none[:, None])
-    frames = np.concatenate([images, clips.reshape(-1, *frame)])
-    inputs: Arrays = {"weights": np.ones((1, 3), np.float32)}
-    if manifest.image or manifest.video:
-        inputs["frames"] = frames
-    if manifest.image:
-        inputs["image_index"] = np.arange(len(images))
-        inputs["image_request"] = np.zeros(len(images), np.int64)
-    if manifest.video:
-        inputs["clip_index"] = np.arange(len(images), len(frames)).reshape(-1, manifest.video.clip_length)
-        inputs["clip_request"] = np.zeros(len(clips), np.int64)
-    if manifest.audio:
-        inputs["audio"] = rows.get("audio", np.zeros((0, manifest.audio.window_samples), np.float32))
-        inputs["audio_request"] = np.zeros(len(inputs["audio"]), np.int64)
-    return inputs
+    empty = empty_rows(manifest)
+    images, clips = rows.get("image", empty.frames), rows.get("video", empty.frames[empty.clip_index])
+    frames = np.concatenate([images, clips.reshape(-1, *images.shape[1:])])
+    clip_index = np.arange(len(images), len(frames)).reshape(clips.shape[:2])
+    audio = rows.get("audio", empty.audio)
+    whole = Rows(frames, np.arange(len(images)), clip_index, audio, np.ones(3, np.float32))
+    return assemble([whole], manifest)
 
 
 def _differences(
@@ -120,7 +110,7 @@ def open_graph(
 
 
 def run_graph(
-    session: onnxruntime.InferenceSession, names: list[str], inputs: Arrays
+    session: onnxruntime.InferenceSession, names: list[str], inputs: Tensors
 ) -> list[NDArray[np.float32]]:
     """The outputs of these names. Raises InvalidModel if the graph fails."""
     try:
