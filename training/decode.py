@@ -137,7 +137,7 @@ def failure(error: MediaError | OSError) -> str:
 
 def _submit(pool: DecodePool, content: bytes | OSError, spec: RowSpec, kind: MediaKind) -> Future[MediaRows]:
     if isinstance(content, bytes):
-        return pool.submit(content, spec, kind, MediaLimits().decode_timeout_seconds)
+        return pool.submit(content, spec, kind)
     failed: Future[MediaRows] = Future()
     failed.set_exception(content)
     return failed

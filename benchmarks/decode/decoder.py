@@ -45,7 +45,7 @@ def pooled(name: str, spec: RowSpec, read: Callable[[Any], bytes], picked: int |
     @contextmanager
     def opened(workers: int) -> Iterator[Decode]:
         with closing(DecodePool(workers, LIMITS)) as pool:
-            yield lambda medium: pool.submit(read(medium), spec, None, 60.0).result().frames[picked]
+            yield lambda medium: pool.submit(read(medium), spec, None).result().frames[picked]
 
     return Decoder(name, opened)
 

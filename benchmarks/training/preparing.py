@@ -20,7 +20,7 @@ from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, by_turns
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
-from server.media.types import MediaKind, MediaRows, RowSpec
+from server.media.types import MediaKind, MediaRows
 from training.prepare.inspection import SPEC
 from training.prepare.run import prepare
 from training.prepare.settings import PrepareSettings
@@ -91,19 +91,16 @@ def _write_files(count: int, root: Path) -> list[tuple[bytes, MediaKind]]:
 
 
 def _decode(files: list[tuple[bytes, MediaKind]], workers: int) -> float:
-    limits = MediaLimits()
-    with closing(DecodePool(workers, limits)) as pool:
-        warm = [pool.submit(*_job(files[number % len(files)], limits)) for number in range(workers)]
-        wait(warm)
+    with closing(DecodePool(workers, MediaLimits())) as pool:
+
+        def decode(file: tuple[bytes, MediaKind]) -> Future[MediaRows]:
+            data, kind = file
+            return pool.submit(data, SPEC, kind)
+
+        wait([decode(files[number % len(files)]) for number in range(workers)])
         start = time.perf_counter()
-        futures: list[Future[MediaRows]] = [pool.submit(*_job(file, limits)) for file in files]
-        wait(futures)
+        wait([decode(file) for file in files])
         return len(files) / (time.perf_counter() - start)
-
-
-def _job(file: tuple[bytes, MediaKind], limits: MediaLimits) -> tuple[bytes, RowSpec, MediaKind, float]:
-    data, kind = file
-    return data, SPEC, kind, limits.decode_timeout_seconds
 
 
 def table(plan: Plan, measured: Measured) -> Table:

@@ -12,7 +12,6 @@ from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 
 PHOTOS = 8
-_DECODE_SECONDS = 30.0
 
 Decode = Callable[[int], object]
 """Decodes the photo of a number."""
@@ -25,7 +24,7 @@ def decoding(size: tuple[int, int]) -> Iterator[Decode]:
     spec = RowSpec(height=size[0], width=size[1])
     pool = DecodePool(usable_cores(), MediaLimits())
     try:
-        yield lambda number: pool.submit(photos[number % PHOTOS], spec, None, _DECODE_SECONDS).result()
+        yield lambda number: pool.submit(photos[number % PHOTOS], spec, None).result()
     finally:
         pool.close()
 

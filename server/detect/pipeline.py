@@ -181,9 +181,7 @@ class Pipeline:
             case bytes(content):
                 start = time.perf_counter()
                 rows = await self.mailbox.bring(
-                    self._decoders.submit(
-                        content, spec, medium.kind, request.deadline - time.monotonic(), request.urgency
-                    )
+                    self._decoders.submit(content, spec, medium.kind, request.urgency)
                 )
                 timing.lap("decode", start, time.perf_counter(), bytes=len(content))
                 return rows

@@ -15,7 +15,6 @@ class DecodeJob:
     """One medium; ordered by urgency, then by arrival.
 
     Attributes:
-        timeout: seconds that decoding may take.
         cost: one medium, as nothing is known of how long it will take.
     """
 
@@ -24,7 +23,6 @@ class DecodeJob:
     data: bytes = field(compare=False)
     spec: RowSpec = field(compare=False)
     kind: MediaKind | None = field(compare=False)
-    timeout: float = field(compare=False)
     future: "Future[MediaRows]" = field(compare=False, default_factory=Future)
     cost: float = field(compare=False, default=1.0, init=False)
 

@@ -99,18 +99,12 @@ class DecodePool:
         return self._queue.drop(than, error)
 
     def submit(
-        self,
-        data: bytes,
-        spec: RowSpec,
-        kind: MediaKind | None,
-        timeout: float,
-        urgency: Urgency = NOT_URGENT,
+        self, data: bytes, spec: RowSpec, kind: MediaKind | None, urgency: Urgency = NOT_URGENT
     ) -> Future[MediaRows]:
         """Queues one medium; cancelling the future before a worker takes it costs nothing.
 
         Args:
-            timeout: seconds that decoding may take once it has started; the limits may say less.
-            urgency: the most urgent medium is decoded first, and none after its time.
+            urgency: the most urgent medium is decoded first, and none beyond its deadline.
 
         Returns:
             A future that raises what `server.media.decode.decode` raises, DecodeTimeout when the
@@ -120,7 +114,7 @@ class DecodePool:
         Raises:
             ShuttingDown: the pool is closed.
         """
-        job = DecodeJob(urgency, data, spec, kind, timeout)
+        job = DecodeJob(urgency, data, spec, kind)
         if not self._queue.put(job):
             raise ShuttingDown("the decode pool is closed")
         return job.future
@@ -153,9 +147,7 @@ class DecodePool:
         threads = self._take_threads()
         start = time.perf_counter()
         try:
-            job.future.set_result(
-                worker.decode(job.data, job.spec, job.kind, min(job.timeout, left), threads)
-            )
+            job.future.set_result(worker.decode(job.data, job.spec, job.kind, left, threads))
         except BaseException as error:
             job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
         finally:
@@ -195,7 +187,7 @@ class _Worker:
         request = {"spec": wire.fields(spec), "kind": kind, "timeout": limit, "threads": threads}
         self._wait_until_ready()
         try:
-            self._link.set_timeout(max(limit, 0) + _GRACE_SECONDS)
+            self._link.set_timeout(limit + _GRACE_SECONDS)
             self._link.send(request, [data])
             header, body = self._link.receive()
         except TimeoutError as error:

@@ -90,7 +90,7 @@ class KerasJudge:
         if "image" not in self._branches:
             return []
         spec = replace(self._spec, want_clips=False, want_audio=False)
-        rows = self._pool.submit(content, spec, None, MediaLimits().decode_timeout_seconds).result()
+        rows = self._pool.submit(content, spec, None).result()
         if not len(rows.image_index):
             return []
         branch = self._branches["image"]

@@ -56,7 +56,7 @@ def _start(
         data = Path(file.path).read_bytes()
     except OSError as error:
         return _failed(file, f"UNREADABLE: {error.strerror}", passing=True)
-    future = pool.submit(data, SPEC, MediaKind(file.modality), limits.decode_timeout_seconds)
+    future = pool.submit(data, SPEC, MediaKind(file.modality))
     return future, (file, hashlib.sha256(data).hexdigest())
 
 

@@ -76,7 +76,7 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
         whole = [activation for activation in activations if activation.region == (0, 0, 1, 1)]
         spec = _spec(file.kind, _FINER * max(1, len(whole)))
         kind = MediaKind(file.kind) if file.kind else None
-        rows = pool.submit(content, spec, kind, MediaLimits().decode_timeout_seconds).result()
+        rows = pool.submit(content, spec, kind).result()
     except (MediaError, TrainingError):
         return Mistake(file, None, None)
     if rows.facts.kind is MediaKind.AUDIO:

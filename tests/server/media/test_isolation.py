@@ -52,7 +52,7 @@ def faulty() -> Iterator[DecodePool]:
 
 
 def ask(pool: DecodePool, data: bytes, timeout: float = 20.0) -> MediaRows:
-    return pool.submit(data, SPEC, None, timeout).result(60)
+    return pool.submit(data, SPEC, None, (Priority.NORMAL, time.monotonic() + timeout)).result(60)
 
 
 def process(pool: DecodePool) -> int:
@@ -88,12 +88,12 @@ def test_errors_keep_their_type_and_words(pool: DecodePool) -> None:
         ask(pool, b"no medium")
     assert (there.value.message, there.value.hint) == (here.value.message, here.value.hint)
     with pytest.raises(MediaError, match="stated to be audio"):
-        pool.submit(photo_jpeg(), SPEC, MediaKind.AUDIO, 20).result(60)
+        pool.submit(photo_jpeg(), SPEC, MediaKind.AUDIO).result(60)
 
 
 def test_many_at_once_get_their_own_answers(pool: DecodePool) -> None:
     photos = [photo_jpeg(80, 60, seed) for seed in range(24)]
-    futures = [pool.submit(photo, SPEC, None, 20) for photo in photos]
+    futures = [pool.submit(photo, SPEC, None) for photo in photos]
     for photo, future in zip(photos, futures, strict=True):
         np.testing.assert_array_equal(future.result(60).frames, decode(photo, SPEC, LIMITS).frames)
 
@@ -103,7 +103,7 @@ def test_many_at_once_get_their_own_answers(pool: DecodePool) -> None:
 )
 def test_a_crash_costs_its_own_request(faulty: DecodePool, fault: str, ending: str) -> None:
     before = process(faulty)
-    futures = [faulty.submit(data, SPEC, None, 20) for data in (fault.encode(), b"next")]
+    futures = [faulty.submit(data, SPEC, None) for data in (fault.encode(), b"next")]
     with pytest.raises(DecoderCrashed, match=ending):
         futures[0].result(60)
     after = futures[1].result(60).facts.sample_rate
@@ -113,7 +113,7 @@ def test_a_crash_costs_its_own_request(faulty: DecodePool, fault: str, ending: s
 
 def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
     before = process(faulty)
-    with pytest.raises(DecodeTimeout, match=r"0\.2 s"):
+    with pytest.raises(DecodeTimeout, match=r"longer than 0\.[12]"):
         ask(faulty, b"hang", timeout=0.2)
     assert process(faulty) != before
     with pytest.raises(ProcessLookupError):
@@ -123,8 +123,8 @@ def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
 def test_time_spent_waiting_for_a_decoder_is_not_given_again(faulty: DecodePool) -> None:
     process(faulty)
     now = time.monotonic()
-    first = faulty.submit(b"hang", SPEC, None, 1.0, (Priority.NORMAL, now + 1.0))
-    second = faulty.submit(b"hang", SPEC, None, 2.5, (Priority.NORMAL, now + 2.5))
+    first = faulty.submit(b"hang", SPEC, None, (Priority.NORMAL, now + 1.0))
+    second = faulty.submit(b"hang", SPEC, None, (Priority.NORMAL, now + 2.5))
     with pytest.raises(DecodeTimeout, match=r"longer than"):
         first.result(60)
     with pytest.raises(DecodeTimeout, match=r"longer than [01]\."):
@@ -185,7 +185,7 @@ def test_mistakes_of_ours_cost_one_request_too(faulty: DecodePool) -> None:
 def test_the_other_workers_go_on(tmp_path: Path) -> None:
     with closing(DecodePool(2, SMALL, FAULTS)) as pool:
         gate = tmp_path / "gate"
-        waiting = pool.submit(b"wait " + os.fsencode(gate), SPEC, None, 20)
+        waiting = pool.submit(b"wait " + os.fsencode(gate), SPEC, None)
         for _ in range(3):
             with pytest.raises(DecoderCrashed):
                 ask(pool, b"crash")
@@ -197,7 +197,7 @@ def test_the_other_workers_go_on(tmp_path: Path) -> None:
 def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with closing(DecodePool(4, MediaLimits(max_threads=3), FAULTS)) as pool:
-        running = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None, 20) for _ in range(4)]
+        running = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None) for _ in range(4)]
         while pool.waiting:
             time.sleep(0.001)
         gate.touch()
@@ -206,8 +206,8 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
 
 def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    running = faulty.submit(b"wait " + os.fsencode(gate), SPEC, None, 20)
-    waiting = [faulty.submit(b"crash", SPEC, None, 20) for _ in range(3)]
+    running = faulty.submit(b"wait " + os.fsencode(gate), SPEC, None)
+    waiting = [faulty.submit(b"crash", SPEC, None) for _ in range(3)]
     assert all(future.cancel() for future in waiting)
     gate.touch()
     worker = running.result(60).facts.sample_rate
@@ -215,8 +215,8 @@ def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path
 
 
 def test_what_was_cancelled_is_not_kept(faulty: DecodePool) -> None:
-    running = faulty.submit(b"hang", SPEC, None, 1.0, (Priority.NORMAL, time.monotonic() + 1.0))
-    unwanted = faulty.submit(b"next", SPEC, None, 20)
+    running = faulty.submit(b"hang", SPEC, None, (Priority.NORMAL, time.monotonic() + 1.0))
+    unwanted = faulty.submit(b"next", SPEC, None)
     kept = weakref.ref(unwanted)
     assert unwanted.cancel()
     del unwanted
@@ -226,7 +226,7 @@ def test_what_was_cancelled_is_not_kept(faulty: DecodePool) -> None:
 
 
 def test_an_idle_decoder_keeps_no_medium(faulty: DecodePool) -> None:
-    done = faulty.submit(b"fine", SPEC, None, 20)
+    done = faulty.submit(b"fine", SPEC, None)
     kept = weakref.ref(done)
     done.result(60)
     del done
@@ -251,7 +251,7 @@ def test_decoders_start_below_the_limits_of_whoever_starts_them() -> None:
         "from server.media.types import RowSpec\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2**26, 2**26))\n"
         "with closing(DecodePool(1, MediaLimits(), 'tests.server.media.faults:decode')) as pool:\n"
-        "    print(pool.submit(b'fine', RowSpec(), None, 20).result(60).facts.size_bytes)\n"
+        "    print(pool.submit(b'fine', RowSpec(), None).result(60).facts.size_bytes)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout == "4\n", done.stderr
@@ -260,7 +260,7 @@ def test_decoders_start_below_the_limits_of_whoever_starts_them() -> None:
 def test_closing_cancels_what_waits_and_stops_what_runs() -> None:
     pool = DecodePool(1, SMALL, FAULTS)
     worker = process(pool)
-    running, waiting = (pool.submit(b"hang", SPEC, None, 600) for _ in range(2))
+    running, waiting = (pool.submit(b"hang", SPEC, None) for _ in range(2))
     until(running.running)
     pool.close()
     pool.close()
@@ -270,7 +270,7 @@ def test_closing_cancels_what_waits_and_stops_what_runs() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
     with pytest.raises(ShuttingDown):
-        pool.submit(b"", SPEC, None, 1)
+        pool.submit(b"", SPEC, None)
 
 
 def test_a_decoder_that_cannot_start_is_an_error_and_not_a_hang() -> None:
@@ -294,8 +294,8 @@ from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 pool = DecodePool(1, MediaLimits(), "tests.server.media.faults:decode")
-print(pool.submit(b"who", RowSpec(), None, 20).result(60).facts.sample_rate, flush=True)
-pool.submit(b"hang", RowSpec(), None, 20)
+print(pool.submit(b"who", RowSpec(), None).result(60).facts.sample_rate, flush=True)
+pool.submit(b"hang", RowSpec(), None)
 sys.stdin.read()
 """
 
