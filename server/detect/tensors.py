@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from server.detect.mailbox import Mailbox
 from server.detect.plan import fusion_weights
 from server.detect.request import Options, Stopwatch
-from server.engine.batch import Rows, Scores, Tensors, empty_rows
+from server.engine.batch import Rows, Scores, Tensors, empty_rows, without_idle_frames
 from server.engine.engine import Engine
 from server.engine.manifest import Manifest
 from server.engine.signature import inputs_of, outputs_of
@@ -100,7 +100,7 @@ def split(tensors: Tensors, manifest: Manifest, max_rows: int) -> list[Subject]:
             full["audio"] if len(windows) == len(full["audio"]) else full["audio"][windows],
             weights,
         )
-        subjects.append(Subject(_with_own_frames(rows), (images, clips, windows)))
+        subjects.append(Subject(without_idle_frames(rows), (images, clips, windows)))
     return subjects
 
 
@@ -176,18 +176,3 @@ def _check_values(full: dict[str, NDArray[Any]]) -> None:
 def _check_range(name: str, values: NDArray[Any], count: int, of: str) -> None:
     if values.size and not 0 <= values.min() <= values.max() < count:
         raise InvalidRequest(f"{name} holds {values.min()} to {values.max()}, and there are {count} {of}")
-
-
-def _with_own_frames(rows: Rows) -> Rows:
-    """The same rows without the frames that they do not use."""
-    used, places = np.unique(np.concatenate([rows.image_index, rows.clip_index.ravel()]), return_inverse=True)
-    if len(used) == len(rows.frames):
-        return rows
-    images = len(rows.image_index)
-    return Rows(
-        rows.frames[used],
-        places[:images],
-        places[images:].reshape(rows.clip_index.shape),
-        rows.audio,
-        rows.weights,
-    )

@@ -98,6 +98,20 @@ def one_row_each(manifest: Manifest) -> Rows:
     return blank_rows(manifest, *(int(name in manifest.modalities) for name in MODALITIES))
 
 
+def without_idle_frames(rows: Rows) -> Rows:
+    """The same with only those frames that are in an image row or a clip."""
+    used, places = np.unique(np.append(rows.image_index, rows.clip_index), return_inverse=True)
+    if len(used) == len(rows.frames):
+        return rows
+    images = len(rows.image_index)
+    return replace(
+        rows,
+        frames=rows.frames[used],
+        image_index=places[:images],
+        clip_index=places[images:].reshape(rows.clip_index.shape),
+    )
+
+
 def assemble(requests: Sequence[Rows], manifest: Manifest, room: Tensors | None = None) -> Tensors:
     """The graph's inputs: rows concatenated per modality, each with the index of its request.
 
@@ -129,7 +143,7 @@ def fill(inputs: Tensors, requests: Sequence[Rows], manifest: Manifest) -> int:
     What is left over becomes rows of the last request that there is room for, so `requests` must be fewer.
     """
     if "frames" in inputs and sum(len(rows.frames) for rows in requests) > len(inputs["frames"]):
-        requests = [_without_idle_frames(rows) for rows in requests]
+        requests = [without_idle_frames(rows) for rows in requests]
     feeds = assemble(requests, manifest, inputs)
     spare = len(inputs["weights"]) - 1
     for name, whole in inputs.items():
@@ -163,18 +177,6 @@ def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
         )
         first_image, first_clip, first_window = end_image, end_clip, end_window
     return scores
-
-
-def _without_idle_frames(rows: Rows) -> Rows:
-    """Only those that are in an image row or a clip."""
-    used, places = np.unique(np.append(rows.image_index, rows.clip_index), return_inverse=True)
-    images = len(rows.image_index)
-    return replace(
-        rows,
-        frames=rows.frames[used],
-        image_index=places[:images],
-        clip_index=places[images:].reshape(rows.clip_index.shape),
-    )
 
 
 def _concatenate(parts: list[NDArray[Number]], room: NDArray[Any] | None = None) -> NDArray[Number]:
