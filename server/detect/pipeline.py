@@ -191,8 +191,8 @@ class Pipeline:
 
 def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detection:
     limits = verdict.thresholds(manifest.thresholds, request.options)
-    decision, reason = verdict.judge(evidence, limits)
     modalities = verdict.modality_scores(evidence)
+    decision, reason = verdict.judge(evidence, modalities, limits)
     timed = any(rows.facts.duration_seconds for rows in evidence.media)
     rows = timeline.scored_rows(evidence) if timed or request.options.timeline else ()
     return Detection(

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.batch import Scores
-from server.engine.manifest import FusionWeights
+from server.engine.manifest import MODALITIES, FusionWeights
 from server.media.types import MediaFacts, MediaKind, MediaRows
 from server.sources.fetched import SourceFacts
 from server.urgency import Priority, Urgency
 
-# The columns of the graph's `weights` and `modality_*`, in its order.
-IMAGE, VIDEO, AUDIO = "image", "video", "audio"
+IMAGE, VIDEO, AUDIO = MODALITIES
 
 
 class Verdict(StrEnum):

@@ -1,10 +1,8 @@
 """From scores to a verdict that can be defended."""
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from server.detect.request import AUDIO, Evidence, ModalityScore, Options, Reason, Verdict
-from server.engine.batch import Scores
 from server.engine.manifest import MODALITIES, Thresholds
 from server.media.types import MediaKind
 from server.media.windows import MIN_SECONDS
@@ -17,9 +15,11 @@ def thresholds(own: Thresholds, options: Options) -> Thresholds:
     return Thresholds(real=options.threshold, fake=options.threshold)
 
 
-def judge(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | None]:
-    """The verdict, and the reason if it is INCONCLUSIVE."""
-    if not any(_judged(evidence.scores, evidence.weights)):
+def judge(
+    evidence: Evidence, modalities: Sequence[ModalityScore], limits: Thresholds
+) -> tuple[Verdict, Reason | None]:
+    """The verdict of the modalities that took part, and the reason if it is INCONCLUSIVE."""
+    if not modalities:
         return Verdict.INCONCLUSIVE, _why_nothing(evidence)
     probability = evidence.scores.fake_probability
     if probability >= limits.fake:
@@ -31,32 +31,17 @@ def judge(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | Non
 
 def modality_scores(evidence: Evidence) -> tuple[ModalityScore, ...]:
     """Score, rows and share of each modality that took part."""
-    judged = _judged(evidence.scores, evidence.weights)
-    shares = [
-        weight if taken else 0.0 for weight, taken in zip(evidence.weights.tolist(), judged, strict=True)
-    ]
-    total = sum(shares) or 1.0
-    rows = (
-        len(evidence.scores.image_probability),
-        len(evidence.scores.clip_probability),
-        len(evidence.scores.audio_probability),
-    )
-    return tuple(
-        ModalityScore(
-            name,
-            float(evidence.scores.modality_probability[column]),
-            rows[column],
-            shares[column] / total,
-        )
-        for column, name in enumerate(MODALITIES)
-        if judged[column]
-    )
-
-
-def _judged(scores: Scores, weights: NDArray[np.float32]) -> list[bool]:
+    scores = evidence.scores
     # Three elements: plain Python is several times faster than NumPy.
-    pairs = zip(scores.modality_present.tolist(), weights.tolist(), strict=True)
-    return [present and weight > 0 for present, weight in pairs]
+    present, weights = scores.modality_present.tolist(), evidence.weights.tolist()
+    shares = [weight if taken else 0.0 for weight, taken in zip(weights, present, strict=True)]
+    total = sum(shares)
+    rows = len(scores.image_probability), len(scores.clip_probability), len(scores.audio_probability)
+    return tuple(
+        ModalityScore(name, float(scores.modality_probability[column]), rows[column], share / total)
+        for column, (name, share) in enumerate(zip(MODALITIES, shares, strict=True))
+        if share > 0
+    )
 
 
 def _why_nothing(evidence: Evidence) -> Reason:

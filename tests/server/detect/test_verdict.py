@@ -29,6 +29,10 @@ def evidence(
     return Evidence((MediaRows(MediaFacts(kind)),), scores, WEIGHTS)
 
 
+def judged(evidence: Evidence, limits: Thresholds) -> tuple[Verdict, Reason | None]:
+    return judge(evidence, modality_scores(evidence), limits)
+
+
 @pytest.mark.parametrize(
     ("probability", "verdict", "reason"),
     [
@@ -40,7 +44,7 @@ def evidence(
     ],
 )
 def test_two_thresholds(probability: float, verdict: Verdict, reason: Reason | None) -> None:
-    assert judge(evidence(probability), Thresholds(real=0.3, fake=0.7)) == (verdict, reason)
+    assert judged(evidence(probability), Thresholds(real=0.3, fake=0.7)) == (verdict, reason)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_two_thresholds(probability: float, verdict: Verdict, reason: Reason | N
 )
 def test_a_threshold_of_the_request_leaves_no_band(probability: float, verdict: Verdict) -> None:
     limits = thresholds(Thresholds(), Options(threshold=0.2))
-    assert judge(evidence(probability), limits) == (verdict, None)
+    assert judged(evidence(probability), limits) == (verdict, None)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_a_threshold_of_the_request_leaves_no_band(probability: float, verdict: 
 )
 def test_nothing_judged_is_never_a_probability(kind: MediaKind, reason: Reason) -> None:
     nothing = evidence(0.0, (False, False, False), kind)
-    assert judge(nothing, Thresholds()) == (Verdict.INCONCLUSIVE, reason)
+    assert judged(nothing, Thresholds()) == (Verdict.INCONCLUSIVE, reason)
     assert modality_scores(nothing) == ()
 
 
@@ -65,7 +69,7 @@ def test_sound_that_is_long_enough_gave_nothing_for_another_reason() -> None:
         evidence(0.0, (False, False, False)),
         media=(MediaRows(MediaFacts(MediaKind.AUDIO, duration_seconds=4.0)),),
     )
-    assert judge(silent, Thresholds()) == (Verdict.INCONCLUSIVE, Reason.NO_EVIDENCE)
+    assert judged(silent, Thresholds()) == (Verdict.INCONCLUSIVE, Reason.NO_EVIDENCE)
 
 
 def test_shares_of_absent_modalities_go_to_the_others() -> None:
