@@ -37,10 +37,8 @@ def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> 
         log.info("the certificate in %s is in use from now on", certificate)
         return loaded
 
-    files.changed()
-    first = _load(certificate, key, client_ca)
     return grpc.dynamic_ssl_server_credentials(
-        first,
+        _load(certificate, key, client_ca),
         fetch,  # type: ignore[arg-type]  # the stubs do not know of None, which gRPC documents
         require_client_authentication=client_ca is not None,
     )

@@ -29,7 +29,6 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._watched = Watched(path)
-        self._watched.changed()
         self._names = _read(path)
         self._look_again = time.monotonic() + _LOOK_AGAIN_SECONDS
 

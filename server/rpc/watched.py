@@ -8,13 +8,15 @@ class Watched:
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths
-        self._seen: tuple[tuple[int, ...], ...] = ()
+        self._seen = self._signatures()
 
     def changed(self) -> bool:
-        """Whether any file is another than at the last call; the first call says yes."""
-        now = tuple(_signature(path) for path in self._paths)
-        before, self._seen = self._seen, now
-        return now != before
+        """Whether any file is another than at the last call, or at the start."""
+        before, self._seen = self._seen, self._signatures()
+        return self._seen != before
+
+    def _signatures(self) -> list[tuple[int, ...]]:
+        return [_signature(path) for path in self._paths]
 
 
 def _signature(path: Path) -> tuple[int, ...]:
