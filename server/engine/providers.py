@@ -41,7 +41,6 @@ class Provider:
         accepts_empty: whether inputs may have zero rows; CoreML refuses them, and old runtimes sum them to
             another shape.
         fixed_shapes: whether runs of another number of rows than the one before are slow.
-        captures: whether runs of a fixed shape can be captured as CUDA graphs.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Provider:
     workers: int
     accepts_empty: bool = True
     fixed_shapes: bool = False
-    captures: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -99,7 +97,6 @@ def _provider(short: str, why: str) -> Provider:
         workers,
         accepts_empty=short != "coreml" and not _is_old(),
         fixed_shapes=short == "cuda",
-        captures=short == "cuda",
         options=_OPTIONS[short],
     )
 

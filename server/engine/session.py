@@ -139,7 +139,7 @@ class Session:
             return _session(path, provider, threads, None, dimensions)
 
         shapes = Shapes.of(self.manifest, self._least())
-        return FixedRuns(opened, self.manifest, shapes, chosen.captures and cuda.available())
+        return FixedRuns(opened, self.manifest, shapes, not chosen.on_cpu and cuda.available())
 
 
 def _open(
