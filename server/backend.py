@@ -180,7 +180,7 @@ def _metrics(settings: Settings) -> "Metrics | None":
     # Here, because it takes 60 ms to load.
     from server.metrics import Metrics
 
-    return Metrics(settings.host.strip("[]"), settings.metrics_port)
+    return Metrics(settings.host, settings.metrics_port)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":

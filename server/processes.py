@@ -178,8 +178,7 @@ def _reserved_port(settings: Settings) -> Iterator[int]:
 
 
 def _bound(settings: Settings) -> socket.socket:
-    wanted = settings.host.strip("[]"), settings.port
-    family, *_, address = socket.getaddrinfo(*wanted, type=socket.SOCK_STREAM)[0]
+    family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
     if not settings.shared_port:
         with socket.create_server(address[:2], family=family) as alone:
             address = alone.getsockname()

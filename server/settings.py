@@ -289,7 +289,7 @@ class Settings(Configured):
             host.encode("idna")  # as Python does to look it up, whose error nobody there expects
         except UnicodeError as error:
             raise ValueError(f"{host!r} is no name of a host") from error
-        return host
+        return host.strip("[]")  # of IPv6, which only belong before a port
 
     @field_validator("file_roots", mode="before")
     @classmethod

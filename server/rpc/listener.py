@@ -56,9 +56,7 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
         CannotListen: the address is not to be had.
         InvalidCredentials: TLS is wanted, and its files cannot be used.
     """
-    host = settings.host.strip("[]")
-    if ":" in host:
-        host = f"[{host}]"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     wanted = f"{host}:{settings.port}"
     try:
         port = _add_port(server, wanted, settings)
@@ -81,8 +79,7 @@ def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:
 def _refusal(settings: Settings) -> str | None:
     """Why the system does not give the address, which gRPC keeps to itself."""
     try:
-        host = settings.host.strip("[]")
-        family, *_, address = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]
+        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address[:2], family=family).close()
     except OSError as error:
         return error.strerror
@@ -91,7 +88,7 @@ def _refusal(settings: Settings) -> str | None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
