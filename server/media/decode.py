@@ -61,7 +61,7 @@ def decode(
         else:
             rows = _decode_streams(demux(container, data, found, budget), found, spec, budget, kind)
         if found in (probe.MOV, probe.HEIF):
-            rows = _warned(rows, cut_off(data, rows.facts.width, rows.facts.height))
+            rows = rows.warned(*cut_off(data, rows.facts.width, rows.facts.height))
         return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))
 
 
@@ -94,7 +94,7 @@ def _decode_streams(
     else:
         _check_kind(MediaKind.VIDEO, stated)
         rows = _video(demuxed.video, demuxed, spec, budget)
-    return _warned(rows, demuxed.warnings)
+    return rows.warned(*demuxed.warnings)
 
 
 def _video(stream: VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -112,7 +112,7 @@ def _video(stream: VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget)
         failures.append(error)
     if failures and not (len(rows.frames) or len(rows.audio)):
         raise failures[0]
-    return _warned(rows, tuple(f"Not judged: {error.message}." for error in failures))
+    return rows.warned(*(f"Not judged: {error.message}." for error in failures))
 
 
 def _sound(demuxed: Demuxed, origin: float | None, spec: RowSpec, budget: Budget) -> MediaRows:
@@ -133,7 +133,3 @@ def _joined(pictures: MediaRows, sound: MediaRows) -> MediaRows:
         warnings=pictures.facts.warnings + sound.facts.warnings,
     )
     return replace(pictures, facts=facts, audio=sound.audio, audio_times=sound.audio_times)
-
-
-def _warned(rows: MediaRows, warnings: tuple[str, ...]) -> MediaRows:
-    return replace(rows, facts=replace(rows.facts, warnings=rows.facts.warnings + warnings))

@@ -1,7 +1,6 @@
 """AVIF and HEIC to rows: a single picture, or one put together of tiles as phones write it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 import av
@@ -32,8 +31,7 @@ def decode_heif(container: InputContainer, data: bytes, spec: RowSpec, budget: B
     else:
         rows, transparent = _decode_single(container, primary.alpha, spec, budget)
     if primary.transparent and not transparent:
-        ignored = (*rows.facts.warnings, "Transparency was ignored.")
-        return replace(rows, facts=replace(rows.facts, warnings=ignored))
+        return rows.warned("Transparency was ignored.")
     return rows
 
 

@@ -131,7 +131,7 @@ def frame_rows(
     converter = PixelConverter(still=True, opaque=opaque)
     pictures = [converter.scaled(frame, spec.width, spec.height, orientation)]
     if is_blank(pictures[0]):
-        return MediaRows(replace(facts, warnings=(*facts.warnings, "The picture shows nothing.")))
+        return MediaRows(facts.warned("The picture shows nothing."))
     regions = [(0.0, 0.0, 1.0, 1.0)]
     boxes = choose_crops(width, height, spec.width, spec.height, spec.crops)
     if boxes:

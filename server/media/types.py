@@ -1,7 +1,8 @@
 """What the decoders are asked for and what they give: raw rows, nothing scaled or normalised."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,10 @@ class MediaFacts:
     channels: int = 0
     warnings: tuple[str, ...] = ()
 
+    def warned(self, *warnings: str) -> Self:
+        """The same with more warnings."""
+        return replace(self, warnings=self.warnings + warnings)
+
 
 # Shared by all that have none, as nobody writes into rows.
 _NO_FRAMES = np.zeros((0, 0, 0, 3), np.uint8)
@@ -97,3 +102,7 @@ class MediaRows:
     clip_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
     audio: NDArray[np.float32] = field(default_factory=lambda: _NO_AUDIO)
     audio_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
+
+    def warned(self, *warnings: str) -> Self:
+        """The same with more warnings."""
+        return replace(self, facts=self.facts.warned(*warnings))

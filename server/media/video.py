@@ -5,8 +5,6 @@ headers. Then only the groups of pictures that hold wanted frames are decoded, a
 the frames that the wanted ones refer to.
 """
 
-from dataclasses import replace
-
 import av
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +49,7 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     pictures = reader.read(np.union1d(images, clips))
     rows = _rows(stream, reader, pictures, images, clips, spec)
     if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_alpha, demuxed.video_packets)):
-        warnings = (*rows.facts.warnings, "Transparency was ignored.")
-        return replace(rows, facts=replace(rows.facts, warnings=warnings))
+        return rows.warned("Transparency was ignored.")
     return rows
 
 
@@ -78,13 +75,10 @@ def _rows(
     shown = np.asarray([number for number in images if number in rank], np.int64)
     whole = np.asarray([clip for clip in clips if all(number in rank for number in clip)], np.int64)
     whole = whole.reshape(-1, spec.clip_length)
-    facts = _facts(stream, reader)
-    facts = replace(facts, warnings=facts.warnings + _missing(reader, images, shown, clips, whole, spec))
+    facts = _facts(stream, reader).warned(*_missing(reader, images, shown, clips, whole, spec))
     blank = np.asarray([number for number, picture in pictures.items() if is_blank(picture)], np.int64)
     if len(blank):
-        facts = replace(
-            facts, warnings=(*facts.warnings, f"{len(blank)} of {len(pictures)} frames show nothing.")
-        )
+        facts = facts.warned(f"{len(blank)} of {len(pictures)} frames show nothing.")
         shown = np.setdiff1d(shown, blank)
         whole = whole[~np.isin(whole, blank).all(1)]
     frames = [pictures[number] for number in rank]
