@@ -104,14 +104,15 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
         CorruptMedia: there is neither.
         DecodeTimeout, MediaLimitExceeded
     """
-    video = None if found.kind is MediaKind.AUDIO else _moving_pictures(container)
+    films = [stream for stream in container.streams.video if not _is_cover(stream)]
+    video = None if found.kind is MediaKind.AUDIO else shown(films)
     audio = shown(container.streams.audio)
     streams = [stream for stream in (video, audio) if stream is not None]
     if not streams:
         raise CorruptMedia("the file holds neither pictures nor sound")
     pictures: list[Packet] = []
     sound: list[Packet] = []
-    warnings = _passed_over(container)
+    warnings = _passed_over(len(films), len(container.streams.audio))
     clock = JoinedClock() if found.name in JOINED else None
     try:
         for packet in container.demux(*streams):
@@ -146,16 +147,10 @@ def _decoder_of(data: bytes, found: Format, place: int, budget: Budget) -> Itera
         yield decoder
 
 
-def _moving_pictures(container: InputContainer) -> av.VideoStream | None:
-    return shown([stream for stream in container.streams.video if not _is_cover(stream)])
-
-
-def _passed_over(container: InputContainer) -> tuple[str, ...]:
-    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
-    counts = {"video": len(pictures), "sound": len(container.streams.audio)}
+def _passed_over(films: int, sounds: int) -> tuple[str, ...]:
     return tuple(
         f"Of {count} {kind} tracks only the one that players begin with was judged."
-        for kind, count in counts.items()
+        for kind, count in (("video", films), ("sound", sounds))
         if count > 1
     )
 
