@@ -11,7 +11,6 @@ from server.errors import ModelNotFound
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 _GRAPH = "model.onnx"
-_ANY_VERSION = "*"
 _FILES: dict[Precision, str] = {"fp32": _GRAPH, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
 
@@ -61,13 +60,13 @@ class Repository:
         self._folder = folder / chosen
         self._pinned = pinned
         if not self.versions():
-            there = ", ".join(graph.parent.name for graph in _graphs(self._folder, _ANY_VERSION))
+            there = ", ".join(graph.parent.name for graph in _graphs(self._folder))
             raise ModelNotFound(f"{self._folder} holds no version {pinned}, only {there}")
 
     def versions(self) -> list[Version]:
         """Those that are there now and may be served, the highest number first."""
         found = []
-        for graph in _graphs(self._folder, _ANY_VERSION):
+        for graph in _graphs(self._folder):
             stamps = tuple(_stamp(graph_file(graph, precision)) for precision in _FILES)
             # The file may have been removed after it was listed.
             if stamps[0]:
@@ -98,10 +97,10 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted({graph.parts[-3] for graph in _graphs(folder, f"*/{_ANY_VERSION}")})
+    return sorted({graph.parts[-3] for graph in _graphs(folder, "*/*")})
 
 
-def _graphs(folder: Path, versions: str) -> list[Path]:
+def _graphs(folder: Path, versions: str = "*") -> list[Path]:
     # Not by a pattern with the file's name, which passes over what may not be looked at.
     graphs = [version / _GRAPH for version in folder.glob(versions)]
     return [graph for graph in graphs if version_of(graph) and _stamp(graph)]
