@@ -39,13 +39,12 @@ class AsyncDetector:
         settings = channel.options(target)
         if credentials:
             self._channel = grpc.aio.secure_channel(target, credentials, settings)
-            self._plain_channel = grpc.secure_channel(target, credentials, settings)
         else:
             self._channel = grpc.aio.insecure_channel(target, settings)
-            self._plain_channel = grpc.insecure_channel(target, settings)
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
         # For what is sent in parts: when a server ends such a call midway, grpc.aio (1.85.1) may report
         # INTERNAL instead of the server's reason (its issue 36066). Neither connects before it is used.
+        self._plain_channel = channel.connected(target, credentials)
         self._plain_stub = detector_pb2_grpc.DetectorStub(self._plain_channel)
         self._token = token
         self._timeout = timeout

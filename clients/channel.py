@@ -60,6 +60,13 @@ OPTIONS: list[tuple[str, int | str]] = [
 ]
 
 
+def connected(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """A channel to host:port; in plain text without credentials."""
+    if credentials:
+        return grpc.secure_channel(target, credentials, options(target))
+    return grpc.insecure_channel(target, options(target))
+
+
 def options(target: str) -> list[tuple[str, int | str]]:
     """Of a channel to host:port. One to this machine never goes through a proxy."""
     return [*OPTIONS, ("grpc.enable_http_proxy", int(not _is_loopback(target)))]

@@ -45,11 +45,7 @@ class Detector:
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._channel = (
-            grpc.secure_channel(target, credentials, channel.options(target))
-            if credentials
-            else grpc.insecure_channel(target, channel.options(target))
-        )
+        self._channel = channel.connected(target, credentials)
         self._stub = detector_pb2_grpc.DetectorStub(self._channel)
         self._token = token
         self._timeout = timeout

@@ -102,13 +102,6 @@ def from_rpc_error(error: grpc.RpcError) -> DetectionError:
     return from_status(status_pb2.Status(code=code.value[0], message=message))
 
 
-def stream_ended(unanswered: int) -> DetectionError:
-    """The server closed a stream before it had answered everything."""
-    return DetectionError(
-        "UNANSWERED", f"the stream ended with {unanswered} media unanswered", "Send them again."
-    )
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turns gRPC's exceptions into `DetectionError`."""

@@ -3,7 +3,7 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from clients.channel import options
+from clients.channel import connected
 from clients.errors import translated
 
 
@@ -13,12 +13,6 @@ def is_serving(target: str, credentials: grpc.ChannelCredentials | None, timeout
     Raises:
         DetectionError: it cannot be reached, or has no such service.
     """
-    settings = options(target)
-    channel = (
-        grpc.secure_channel(target, credentials, settings)
-        if credentials
-        else grpc.insecure_channel(target, settings)
-    )
-    with channel, translated():
+    with connected(target, credentials) as channel, translated():
         answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -3,7 +3,7 @@
 import queue
 
 from clients.channel import Metadata
-from clients.errors import DetectionError, from_status, stream_ended, translated
+from clients.errors import DetectionError, from_status, translated
 from clients.requests import Media
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -47,7 +47,8 @@ class Stream:
         with translated():
             answer = next(self._answers, None)
         if answer is None:
-            raise stream_ended(self.unanswered)
+            problem = f"the stream ended with {self.unanswered} media unanswered"
+            raise DetectionError("UNANSWERED", problem, "Send them again.")
         failed = answer.WhichOneof("result") == "error"
         return self._unanswered.pop(answer.id), from_status(answer.error) if failed else answer.response
 
