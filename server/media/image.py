@@ -17,7 +17,8 @@ from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConvert
 from server.media.probe import Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
-from server.media.stills import Still, gif_pictures, read_still
+from server.media.still import Still
+from server.media.stills import gif_pictures, read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.orientation import UPRIGHT, Orientation
+from server.media.still import Still
 from server.media.tiff import exif_orientation
 
 MAX_SCANS = 100
@@ -25,23 +26,11 @@ _KEPT = _FRAMES | {0xC4, 0xDB, 0xDD, _SCAN}
 _NEXT_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 
 
-@dataclass(frozen=True, slots=True)
-class JpegHeader:
-    """Attributes:
-    payload: the file up to its end marker, without metadata segments, which the decoder
-        would parse and does not need; but what they say of its colours, said so that it
-        cannot be misunderstood.
-    """
+def read_jpeg(data: bytes) -> Still:
+    """Walks the markers of a JPEG up to its end.
 
-    payload: bytes
-    width: int
-    height: int
-    orientation: Orientation
-    complete: bool
-
-
-def read_jpeg(data: bytes) -> JpegHeader:
-    """Walks the markers of a JPEG.
+    Metadata, which the decoder would parse and does not need, are left out; but what they say of its colours
+    is said so that it cannot be misunderstood.
 
     Raises:
         CorruptMedia: there is no picture in it, or more than one in the same place; or no encoder
@@ -51,13 +40,12 @@ def read_jpeg(data: bytes) -> JpegHeader:
     """
     kept = [data[:2]]
     picture, said = _Picture(), _Metadata()
-    complete = False
+    warnings: tuple[str, ...] = ()
     position = 2
     while (match := _NEXT_MARKER.search(data, position)) is not None:
         marker, start = data[match.start() + 1], match.start()
         if marker == _END:
             kept.append(data[position : start + 2])
-            complete = True
             break
         kept.append(data[position:start])
         if len(kept) > MAX_SEGMENTS:
@@ -73,10 +61,11 @@ def read_jpeg(data: bytes) -> JpegHeader:
             said.read(marker, data[start + 4 : position])
     else:
         kept.append(data[position:])
+        warnings = ("The JPEG ends without its end marker.",)
     if not picture.width or not picture.height or not picture.scans:
         raise CorruptMedia("a JPEG without a picture")
     kept.insert(1, said.colours(picture.components))
-    return JpegHeader(b"".join(kept), picture.width, picture.height, said.orientation or UPRIGHT, complete)
+    return Still(b"".join(kept), picture.width, picture.height, said.orientation or UPRIGHT, warnings)
 
 
 @dataclass(slots=True)

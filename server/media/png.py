@@ -2,10 +2,10 @@
 
 import struct
 import zlib
-from dataclasses import dataclass
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.orientation import UPRIGHT, Orientation
+from server.media.orientation import UPRIGHT
+from server.media.still import Still
 from server.media.tiff import exif_orientation
 
 # Compressed text and colour profiles expand to hundreds of megabytes in the decoder.
@@ -19,20 +19,8 @@ _KIND = 25
 _GREY, _PALETTE = 0, 3
 
 
-@dataclass(frozen=True, slots=True)
-class PngHeader:
-    """Attributes:
-    payload: the file without ancillary chunks.
-    """
-
-    payload: bytes
-    width: int
-    height: int
-    orientation: Orientation
-
-
-def read_png(data: bytes, animated: bool = False) -> PngHeader:
-    """Walks the chunks of a PNG.
+def read_png(data: bytes, animated: bool = False) -> Still:
+    """Walks the chunks of a PNG, and leaves out the ancillary ones.
 
     Args:
         animated: whether to keep the chunks of its other pictures.
@@ -67,7 +55,7 @@ def read_png(data: bytes, animated: bool = False) -> PngHeader:
     width, height, *kind = struct.unpack_from(">IIBB", kept[1], 8)
     if kind == [1, _GREY]:
         kept = _with_palette(kept)
-    return PngHeader(b"".join(kept), width, height, orientation or UPRIGHT)
+    return Still(b"".join(kept), width, height, orientation or UPRIGHT)
 
 
 def _check_gamma(colours: dict[bytes, bytes]) -> None:

@@ -1,13 +1,13 @@
 """Headers of still pictures: what must be known, refused or removed before a decoder sees them."""
 
 import struct
-from dataclasses import dataclass
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
 from server.media.jpeg import read_jpeg
-from server.media.orientation import UPRIGHT, Orientation, from_exif
+from server.media.orientation import from_exif
 from server.media.png import read_png
+from server.media.still import Still
 from server.media.tiff import EXTRA_SAMPLES, HEIGHT, ORIENTATION, WIDTH, check_tiff, exif_orientation
 
 # The shortest header of a BMP with a mask for transparency; bits of a pixel, "masks follow", and the masks.
@@ -16,33 +16,14 @@ _BMP_ALPHA = (32, 3, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 _WEBP_LOSSLESS_ALPHA = 1 << 28
 
 
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A still picture, ready for its decoder.
-
-    Attributes:
-        payload: what the decoder gets.
-        width, height: as stored, before turning it upright.
-        opaque: whether viewers disregard the transparency that the decoder finds.
-    """
-
-    payload: bytes
-    width: int
-    height: int
-    orientation: Orientation = UPRIGHT
-    warnings: tuple[str, ...] = ()
-    opaque: bool = False
-
-
 def read_still(data: bytes, found: probe.Format) -> Still:
     """Reads the header of a JPEG, PNG, WebP, BMP or TIFF.
 
     Raises:
         CorruptMedia, UnsupportedMedia, MediaLimitExceeded: see the formats.
     """
-    readers = {probe.JPEG: _jpeg, probe.PNG: _png, probe.WEBP: _webp, probe.BMP: _bmp, probe.TIFF: _tiff}
     try:
-        return readers[found](data)
+        return _READERS[found](data)
     except struct.error as error:
         raise CorruptMedia("the picture ends in its header") from error
 
@@ -81,17 +62,6 @@ def gif_pictures(data: bytes) -> tuple[int, bool]:
 
 def _gif_colours(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def _jpeg(data: bytes) -> Still:
-    header = read_jpeg(data)
-    warnings = () if header.complete else ("The JPEG ends without its end marker.",)
-    return Still(header.payload, header.width, header.height, header.orientation, warnings)
-
-
-def _png(data: bytes) -> Still:
-    header = read_png(data)
-    return Still(header.payload, header.width, header.height, header.orientation)
 
 
 def _bmp(data: bytes) -> Still:
@@ -143,3 +113,12 @@ def _webp_chunk(data: bytes, wanted: bytes) -> bytes:
             return data[position + 8 : position + 8 + size]
         position += 8 + size + size % 2
     return b""
+
+
+_READERS = {
+    probe.JPEG: read_jpeg,
+    probe.PNG: read_png,
+    probe.WEBP: _webp,
+    probe.BMP: _bmp,
+    probe.TIFF: _tiff,
+}
