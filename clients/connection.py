@@ -80,9 +80,7 @@ def credentials_for(
     use_tls: bool, ca: Path | None, cert: Path | None, key: Path | None
 ) -> grpc.ChannelCredentials | None:
     """Of the options; None for plain text. Raises BadParameter."""
-    if (cert is None) != (key is None):
-        raise typer.BadParameter("one needs the other", param_hint="--cert, --key")
     try:
-        return tls(ca, cert, key) if use_tls or ca or cert else None
+        return tls(ca, cert, key) if use_tls or ca or cert or key else None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--ca, --cert, --key") from error
