@@ -48,8 +48,7 @@ class Authentication(grpc.aio.ServerInterceptor):
             return handler
         if details.method.startswith(_OPEN):
             # Whoever sends a large message slowly would keep it in memory.
-            seconds = self._settings.open_receive_timeout_seconds
-            return (_unary if handler.unary_unary else _unary_stream)(handler, seconds)
+            return _unary(handler, self._settings.open_receive_timeout_seconds)
         try:
             share = self._enter(details)
         except DetectorError as error:
@@ -90,23 +89,16 @@ def _token(details: grpc.HandlerCallDetails) -> str:
 
 
 def _unary(handler: Handler, seconds: float) -> Handler:
-    """The same method, but waiting for its message has an end."""
+    """The same method of one message, but waiting for that has an end."""
+    method = handler.unary_unary or handler.unary_stream
+    kind = grpc.stream_unary_rpc_method_handler
+    if handler.unary_stream:
+        kind = grpc.stream_stream_rpc_method_handler
 
     async def receive(_: object, context: Context) -> Any:
-        return await handler.unary_unary(await _message(context, seconds), context)
+        return await method(await _message(context, seconds), context)
 
-    return grpc.stream_unary_rpc_method_handler(
-        receive, handler.request_deserializer, handler.response_serializer
-    )
-
-
-def _unary_stream(handler: Handler, seconds: float) -> Handler:
-    async def receive(_: object, context: Context) -> None:
-        await handler.unary_stream(await _message(context, seconds), context)
-
-    return grpc.stream_stream_rpc_method_handler(
-        receive, handler.request_deserializer, handler.response_serializer
-    )
+    return kind(receive, handler.request_deserializer, handler.response_serializer)
 
 
 async def _message(context: Context, seconds: float) -> Any:
