@@ -3,7 +3,7 @@
 import struct
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.orientation import UPRIGHT, Orientation, from_exif
+from server.media.orientation import Orientation, from_exif
 
 WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, ORIENTATION = 0x100, 0x101, 0x103, 0x106, 0x112
 TILE_WIDTH, EXTRA_SAMPLES, DNG_VERSION = 0x142, 0x152, 0xC612
@@ -41,8 +41,7 @@ def read_directory(block: bytes) -> dict[int, int]:
 
 def exif_orientation(exif: bytes) -> Orientation:
     """Orientation from an EXIF block (with or without its `Exif` prefix)."""
-    block = exif.removeprefix(b"Exif\0\0")
-    return from_exif(read_directory(block).get(ORIENTATION, 1)) if block else UPRIGHT
+    return from_exif(read_directory(exif.removeprefix(b"Exif\0\0")).get(ORIENTATION, 1))
 
 
 def check_tiff(data: bytes) -> dict[int, int]:
