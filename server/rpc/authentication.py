@@ -7,9 +7,9 @@ from typing import Any, cast
 import grpc
 
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
-from server.rpc.messages import arriving, refuse
+from server.rpc.messages import Handler, arriving, refuse
 from server.rpc.share import Share
-from server.rpc.status import abort
+from server.rpc.status import Context, abort
 from server.rpc.tokens import Tokens
 from server.settings import Settings
 from server.telemetry import Telemetry
@@ -22,8 +22,6 @@ _OPEN = (
 )
 _SCHEME = "bearer "
 
-Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
-Context = Any
 Next = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 

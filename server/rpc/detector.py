@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from google.protobuf import json_format
 
@@ -16,11 +15,9 @@ from server.engine.engine import Engine
 from server.engine.reload import Reloader
 from server.errors import InvalidRequest, TooSlow
 from server.rpc import convert, upload
-from server.rpc.status import abort, to_status
+from server.rpc.status import Context, abort, to_status
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
-
-Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
 
 class Detector(pb_grpc.DetectorServicer):

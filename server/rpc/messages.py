@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from server.errors import DetectorError, InvalidRequest
 from server.rpc.fields import check
-from server.rpc.status import abort
+from server.rpc.status import Context, abort
 from server.settings import Settings
 from server.telemetry import Telemetry
 
@@ -19,7 +19,6 @@ from server.telemetry import Telemetry
 _FIELDS, _FIELDS_OF_A_MEDIUM = 10_000, 16
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
-Context = Any
 Parse = Callable[[bytes], Any]
 
 

@@ -8,7 +8,7 @@ makes gRPC's own retry policy wait that long.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import message
@@ -20,6 +20,8 @@ from server import errors
 log = logging.getLogger(__name__)
 
 DOMAIN = "deepfake.v1"
+
+Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
 CODES: Mapping[type[errors.DetectorError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -72,7 +74,7 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status_pb2.Status(code=code, message=text, details=[pack(detail) for detail in details])
 
 
-async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> NoReturn:
+async def abort(context: Context, error: Exception) -> NoReturn:
     """Ends the call with the error's status."""
     status = to_status(error)
     trailing: Sequence[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]

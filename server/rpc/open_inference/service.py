@@ -4,7 +4,6 @@ import asyncio
 import importlib.metadata
 from collections.abc import AsyncIterator
 from functools import cache
-from typing import Any
 
 from google.rpc import code_pb2
 
@@ -19,11 +18,9 @@ from server.engine.signature import outputs_of
 from server.errors import InvalidRequest
 from server.rpc.open_inference import description, tensors
 from server.rpc.open_inference.urgency import urgency_of
-from server.rpc.status import abort, to_status
+from server.rpc.status import Context, abort, to_status
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
-
-Context = Any  # grpc.aio.ServicerContext, whose type parameters differ per method and say nothing here
 
 _SERVER = "deepfake-detector"
 # Triton's names: what perf_analyzer looks for before it asks.
