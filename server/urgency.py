@@ -1,5 +1,6 @@
 """Who goes first when there is not enough for all."""
 
+import math
 import time
 from enum import IntEnum
 
@@ -14,6 +15,8 @@ class Priority(IntEnum):
 
 Urgency = tuple[Priority, float]
 """Priority and deadline, a time.monotonic(); the most urgent sorts first."""
+NOT_URGENT: Urgency = (Priority.NORMAL, math.inf)
+"""Of work that nobody waits for with a deadline."""
 
 # gRPC ends a call at its deadline by a clock of its own, which may be a little ahead.
 _AHEAD_SECONDS = 0.02

@@ -23,11 +23,11 @@ from server.engine.engine import Engine
 from server.engine.layout import divide_cores
 from server.engine.providers import Wish, candidates
 from server.engine.session import Session
+from server.urgency import NOT_URGENT
 
 LOADS = ((1, 1), (2, 1), (8, 1), (32, 1), (128, 1), (32, 8))
 """Clients, and the rows of each of their requests."""
 DIFFERENT_ROWS = 64
-_FAR = 3600.0
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class _Loop:
             number = self._asked % len(self._requests)
             self._asked += 1
         asked = time.perf_counter()
-        future = self._engine.submit(self._requests[number], time.monotonic() + _FAR)
+        future = self._engine.submit(self._requests[number], NOT_URGENT)
         future.add_done_callback(lambda answered: self._answered(answered, number, asked))
 
     def _answered(self, future: "Future[Scores]", number: int, asked: float) -> None:

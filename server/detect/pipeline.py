@@ -161,7 +161,7 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         rows = planner.merge(media, weights)
         submitted = time.perf_counter()
-        scores = await self.mailbox.bring(engine.submit(rows, request.deadline, request.priority))
+        scores = await self.mailbox.bring(engine.submit(rows, request.urgency))
         timing.ran(submitted, scores)
         return _judged(Evidence(media, scores, weights), request, engine.manifest)
 

@@ -10,7 +10,7 @@ from server.engine.batch import Scores
 from server.engine.manifest import MODALITIES, FusionWeights
 from server.media.types import MediaFacts, MediaKind, MediaRows
 from server.sources.fetched import SourceFacts
-from server.urgency import Priority, Urgency
+from server.urgency import Urgency
 
 IMAGE, VIDEO, AUDIO = MODALITIES
 
@@ -82,20 +82,19 @@ class Request:
     """Media of one subject.
 
     Attributes:
-        deadline: a time.monotonic().
-        priority: has no influence on the answer.
+        urgency: has no influence on the answer.
         copies: of the media that are in memory until the answer is given, these included.
     """
 
     media: tuple[Medium, ...]
-    deadline: float
+    urgency: Urgency
     options: Options = Options()
-    priority: Priority = Priority.NORMAL
     copies: int = 1
 
     @property
-    def urgency(self) -> Urgency:
-        return self.priority, self.deadline
+    def deadline(self) -> float:
+        """A time.monotonic()."""
+        return self.urgency[1]
 
     @property
     def size(self) -> int:

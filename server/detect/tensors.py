@@ -52,9 +52,8 @@ async def infer(
         DeadlineExceeded, EngineFailed, ShuttingDown: as `Engine.submit`.
     """
     subjects = split(tensors, engine.manifest, max_rows)
-    priority, deadline = urgency
     submitted = time.perf_counter()
-    waiting = [mailbox.bring(engine.submit(subject.rows, deadline, priority)) for subject in subjects]
+    waiting = [mailbox.bring(engine.submit(subject.rows, urgency)) for subject in subjects]
     try:
         scores = await asyncio.gather(*waiting)
     finally:

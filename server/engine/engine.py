@@ -19,7 +19,7 @@ from server.engine.queue_delay import QueueDelay
 from server.engine.session import Session
 from server.engine.statistics import Statistics
 from server.errors import EngineFailed, ShuttingDown
-from server.urgency import Priority, Urgency
+from server.urgency import Urgency
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +160,10 @@ class Engine:
         """Fails the least urgent request that waits with `error`, if it is less urgent than `than`."""
         return self._queue.drop(than, error)
 
-    def submit(self, rows: Rows, deadline: float, priority: Priority = Priority.NORMAL) -> "Future[Scores]":
+    def submit(self, rows: Rows, urgency: Urgency) -> "Future[Scores]":
         """Queues one request.
 
-        Cancelling the future, or passing the deadline (time.monotonic()), drops the request
-        if it is not running yet.
+        Cancelling the future, or passing the deadline, drops the request if it is not running yet.
 
         Raises:
             ShuttingDown: after `close`.
@@ -175,7 +174,7 @@ class Engine:
         """
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
-        job = Job(priority, deadline, time.monotonic(), rows, costs.seconds(rows), share)
+        job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
         self._queue.put(job)
         return job.future
 

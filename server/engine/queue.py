@@ -10,7 +10,7 @@ from server.backlog import Backlog
 from server.engine.batch import Rows, Scores
 from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, ShuttingDown
-from server.urgency import Priority, Urgency
+from server.urgency import Urgency
 
 ROUNDING = 1 + 1e-6
 """Sums of costs and shares drift; without this slack the last job that fits would miss its batch."""
@@ -25,18 +25,16 @@ _BATCH_SHARE = 0.25
 
 @dataclass(order=True, slots=True)
 class Job:
-    """One request in the queue; ordered by priority, then by deadline, then by arrival.
+    """One request in the queue; ordered by urgency, then by arrival.
 
     Attributes:
-        priority: strict, so that one of low priority may wait until its deadline.
-        deadline: time.monotonic() by which the answer must be there.
+        urgency: its priority is strict, so that one of low priority may wait until its deadline.
         enqueued: time.monotonic() of arrival.
         cost: estimated seconds that its rows add to a run.
         share: of a run that its rows fill; from 1, more rows in the same run would gain nothing.
     """
 
-    priority: Priority
-    deadline: float
+    urgency: Urgency
     enqueued: float
     rows: Rows = field(compare=False)
     cost: float = field(compare=False)
@@ -44,8 +42,9 @@ class Job:
     future: "Future[Scores]" = field(compare=False, default_factory=Future)
 
     @property
-    def urgency(self) -> Urgency:
-        return self.priority, self.deadline
+    def deadline(self) -> float:
+        """time.monotonic() by which the answer must be there."""
+        return self.urgency[1]
 
 
 class JobQueue(Backlog[Job]):

@@ -6,7 +6,6 @@ caller's main module again.
 """
 
 import json
-import math
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from server.media import wire
 from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
-from server.urgency import Priority, Urgency
+from server.urgency import NOT_URGENT, Urgency
 
 # A worker that keeps its own time limit answers in time to stay alive.
 _GRACE_SECONDS = 0.5
@@ -34,8 +33,6 @@ _KEPT_BYTES = 64 * 2**20
 
 # How much the last medium counts in the mean time that decoding takes.
 _NEWEST_SHARE = 0.1
-# Of work that nobody waits for with a deadline.
-NOT_URGENT: Urgency = (Priority.NORMAL, math.inf)
 
 
 class DecodePool:

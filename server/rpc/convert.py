@@ -89,13 +89,8 @@ def _request(
     if len(message.id) > _MAX_ID:
         raise InvalidRequest(f"id is longer than {_MAX_ID} characters")
     allowed = settings.default_deadline_seconds if seconds is None else seconds
-    return Request(
-        media,
-        time.monotonic() + allowed,
-        to_options(message.options, settings),
-        _priority(message.options.priority),
-        copies,
-    )
+    urgency = _priority(message.options.priority), time.monotonic() + allowed
+    return Request(media, urgency, to_options(message.options, settings), copies)
 
 
 def to_options(message: pb.DetectOptions, settings: Settings) -> Options:

@@ -14,6 +14,7 @@ from server.engine.cost import CostModel
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
+from server.urgency import Priority, Urgency
 from tests.random_rows import assert_same, random_rows
 from tests.waiting import until
 
@@ -55,8 +56,8 @@ def engine(watched: WatchedSession, monkeypatch: pytest.MonkeyPatch) -> Iterator
     engine.close()
 
 
-def soon() -> float:
-    return time.monotonic() + 30
+def soon(seconds: float = 30.0) -> Urgency:
+    return Priority.NORMAL, time.monotonic() + seconds
 
 
 def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":
@@ -105,7 +106,7 @@ def test_cancelled_requests_are_never_run(engine: Engine, watched: WatchedSessio
 
 def test_expired_requests_are_never_run(engine: Engine, watched: WatchedSession) -> None:
     with pytest.raises(DeadlineExceeded):
-        engine.submit(random_rows(engine.manifest, 1, images=1), time.monotonic()).result(10)
+        engine.submit(random_rows(engine.manifest, 1, images=1), soon(0)).result(10)
     assert watched.runs == []
 
 

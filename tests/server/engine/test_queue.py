@@ -27,7 +27,7 @@ def job(
     deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL, share: float = 0.0
 ) -> Job:
     now = time.monotonic()
-    return Job(priority, now + deadline, now, NO_ROWS, cost, share)
+    return Job((priority, now + deadline), now, NO_ROWS, cost, share)
 
 
 def queue_of(
@@ -297,7 +297,7 @@ def test_what_was_cancelled_is_not_kept() -> None:
 def test_all_subjects_of_one_request_give_way_together() -> None:
     subjects = [job(priority=Priority.BATCH) for _ in range(3)]
     for subject in subjects:
-        subject.deadline = subjects[0].deadline
+        subject.urgency = subjects[0].urgency
     queue = queue_of(job(), *subjects)
     assert queue.drop((Priority.INTERACTIVE, 0.0), Overloaded("full"))
     assert all(subject.future.done() for subject in subjects)

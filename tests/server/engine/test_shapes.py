@@ -18,6 +18,7 @@ from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.engine.shapes import Counts, Shapes
 from server.errors import EngineFailed
+from server.urgency import NOT_URGENT
 from tests.random_rows import assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
@@ -120,7 +121,7 @@ def test_an_engine_answers_a_mixed_batch(shaped: Session, session: Session) -> N
     engine = Engine(shaped, 1, max_queue_delay=0.2)
     kinds = [(1, 0, 0), (0, 0, 3), (2, 1, 4), (1, 0, 0), (0, 0, 1), (0, 2, 0)] * 3
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(kinds)]
-    futures = [engine.submit(rows, deadline=float("inf")) for rows in requests]
+    futures = [engine.submit(rows, NOT_URGENT) for rows in requests]
     for future, rows in zip(futures, requests, strict=True):
         assert_same(future.result(30), session.run([rows])[0])
     engine.close()
@@ -133,7 +134,7 @@ def test_as_many_requests_as_fit_share_one_run(shaped: Session, monkeypatch: pyt
     together: list[int] = []
     engine = Engine(shaped, 1, max_queue_delay=0.2, on_batch=lambda jobs, _: together.append(len(jobs)))
     # The largest run has room for 20 frames of videos.
-    for future in [engine.submit(blank_rows(shaped.manifest, 1, 0, 1), math.inf) for _ in range(20)]:
+    for future in [engine.submit(blank_rows(shaped.manifest, 1, 0, 1), NOT_URGENT) for _ in range(20)]:
         future.result(30)
     engine.close()
     assert together == [20]
@@ -152,9 +153,9 @@ def test_requests_that_are_too_large_for_the_device_fail_alone(
     monkeypatch.setattr(fixed, "Memory", Small)
     for _ in range(5):
         with pytest.raises(EngineFailed, match="no room"):
-            engine.submit(random_rows(session.manifest, 1, images=1000), math.inf).result(30)
+            engine.submit(random_rows(session.manifest, 1, images=1000), NOT_URGENT).result(30)
     rows = random_rows(session.manifest, 1, images=1)
-    assert_same(engine.submit(rows, math.inf).result(30), session.run([rows])[0])
+    assert_same(engine.submit(rows, NOT_URGENT).result(30), session.run([rows])[0])
     engine.close()
 
 
