@@ -70,8 +70,10 @@ def _only_files(request: Request) -> bool:
 
 
 def _hashes(request: Request) -> Hashes:
+    # Cryptographic, so that nobody can make a fake with the hash of a photo that was judged before, and three
+    # to four times as fast as SHA-256.
     return tuple(
-        (_digest(medium.source) if isinstance(medium.source, bytes) else b"", medium.kind)
+        (blake3(medium.source).digest() if isinstance(medium.source, bytes) else b"", medium.kind)
         for medium in request.media
     )
 
@@ -84,12 +86,6 @@ def sampling_key(secret: str) -> bytes:
 def phase(digest: bytes, key: bytes) -> float:
     """Where to look in a medium with this hash, in [0, 1): unknown to whoever lacks the key."""
     return int.from_bytes(blake3(digest, key=key).digest(6), "big") / 2**48
-
-
-def _digest(content: bytes) -> bytes:
-    # Cryptographic, so that nobody can make a fake with the hash of a photo that was judged before, and three
-    # to four times as fast as SHA-256.
-    return blake3(content).digest()
 
 
 async def of_each(media: tuple[_Each, ...], work: Callable[[_Each], Awaitable[_Result]]) -> list[_Result]:
