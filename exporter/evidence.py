@@ -18,7 +18,7 @@ from training.files import find_samples, limit_samples
 from training.sample import Sample, Split
 
 CALIBRATION_ROWS = 64
-"""Per modality, of at most a quarter as many files."""
+"""Per modality, of at least a quarter as many files."""
 _ROWS_OF_A_FILE = 4
 _MEASURED_FILES = 2000
 

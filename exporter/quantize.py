@@ -94,7 +94,7 @@ def _worst(
 
 
 def _steps(end: int) -> Iterator[int]:
-    """1, 2, 3, 4, 6, 8, 11, … up to `end`: about a third more each time."""
+    """1, 2, 3, 4, 5, 6, 8, 10, 13, … up to `end`: about a third more each time."""
     count = 1
     while count <= end:
         yield count

@@ -20,7 +20,7 @@ from server.telemetry import Record
 
 log = logging.getLogger(__name__)
 
-# From a tenth of a millisecond to two minutes, each bound twice or two and a half times the one before.
+# From a tenth of a millisecond to two minutes, each bound two to three times the one before.
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),

@@ -49,7 +49,7 @@ class Admission:
 
     @contextmanager
     def accepted(self, urgency: Urgency) -> Iterator[None]:
-        """Counts a request until the context ends. Raises ShuttingDown, Overloaded."""
+        """Counts a request until the context ends. Raises ShuttingDown, DeadlineExceeded, Overloaded."""
         began, deadline = time.monotonic(), urgency[1]
         wait = self._check(urgency, began)
         self.in_flight += 1

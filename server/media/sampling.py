@@ -12,7 +12,7 @@ Box = tuple[int, int, int, int]
 
 
 def even_times(start: float, end: float, count: int, phase: float = CENTRE) -> Times:
-    """One time in each of `count` equal parts of [start, end]; at the centre, never the black first frame."""
+    """One time in each of `count` equal parts of [start, end]; at the centre, it is no black first frame."""
     return start + (end - start) * (np.arange(count) + phase) / count
 
 
