@@ -159,8 +159,6 @@ class _Runtime:
 @once
 def _runtime() -> _Runtime | None:
     """The one that ONNX Runtime loaded, or will; None if it is not known here, or has no device."""
-    if not hasattr(os, "RTLD_NOLOAD"):  # Windows
-        return None
     for mode in (os.RTLD_NOLOAD | os.RTLD_NOW, os.RTLD_NOW):
         for name in _RUNTIMES:
             try:
