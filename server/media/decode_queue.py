@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import Condition
 
 from server.backlog import Backlog
+from server.errors import ShuttingDown
 from server.media.types import MediaKind, MediaRows, RowSpec
 from server.urgency import Urgency
 
@@ -35,15 +36,14 @@ class DecodeQueue(Backlog[DecodeJob]):
         self._closed = False
         self._changed = Condition(self._lock)
 
-    def put(self, job: DecodeJob) -> bool:
-        """Adds a job; False after `close`."""
+    def put(self, job: DecodeJob) -> None:
+        """Adds a job. Raises ShuttingDown after `close`."""
         with self._changed:
             if self._closed:
-                return False
+                raise ShuttingDown("the decode pool is closed")
             self._add(job)
             self._changed.notify()
         job.future.add_done_callback(self._forget)
-        return True
 
     def take(self) -> DecodeJob | None:
         """The most urgent job; None once the queue is closed and empty. Blocks."""

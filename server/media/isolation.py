@@ -112,8 +112,7 @@ class DecodePool:
             ShuttingDown: the pool is closed.
         """
         job = DecodeJob(urgency, data, spec, kind)
-        if not self._queue.put(job):
-            raise ShuttingDown("the decode pool is closed")
+        self._queue.put(job)
         return job.future
 
     def close(self) -> None:

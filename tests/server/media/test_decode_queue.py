@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import Overloaded
+from server.errors import Overloaded, ShuttingDown
 from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.types import RowSpec
 from server.urgency import Priority, Urgency
@@ -26,7 +26,7 @@ def job(urgency: Urgency = (Priority.INTERACTIVE, math.inf)) -> DecodeJob:
 def queue_of(*jobs: DecodeJob) -> DecodeQueue:
     queue = DecodeQueue()
     for waiting in jobs:
-        assert queue.put(waiting)
+        queue.put(waiting)
     return queue
 
 
@@ -65,7 +65,8 @@ def test_closing_wakes_those_who_wait_and_hands_out_the_rest() -> None:
     queue = DecodeQueue()
     threading.Timer(0.05, queue.close).start()
     assert queue.take() is None
-    assert not queue.put(job())
+    with pytest.raises(ShuttingDown):
+        queue.put(job())
     filled = queue_of(job())
     assert filled.close()
     assert not filled.close()
