@@ -125,7 +125,7 @@ class DecodePool:
         for thread in self._threads:
             thread.join()
         for worker in self._workers:
-            worker.release()
+            worker.end()
 
     def _serve(self, worker: "_Worker") -> None:
         while (job := self._queue.take()) is not None:
@@ -202,9 +202,14 @@ class _Worker:
             self._stopped = True
             self._process.kill()
 
-    def release(self) -> None:
-        """Frees what the stopped process leaves behind."""
-        self._end()
+    def end(self) -> str:
+        """Ends the process, and frees what it leaves behind; tells how it ended."""
+        self._process.kill()
+        code = self._process.wait()
+        self._link.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -239,19 +244,11 @@ class _Worker:
 
     def _replace(self) -> str:
         """Ends the process and starts another; tells how it ended."""
-        ending = self._end()
+        ending = self.end()
         with self._lock:
             if not self._stopped:
                 self._start()
         return ending
-
-    def _end(self) -> str:
-        self._process.kill()
-        code = self._process.wait()
-        self._link.close()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
 def _environment(limits: MediaLimits) -> dict[str, str]:
