@@ -83,7 +83,9 @@ def detect(
     resume: Annotated[bool, typer.Option("--resume", help="Skip what --output already has.")] = False,
     modalities: Annotated[list[Modality] | None, typer.Option(help="Judge only this; repeatable.")] = None,
     threshold: Annotated[float | None, typer.Option(help="FAKE at or above it.", min=0, max=1)] = None,
-    frames_per_video: Annotated[int | None, typer.Option(help="Frames sampled of a video.", min=1)] = None,
+    frames_per_video: Annotated[
+        int | None, typer.Option(help="Frames sampled of a video.", min=1, max=2**32 - 1)
+    ] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show every frame, clip, window.")] = False,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Class-activation maps, with --json.")] = False,
     priority: Annotated[

@@ -75,7 +75,8 @@ class AsyncDetector:
         """Judges many media over one stream; gives each with its answer or error, first ready first.
 
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
-        trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
+        trickle. The stream has no timeout, and is not tried again: if it breaks, what it raises
+        concerns all that are still unanswered.
         """
         stream = Stream(self._plain_stub, self._metadata)
         # A thread of its own, as it waits for as long as the server takes.

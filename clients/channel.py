@@ -16,6 +16,8 @@ DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 5
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+# gRPC cannot tell from the past what is centuries away, such as infinity.
+LONGEST_TIMEOUT = 1e9
 KEEPALIVE_MS = 60_000
 IDLE_MS = 300_000
 
@@ -26,7 +28,7 @@ class Tries:
     """How often and when one call is tried within its timeout."""
 
     def __init__(self, timeout: float, retries: int) -> None:
-        self._deadline = time.monotonic() + timeout
+        self._deadline = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
         self._retries = retries
         self._failed = 0
 
@@ -115,8 +117,15 @@ def tls(
 
 
 def call_metadata(token: str | None) -> Metadata:
-    """Metadata of a call: the token, and the trace that the caller is in."""
-    authorization = (("authorization", f"Bearer {token.strip()}"),) if token else ()
+    """Metadata of a call: the token, and the trace that the caller is in.
+
+    Raises:
+        DetectionError: the token cannot be sent.
+    """
+    token = token.strip() if token else ""
+    if not (token.isascii() and token.isprintable()):
+        raise DetectionError("INVALID_TOKEN", "a token is printable ASCII; this one is not", "Copy it again.")
+    authorization = (("authorization", f"Bearer {token}"),) if token else ()
     # Whoever is in a trace has imported it; nobody else shall pay for that.
     if "opentelemetry.trace" not in sys.modules:
         return authorization

@@ -76,7 +76,8 @@ class Detector:
         """Judges many media over one stream; gives each with its answer or error, first ready first.
 
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
-        trickle. If the stream itself breaks, what it raises concerns all that are still unanswered.
+        trickle. The stream has no timeout, and is not tried again: if it breaks, what it raises
+        concerns all that are still unanswered.
         """
         with closing(Stream(self._stub, self._metadata)) as stream:
             for number, medium in enumerate(media):

@@ -37,10 +37,11 @@ class DetectionError(Exception):
     Attributes:
         code: the server's stable code, for example CORRUPT_MEDIA; the name of the gRPC status if
             the failure happened outside the server; UNREADABLE_FILE if the local file could not be read;
-            UNANSWERED if a stream ended too early; MESSAGE_TOO_LARGE if gRPC refused it.
+            INVALID_TOKEN if the token could not be sent; UNANSWERED if a stream ended too early;
+            MESSAGE_TOO_LARGE if gRPC refused it.
         message: what is wrong.
         hint: what to do about it; may be empty.
-        status: gRPC's status; None if no call failed, as for UNREADABLE_FILE and UNANSWERED.
+        status: gRPC's status; None if no call failed, as for UNREADABLE_FILE or UNANSWERED.
         retry_after: seconds after which the server thinks that a retry has a chance, or None.
     """
 

@@ -233,6 +233,7 @@ def test_resume_asks_only_for_what_has_no_verdict_yet(
         ["detect", "x.jpg", "--models", "models"],
         ["model", "--models", "models"],
         ["detect", "x.jpg", "--threshold", "1.5"],
+        ["detect", "s3://bucket/x.jpg", "--frames-per-video", "4294967296"],
         ["detect", "x.jpg", "--modalities", "smell"],
     ],
 )

@@ -269,6 +269,20 @@ def test_a_token_may_come_from_a_file_with_a_line_end(client: Client, fake_detec
     assert fake_detector.metadata["authorization"] == "Bearer secret"
 
 
+@pytest.mark.parametrize("token", ["sécret", "one\ntwo"])
+@pytest.mark.parametrize("method", ["detect", "detect_many"])
+def test_a_token_that_cannot_be_sent_is_said_at_once(client: Client, method: str, token: str) -> None:
+    with pytest.raises(DetectionError, match="printable ASCII") as raised:
+        client(method, [b"x"], connect={"token": token})
+    assert raised.value.code == "INVALID_TOKEN"
+    assert token not in str(raised.value)
+
+
+@pytest.mark.parametrize("timeout", [1e12, float("inf")])
+def test_a_timeout_may_be_endless(client: Client, timeout: float) -> None:
+    client("model", timeout=timeout)
+
+
 def test_the_model_can_be_asked_for(client: Client) -> None:
     assert client("model").name == "scripted"
 
