@@ -8,10 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
 from benchmarks.abuse.seeds import seeds
 from server.errors import MediaError
+from training.quiet import missing
+
+try:
+    import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {missing(error)}")
 
 with atheris.instrument_imports():
     from server.media import jpeg, probe, stills

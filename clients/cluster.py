@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import ray
-import ray.data
 import typer
-from ray.data import ActorPoolStrategy
 from rich.console import Console
 from rich.progress import track
 
@@ -62,13 +60,15 @@ def score(names: list[str], pool: Pool, s3: S3) -> Iterator[Prediction]:
     Args:
         names: of files that every machine can read, and s3:// URIs.
     """
+    import ray.data
+
     tasks = min(MOST_TASKS, -(-len(names) // MEDIA_PER_TASK))
     items = [{"path": name, "place": _place(name)} for name in names]
     judged = ray.data.from_items(items, override_num_blocks=tasks).map_batches(
         Scorer,
         batch_size=None,
         fn_constructor_args=(pool, s3),
-        compute=ActorPoolStrategy(size=pool.actors),
+        compute=ray.data.ActorPoolStrategy(size=pool.actors),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
     )
@@ -109,6 +109,12 @@ class Scorer:
         return {place: answer async for place, answer in answers}
 
 
+def _check_installed() -> None:
+    if find_spec("ray") is None:
+        hint = "Install it with: pip install 'deepfake-detector[ray]'"
+        raise DetectionError("MISSING_PACKAGE", "batch scoring needs Ray", hint)
+
+
 def _place(name: str) -> str:
     """Where an actor finds it, whose working folder is another."""
     return name if is_uri(name) else str(Path(name).absolute())
@@ -142,10 +148,13 @@ def main(
     s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
     failed = 0
     try:
+        _check_installed()
         names = list(dict.fromkeys(find_media(media, s3)))
         with opened(output, resume=resume) as out:
             left = [name for name in names if utf8(name) not in out.done]
             if left:
+                import ray
+
                 ray.init(address=address, log_to_driver=False)
                 pool = Pool(actors, cpus, gpus, models and models.absolute())
                 for one in track(score(left, pool, s3), "detecting", len(left), console=console):

@@ -8,10 +8,13 @@ import os
 import sys
 import tempfile
 
+EXTRAS = {"onnxruntime": "cpu", "psutil": "bench", "hpack": "bench", "atheris": "bench"}
+"""That bring a module, where it is not the extra `train`."""
+
 
 def missing(error: ModuleNotFoundError) -> str:
     """What is missing, and the extra that brings it."""
-    extra = "cpu" if error.name == "onnxruntime" else "train"
+    extra = EXTRAS.get(error.name or "", "train")
     return f"{error}; install it with: pip install 'deepfake-detector[{extra}]'"
 
 

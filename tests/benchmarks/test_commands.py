@@ -1,6 +1,8 @@
 """What the documents say that one may run is there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ pytest.importorskip("hpack", reason="needs the extra bench")
 
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import app
+from benchmarks.commands import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,3 +30,17 @@ def test_every_folder_of_the_benchmarks_is_described() -> None:
     folders = {path.parent.name for path in (ROOT / "benchmarks").glob("*/__init__.py")}
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\(([a-z]+)\)", text)) == folders
+
+
+@pytest.mark.parametrize(
+    ("command", "module"), [("benchmarks", "psutil"), ("benchmarks.fuzz_probe", "atheris")]
+)
+def test_a_module_that_is_missing_is_named_with_the_extra_that_brings_it(command: str, module: str) -> None:
+    code = (
+        f"import runpy, sys; sys.modules[{module!r}] = None; runpy.run_module({command!r}, None, '__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 1
+    assert module in done.stderr
+    assert done.stderr.endswith("pip install 'deepfake-detector[bench]'\n")
+    assert "Traceback" not in done.stderr

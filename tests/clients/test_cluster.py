@@ -13,6 +13,8 @@ from tests.ray_cluster import kill_one, ray_cluster, workers
 
 pytest.importorskip("ray.data")
 
+from typer.testing import CliRunner
+
 from clients import cluster
 from clients.batch import find_media
 from clients.output import opened
@@ -72,3 +74,11 @@ def test_relative_paths_are_those_of_the_caller(
     names = ["a.jpg", "./a.jpg", str(tmp_path / "a.jpg")]
     judged = {one.path: one.error_code for one in cluster.score(names, pool, S3())}
     assert judged == dict.fromkeys(names)
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    command = [str(tmp_path / "a.jpg"), "--output", str(tmp_path / "predictions.csv")]
+    result = CliRunner().invoke(cluster.app, command)
+    assert result.exit_code == 1
+    assert "deepfake-detector[ray]" in result.output

@@ -9,7 +9,7 @@ pytest.importorskip("hpack", reason="needs the extra bench")
 
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import app
+from benchmarks.commands import app
 from benchmarks.compare import commands
 from benchmarks.compare.compared import Compared, Turn
 from benchmarks.peers.catalogue import OURS
