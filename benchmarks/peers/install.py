@@ -1,5 +1,6 @@
 """Makes the virtual environments of peers."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def install(name: str, python: str) -> str:
     """Makes one anew; what pip said is in a file beside it. Gives what went wrong, empty if nothing did."""
     if name not in environments():
         return f"there are only {', '.join(environments())}"
+    if shutil.which(python) is None:
+        return f"there is no {python}; name another --python"
     folder = ENVIRONMENTS / name
     log = Path(f"{folder}.log")
     folder.parent.mkdir(parents=True, exist_ok=True)

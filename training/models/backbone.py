@@ -37,7 +37,8 @@ def pretrained_features(backbone: Backbone, height: int, width: int, weights: st
     try:
         body = build(False, None if weights == "none" else weights, input_shape=(height, width, 3))
     except Exception as error:  # the bare class, where a download fails
-        raise DataError(f"no weights {weights} for {backbone}: {error}") from error
+        advice = "give --weights none, or the path of a .weights.h5"
+        raise DataError(f"no weights {weights} for {backbone}: {error}; {advice}") from error
     # Not before: Keras would look for weights of this name.
     body = keras.Model(body.input, body.output, name=NAME)
     return body(values) if weights == "none" else body(values, training=False)

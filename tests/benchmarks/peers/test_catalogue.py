@@ -16,6 +16,7 @@ def test_every_peer_has_a_codec_and_an_environment_or_none() -> None:
     assert {peer.name for peer in PEERS if not peer.environment} == {OURS, OURS_PER_CORE, ECHO, "grpc.aio"}
     assert set(install.environments()) >= {"pytriton", "ray", "litserve", "bentoml", "mlserver", "kserve"}
     assert "there are only" in install.install("no such peer", "python")
+    assert "name another --python" in install.install("ray", "/no/such/python")
 
 
 def command(name: str, known: bool = False) -> list[str]:

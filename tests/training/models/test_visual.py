@@ -104,7 +104,8 @@ def test_the_weights_that_keras_has_for_a_backbone_are_asked_for(
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_network)
-    with pytest.raises(DataError, match=f"no weights imagenet for {backbone}: URL fetch failure"):
+    expected = f"no weights imagenet for {backbone}: URL fetch failure; give --weights none"
+    with pytest.raises(DataError, match=expected):
         build_image_model(backbone, 64, 64, weights="imagenet")
     assert asked[0].startswith(file)
 
