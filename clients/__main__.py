@@ -261,9 +261,10 @@ def _printer(console: Console, *, in_full: bool) -> Report:
 
 
 def _print_json(name: str, answer: Answer) -> None:
-    result: dict[str, object] = {"path": name}
+    # As in --output: of a name that is not UTF-8, pandas and others would read none of the lines.
+    result: dict[str, object] = {"path": utf8(name)}
     if isinstance(answer, DetectionError):
-        result["error"] = {"code": answer.code, "message": answer.message, "hint": answer.hint}
+        result["error"] = {"code": answer.code, "message": utf8(answer.message), "hint": answer.hint}
     else:
         result["response"] = MessageToDict(answer, preserving_proto_field_name=True)
     print(json.dumps(result), flush=True)

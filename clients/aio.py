@@ -99,7 +99,7 @@ class AsyncDetector:
 
     async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
         """The answer of `call(seconds left)`, tried again where that may help."""
-        tries = channel.Tries(timeout or self._timeout, self._retries)
+        tries = channel.Tries(self._timeout if timeout is None else timeout, self._retries)
         while True:
             try:
                 with translated():

@@ -125,6 +125,17 @@ def test_json_has_the_whole_answer_of_each_file_on_a_line(fake_detector: FakeDet
     assert result.exit_code == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_json_holds_names_that_are_not_utf8(fake_detector: FakeDetector, tmp_path: Path) -> None:
+    there, missing = (tmp_path / os.fsdecode(name) for name in (b"\xff.jpg", b"\xfe.jpg"))
+    there.write_bytes(b"real")
+    command = [sys.executable, "-m", "clients", "detect", str(there), str(missing), "--json"]
+    done = subprocess.run([*command, "--server", fake_detector.address], capture_output=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {Path(answer["path"]).name for answer in answers} == {r"\udcff.jpg", r"\udcfe.jpg"}
+    json.dumps(answers, ensure_ascii=False).encode()  # no lone surrogate anywhere
+
+
 def test_many_media_give_way_to_others_unless_told_otherwise(
     fake_detector: FakeDetector, tmp_path: Path
 ) -> None:
