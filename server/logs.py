@@ -115,6 +115,8 @@ def configure(
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     logging.getLogger("grpc._cython.cygrpc").addFilter(_not_by_callers)
+    # Its warnings quote the tracestate that a caller sent.
+    logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
 
 
 def _not_by_callers(record: logging.LogRecord) -> bool:

@@ -158,6 +158,13 @@ except UnicodeDecodeError:
     assert "secret" not in done.stderr
 
 
+def test_callers_cannot_write_into_the_log_by_their_trace(models: Path, tmp_path: Path) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with logging_server(models, tmp_path, "--otlp-endpoint", "http://127.0.0.1:1") as stub:
+        assert detect(stub, PHOTO, traceparent=parent, tracestate="hunter2") == "OK"
+    assert "hunter2" not in (tmp_path / "stderr").read_text()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
 def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "server.log").symlink_to("/dev/full")
