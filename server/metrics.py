@@ -165,6 +165,11 @@ class _Values(Collector):
             ("cache_entries", "Known verdicts.", verdicts.entries),
             ("decode_workers", "Media that are decoded at once.", decoders.workers),
             ("decode_queue_depth", "Media that wait for a decoder.", decoders.waiting),
+            (
+                "model_versions_passed_over",
+                "Versions that would serve now if they could be loaded.",
+                self._reloader.passed_over,
+            ),
         ):
             yield GaugeMetricFamily(f"deepfake_{name}", text, value=value)
         for name, text, value in (

@@ -53,6 +53,12 @@ class Reloader:
         """Numbers of the versions that were there at the last look, the highest first."""
         return [version.number for version in self._seen]
 
+    @property
+    def passed_over(self) -> int:
+        """How many versions would serve now if they could be loaded."""
+        serving = int(self._serving.number) if self._serving else 0
+        return sum(version in self._failed and int(version.number) >= serving for version in self._seen)
+
     async def run(self, poll_seconds: float) -> None:
         """Looks every `poll_seconds` (0: never) and whenever asked to, until stopped."""
         while not self._stopping:

@@ -1,6 +1,7 @@
 """/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
 
 import queue
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from server.app import Server
 from server.errors import CannotListen
 from tests import media
 from tests.running_server import running_server, stub_of
-from tests.tiny_graph import NAME, VERSION
+from tests.tiny_graph import NAME, VERSION, put_version
 from tests.waiting import until
 
 Value = Callable[..., float]
@@ -94,6 +95,20 @@ def test_live_values_are_read_when_asked(models: Path) -> None:
         "decode_queue_depth",
     ):
         assert value(f"deepfake_{idle}") == 0
+
+
+def test_versions_that_could_not_be_loaded_are_seen_from_the_start(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    broken = folder / NAME / str(int(VERSION) + 1) / "model.onnx"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no graph")
+    with running_server(folder, metrics_port=0, model_poll_seconds=0.05) as server:
+        assert scraped(server)("deepfake_model_versions_passed_over") == 1
+        # One that is lower than what serves is of no interest.
+        put_version(folder, str(int(VERSION) + 2))
+        until(lambda: scraped(server)("deepfake_model_swaps_total") == 1)
+        assert scraped(server)("deepfake_model_versions_passed_over") == 0
 
 
 def test_the_cache_is_counted(models: Path) -> None:
