@@ -14,6 +14,8 @@ from server.jobs.results import Result
 SIGNATURE_HEADER = "Deepfake-Signature"
 KEY_HEADER = "Idempotency-Key"
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+_FIRST_PAUSE_SECONDS = 0.5
+_SHORT_BODY = 1024
 
 
 class Delivery(Protocol):
@@ -82,37 +84,46 @@ class ToWebhook:
     the secret. Idempotency-Key is the result's key.
 
     Args:
-        timeout: seconds for one attempt.
+        timeout: seconds of silence that end an attempt.
     """
 
     def __init__(self, url: str, secret: bytes, timeout: float, attempts: int) -> None:
         self._url = url
         self._secret = secret
-        retries = urllib3.Retry(
-            attempts - 1,
-            redirect=0,
-            backoff_factor=0.5,
-            status_forcelist=_BUSY,
-            allowed_methods={"POST"},
-            raise_on_redirect=False,
-            raise_on_status=False,
-            # A pause that the receiver chooses, of up to hours, would keep the worker from stopping.
-            respect_retry_after_header=False,
-        )
-        self._http = urllib3.PoolManager(timeout=timeout, retries=retries, maxsize=16)
+        self._attempts = attempts
+        self._http = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=16)
 
     def deliver(self, result: Result) -> None:
+        for attempt in range(1, self._attempts + 1):
+            problem, passing = self._post(result)
+            if not problem:
+                return
+            if not passing or attempt == self._attempts:
+                raise DeliveryFailed(problem)
+            # Not what the receiver asks for: a pause of up to hours would keep the worker from stopping.
+            time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+
+    def _post(self, result: Result) -> tuple[str, bool]:
+        """Why the receiver did not take it, if so, and whether that may pass."""
         headers = {
             "Content-Type": "application/json",
             SIGNATURE_HEADER: sign(result.body, self._secret, int(time.time())),
             KEY_HEADER: result.key,
         }
         try:
-            answer = self._http.request("POST", self._url, body=result.body, headers=headers)
+            answer = self._http.request(
+                "POST", self._url, body=result.body, headers=headers, preload_content=False
+            )
         except urllib3.exceptions.HTTPError as error:
-            raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
-        if not 200 <= answer.status < 300:
-            raise DeliveryFailed(f"the webhook answered {answer.status}")
+            return f"the webhook cannot be reached: {type(error).__name__}", True
+        length = answer.length_remaining
+        if length is not None and length <= _SHORT_BODY:
+            answer.drain_conn()  # so that the connection is used again
+        else:
+            answer.close()  # what it says is of no interest, and may never end
+        if 200 <= answer.status < 300:
+            return "", False
+        return f"the webhook answered {answer.status}", answer.status in _BUSY
 
 
 def sign(body: bytes, secret: bytes, seconds: int) -> str:

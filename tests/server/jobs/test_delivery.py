@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 
@@ -116,6 +117,18 @@ def test_a_receiver_does_not_choose_how_long_it_is_waited_for(receiver: Receiver
     receiver.failures, receiver.retry_after = [503], "3600"
     webhook(receiver.url).deliver(RESULT)
     assert len(receiver.received) == 2
+
+
+@pytest.mark.parametrize("statuses", [[200], [503, 200]], ids=["taken", "busy first"])
+def test_a_receiver_that_never_ends_its_answer_is_not_waited_for(
+    receiver: Receiver, statuses: list[int]
+) -> None:
+    receiver.failures, receiver.endless = statuses.copy(), True
+    delivering = threading.Thread(target=webhook(receiver.url).deliver, args=[RESULT], daemon=True)
+    delivering.start()
+    delivering.join(10)
+    assert not delivering.is_alive()
+    assert len(receiver.received) == len(statuses)
 
 
 @pytest.mark.parametrize(("failures", "tries"), [([500] * 9, 2), ([401], 1), ([302], 1)])

@@ -1,6 +1,7 @@
 """A receiver of verdicts on a loopback port that fails as told."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ class Receiver:
     url: where it listens.
     failures: statuses of the next answers, one each; then 204.
     retry_after: what each answer asks for, in seconds.
+    endless: whether the bodies of answers never end.
     received: headers and body of each POST.
     """
 
     url: str = ""
     failures: list[int] = field(default_factory=list)
     retry_after: str = ""
+    endless: bool = False
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
@@ -34,6 +37,9 @@ def webhook_receiver() -> Iterator[Receiver]:
             if receiver.retry_after:
                 self.send_header("Retry-After", receiver.retry_after)
             self.end_headers()
+            while receiver.endless:
+                self.wfile.write(bytes(1000))
+                time.sleep(0.01)
 
         def log_message(self, *_: object) -> None:
             pass
