@@ -191,6 +191,7 @@ class Settings(Configured):
     )
     sampling_secret: SecretStr | None = Field(
         None,
+        min_length=1,
         description="Chooses, with each file's bytes, which of its frames and windows are judged, so that "
         "nobody can make a file that is real just there. Give all servers the same. Default: the centres of "
         "equal parts.",

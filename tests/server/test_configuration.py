@@ -94,7 +94,7 @@ def test_a_profile_given_in_code_counts() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PROFILE", "staging"), ("PORT", "many"), ("LOG_LEVEL", "loud")],
+    [("PROFILE", "staging"), ("PORT", "many"), ("LOG_LEVEL", "loud"), ("SAMPLING_SECRET", "")],
 )
 def test_impossible_variables_name_the_key(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
