@@ -66,11 +66,11 @@ class Tracing:
 
 
 def _describe(span: Span, record: Record) -> None:
-    span.set_attribute("deepfake.request_id", logs.public(logs.request_id.get()))
+    span.set_attribute("deepfake.request_id", _text(logs.request_id.get()))
     span.set_attribute("deepfake.outcome", record.outcome)
     if record.outcome == FAILED:
         span.set_attribute("deepfake.reason", record.reason)
-        span.set_status(Status(StatusCode.ERROR, logs.public(f"{record.reason}: {record.message}")))
+        span.set_status(Status(StatusCode.ERROR, _text(f"{record.reason}: {record.message}")))
     if record.detection:
         _describe_answer(span, record.detection)
 
@@ -85,6 +85,11 @@ def _describe_answer(span: Span, detection: Detection) -> None:
             **{f"deepfake.rows.{score.modality}": score.rows for score in detection.modalities},
         }
     )
+
+
+def _text(text: str) -> str:
+    # Half a surrogate pair, as in the name of a file that is not UTF-8, would cost all spans sent together.
+    return logs.public(text).encode(errors="backslashreplace").decode()
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -129,6 +129,16 @@ def test_a_failed_request_says_why_and_keeps_secrets(models: Path) -> None:
         assert secret not in everything
 
 
+def test_a_name_that_is_not_utf8_costs_no_span(models: Path, tmp_path: Path) -> None:
+    with collecting() as (collector, url):
+        settings = {"otlp_endpoint": url, "file_roots": [tmp_path]}
+        with running_server(models, **settings) as server, stub_of(server) as stub:
+            gone = pb.Medium(uri=f"file://{tmp_path}/%ff.jpg")
+            call = stub.Detect.future(pb.DetectRequest(media=[gone]), timeout=30)
+            assert call.code() == grpc.StatusCode.NOT_FOUND
+        assert r"\udcff.jpg" in collector.by_name["Detect"].status.message
+
+
 def test_the_python_client_hands_its_trace_on(models: Path) -> None:
     tracer = TracerProvider().get_tracer("caller")
     with collecting() as (collector, url):
