@@ -3,6 +3,7 @@
 The same version in other precisions lies beside it, as `graph_file` names them.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Version:
         number: its folder's name.
         graph: its model.onnx.
         stamps: inode, bytes and nanoseconds of the last change of that file, then of those of the
-            other precisions; None where there is none, zeros for what may not be looked at.
+            other precisions; None where there is none, zeros for what may not be looked at or read.
     """
 
     number: str
@@ -92,6 +93,9 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
         return None
     except OSError:
         # It counts as there, so that whoever put it there is told why it cannot be loaded.
+        return 0, 0, 0
+    if not os.access(file, os.R_OK):
+        # Another file once it may be read: giving the right to it changes nothing of the above.
         return 0, 0, 0
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 

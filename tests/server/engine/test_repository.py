@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,14 @@ def test_a_version_that_may_not_be_looked_at_is_there_to_be_complained_of(tmp_pa
     # Refused to everybody, root included, as a folder of another user is to others.
     graph.symlink_to(graph)
     assert numbers(Repository(tmp_path)) == ["2", "1"]
+
+
+def test_the_right_to_read_a_version_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "detector", "1")
+    repository = Repository(tmp_path)
+    with monkeypatch.context() as patched:
+        # As the mode of the file would have it, but not for root.
+        patched.setattr(os, "access", lambda *_: False)
+        unreadable = repository.versions()
+    assert [version.number for version in unreadable] == ["1"]
+    assert repository.versions() != unreadable
