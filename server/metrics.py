@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
-from wsgiref.simple_server import WSGIServer
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -25,6 +26,7 @@ _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
+_SILENCE_SECONDS = 10.0
 _MESSAGE_OUTCOMES = ("DELIVERED", "RETRIED", "DEAD_LETTER", "LEFT", "NOT_FETCHED")
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -192,5 +194,23 @@ def _listen(host: str, port: int, registry: CollectorRegistry) -> WSGIServer:
     except OSError as error:
         problem = f"cannot listen on {host}:{port} for metrics: {error.strerror}"
         raise CannotListen(problem, "Choose another --metrics-port.") from error
+    server.RequestHandlerClass = _Scrape
     log.info("metrics at http://%s:%s/metrics", host, server.server_port)
     return server
+
+
+class _Scrape(WSGIRequestHandler):
+    """Ends without a word, and without keeping its thread, where the other side is gone or says nothing.
+
+    By default there would be a traceback on standard error for each check by a load balancer that resets its
+    connection.
+    """
+
+    timeout = _SILENCE_SECONDS
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            super().handle()
+
+    def log_message(self, *_: object) -> None:
+        """No line for each scrape."""

@@ -2,6 +2,9 @@
 
 import queue
 import shutil
+import socket
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deepfake.v1 import detector_pb2 as pb
+from server import metrics
 from server.app import Server
 from server.errors import CannotListen
 from tests import media
@@ -143,6 +147,22 @@ def test_a_taken_port_says_which(models: Path) -> None:
         running_server(models, metrics_port=server.metrics_port),
     ):
         pass
+
+
+def test_connections_that_ask_nothing_are_closed_without_a_word(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics._Scrape, "timeout", 0.2)
+    with running_server(models, metrics_port=0) as server:
+        address = ("127.0.0.1", server.metrics_port or 0)
+        with socket.create_connection(address, timeout=10) as silent:
+            assert silent.recv(1) == b""
+        with socket.create_connection(address, timeout=10) as reset:
+            time.sleep(0.1)
+            # As some load balancers end their checks.
+            reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert scraped(server)("deepfake_engine_workers") > 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
