@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import struct
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ class Link:
 
     def set_timeout(self, seconds: float) -> None:
         """How long the other side may be silent, or not take what is sent."""
-        self._channel.settimeout(seconds)
+        self._channel.settimeout(min(seconds, threading.TIMEOUT_MAX))
 
     def send(self, header: Header, body: Sequence[Body] = ()) -> None:
         """Raises OSError if the other side is gone, TimeoutError if it does not take the bytes."""

@@ -1,5 +1,6 @@
 """A codec that crashes, hangs or eats memory costs its own request, and nothing else."""
 
+import math
 import os
 import signal
 import subprocess
@@ -58,6 +59,12 @@ def ask(pool: DecodePool, data: bytes, timeout: float = 20.0) -> MediaRows:
 def process(pool: DecodePool) -> int:
     """The process that answers."""
     return ask(pool, b"who").facts.sample_rate
+
+
+@pytest.mark.parametrize("medium", [photo_jpeg, video_mp4, speech_mp3])
+def test_decoding_may_take_for_ever(medium: type[bytes]) -> None:
+    with closing(DecodePool(1, MediaLimits(decode_timeout_seconds=math.inf))) as pool:
+        assert ask(pool, medium(), math.inf).facts
 
 
 @pytest.mark.parametrize("medium", [photo_jpeg, video_mp4, speech_mp3])
