@@ -240,8 +240,12 @@ class Settings(Configured):
     aws_max_attempts: int = Field(
         4, ge=1, le=20, description="Attempts of one AWS call, with growing pauses, and at reading on."
     )
-    aws_connect_timeout_seconds: float = Field(5.0, gt=0, description="For connecting to AWS.")
-    aws_read_timeout_seconds: float = Field(30.0, gt=0, description="Silence of AWS that ends an attempt.")
+    aws_connect_timeout_seconds: float = Field(
+        5.0, gt=0, allow_inf_nan=False, description="For connecting to AWS."
+    )
+    aws_read_timeout_seconds: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="Silence of AWS that ends an attempt."
+    )
 
     metrics_port: int | None = Field(
         None,

@@ -31,7 +31,7 @@ class JobSettings(Settings):
     webhook_secret: SecretStr | None = Field(None, description="Key of the signature.")
     webhook_secret_file: Path | None = Field(None, description="File that holds it, instead.")
     webhook_timeout_seconds: float = Field(
-        10.0, gt=0, description="Silence of the webhook that ends an attempt."
+        10.0, gt=0, allow_inf_nan=False, description="Silence of the webhook that ends an attempt."
     )
     webhook_max_attempts: int = Field(
         5, ge=1, le=10, description="Attempts, with growing pauses between them."

@@ -42,6 +42,8 @@ def test_every_setting_is_documented() -> None:
         "--otlp-endpoint=http://",
         "--max-streams-per-connection=5000000000",
         "--host=detector..example.com",
+        "--aws-connect-timeout-seconds=inf",
+        "--aws-read-timeout-seconds=inf",
     ],
 )
 def test_what_would_fail_later_is_refused_at_once(flag: str) -> None:
