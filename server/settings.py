@@ -265,7 +265,7 @@ class Settings(Configured):
 
     otlp_endpoint: str | None = Field(
         None,
-        pattern="^https?://[^/]",
+        pattern="^https?://[^/@]+(/|$)",  # a password in it would be of no use, and logged
         description="URL of an OpenTelemetry collector, as http://host:4317, that traces go to over gRPC; "
         "needs the extra `tracing`. Default: no traces.",
     )

@@ -40,6 +40,7 @@ def test_every_setting_is_documented() -> None:
         "--s3-endpoint=localhost:9000",
         "--otlp-endpoint=localhost:4317",
         "--otlp-endpoint=http://",
+        "--otlp-endpoint=http://user:password@host:4317",
         "--max-streams-per-connection=5000000000",
         "--host=detector..example.com",
         "--aws-connect-timeout-seconds=inf",
