@@ -57,19 +57,48 @@ class Authentication(grpc.aio.ServerInterceptor):
         if handler.unary_unary:
             return _unary(handler, self._settings.receive_timeout_seconds)
         if handler.stream_stream:
-            return _stream(handler, share)
+            return self._stream(handler, share, _token(details))
         return handler
 
     def _enter(self, details: grpc.HandlerCallDetails) -> Share:
-        name = self._tokens.name_of(_token(details))
-        if name is None:
-            raise Unauthenticated("this server needs a valid bearer token")
+        name = self._name_of(_token(details))
         share = self._shares.get(name)
         if share is None:
             limits = self._settings.max_calls_per_token, self._settings.max_calls_per_second_per_token
             share = self._shares[name] = Share(*limits)
         share.enter()
         return share
+
+    def _name_of(self, token: str) -> str:
+        """Raises Unauthenticated."""
+        name = self._tokens.name_of(token)
+        if name is None:
+            raise Unauthenticated("this server needs a valid bearer token")
+        return name
+
+    def _stream(self, handler: Handler, share: Share, token: str) -> Handler:
+        """The same method, but each message needs the token to be valid still, and waits for its turn.
+
+        That holds a fast caller back. Other calls end soon.
+        """
+
+        async def paced(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for message in messages:
+                self._name_of(token)
+                await share.turn()
+                yield message
+                del message
+
+        async def answer(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            try:
+                async for response in handler.stream_stream(paced(arriving(messages, context)), context):
+                    yield response
+            except Unauthenticated as error:
+                await abort(context, error.with_traceback(None))
+
+        return grpc.stream_stream_rpc_method_handler(
+            answer, handler.request_deserializer, handler.response_serializer
+        )
 
     def _refusal(self, method: str, error: DetectorError) -> Handler:
         async def answer(_: object, context: Context) -> None:
@@ -108,21 +137,3 @@ async def _message(context: Context, seconds: float) -> Any:
     if message is grpc.aio.EOF:
         await abort(context, InvalidRequest("the call ended without a message"))
     return message
-
-
-def _stream(handler: Handler, share: Share) -> Handler:
-    """The same method, but each message waits for its turn, which holds a fast caller back."""
-
-    async def paced(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for message in messages:
-            await share.turn()
-            yield message
-            del message
-
-    async def answer(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        async for response in handler.stream_stream(paced(arriving(messages, context)), context):
-            yield response
-
-    return grpc.stream_stream_rpc_method_handler(
-        answer, handler.request_deserializer, handler.response_serializer
-    )

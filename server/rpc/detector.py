@@ -13,7 +13,7 @@ from server.detect.pipeline import Pipeline
 from server.detect.request import Request
 from server.engine.engine import Engine
 from server.engine.reload import Reloader
-from server.errors import InvalidRequest, TooSlow
+from server.errors import InvalidRequest, TooSlow, Unauthenticated
 from server.rpc import convert, upload
 from server.rpc.status import Context, abort, to_status
 from server.settings import Settings
@@ -79,12 +79,12 @@ class Detector(pb_grpc.DetectorServicer):
         context: Context,
         answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
         free: asyncio.Semaphore,
-    ) -> InvalidRequest | None:
+    ) -> InvalidRequest | Unauthenticated | None:
         """What is wrong with the last message, if it is none. Raises TimeoutError if idle for too long."""
         in_flight: set[str] = set()
         idle, clock = self._settings.stream_idle_timeout_seconds, asyncio.get_running_loop().time
         running = 0
-        broken: InvalidRequest | None = None
+        broken: InvalidRequest | Unauthenticated | None = None
 
         async def answer(request: pb.DetectRequest) -> None:
             nonlocal running
@@ -102,7 +102,7 @@ class Detector(pb_grpc.DetectorServicer):
                         patience.reschedule(None)
                         group.create_task(answer(request))
                         del request  # which nobody may answer for long
-                except InvalidRequest as error:
+                except (InvalidRequest, Unauthenticated) as error:
                     # What came before is answered first.
                     broken = error.with_traceback(None)  # which holds the message
         finally:

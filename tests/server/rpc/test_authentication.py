@@ -20,6 +20,7 @@ from clients import AsyncDetector, DetectionError, Detector
 from clients.__main__ import app
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2 import inference_pb2, inference_pb2_grpc
 from server.app import Server
 from server.errors import InvalidCredentials
 from server.rpc.authentication import Authentication
@@ -31,6 +32,7 @@ from server.telemetry import Record, Telemetry
 from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
+from tests.tiny_graph import NAME
 from tests.waiting import until
 
 ALICE, BOB, EVE = "alice's-secret-1", "bob's-own-secret", "guessed-by-eve-0"
@@ -191,6 +193,33 @@ def test_the_file_is_followed_and_a_broken_one_changes_nothing(
         assert _outcome(stub, EVE) == UNAUTHENTICATED
     for token in (ALICE, BOB, EVE):
         assert token not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["DetectStream", "ModelStreamInfer", "ServerReflectionInfo"])
+def test_a_stream_ends_when_its_token_is_withdrawn(guarded: Server, tokens: Path, method: str) -> None:
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with grpc.insecure_channel(guarded.address) as channel:
+        stub = DetectorStub(channel)
+        streams: dict[str, tuple[Any, Any]] = {
+            "DetectStream": (stub.DetectStream, PHOTO),
+            "ModelStreamInfer": (
+                inference_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer,
+                inference_pb2.ModelInferRequest(model_name=NAME),
+            ),
+            "ServerReflectionInfo": (
+                reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo,
+                reflection_pb2.ServerReflectionRequest(list_services=""),
+            ),
+        }
+        begin, message = streams[method]
+        call = begin(iter(messages.get, None), 30, bearer(ALICE))
+        messages.put(message)
+        assert next(call)
+        replace(tokens, f"bob {BOB}\n")
+        until(lambda: _outcome(stub, ALICE) == UNAUTHENTICATED)
+        messages.put(message)
+        assert failure(call) == UNAUTHENTICATED
+        messages.put(None)
 
 
 def _outcome(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
