@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 ENV_PREFIX = "DEEPFAKE_"
+_HIDDEN = str(SecretStr("any"))
 Kind = TypeVar("Kind", bound="Configured")
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -101,6 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"config file {path}: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"config file {path}: must be a table of settings")
+    for name, value in values.items():
+        if value == _HIDDEN:
+            # Whoever keeps what --print-config says would have a secret that is none.
+            raise SettingsError(f"config file {path}: {name} is the {_HIDDEN} that stands for a secret")
     return values
 
 

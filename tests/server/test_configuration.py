@@ -119,6 +119,18 @@ def test_printed_settings_hold_no_credentials() -> None:
     assert json.loads(printed)["s3_endpoint"] == "http://store:9000/"
 
 
+def test_what_is_printed_may_be_kept_but_for_secrets(tmp_path: Path) -> None:
+    def kept(*flags: str) -> list[str]:
+        file = tmp_path / "kept.json"
+        command = [sys.executable, "-m", "server", "--print-config", *flags]
+        file.write_text(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return ["--config", str(file)]
+
+    assert load(kept("--port", "7", "--file-roots", "/srv"), Settings).port == 7
+    with pytest.raises(SettingsError, match="sampling_secret"):
+        load(kept("--sampling-secret", "real"), Settings)
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]
