@@ -77,9 +77,9 @@ class Worker:
         free = self._settings.max_jobs - len(self._running)
         try:
             return await asyncio.to_thread(self._queue.receive, free, self._settings.poll_seconds)
-        except DetectorError as error:
+        except Exception as error:  # for an answer that is none, botocore has no common kind
             self._backend.count_message("NOT_FETCHED")
-            log.error("cannot fetch messages: %s", error)
+            log.error("cannot fetch messages: %s", error, exc_info=not isinstance(error, DetectorError))
             await asyncio.sleep(_PAUSE_SECONDS)
             return []
 
@@ -95,17 +95,18 @@ class Worker:
         for message in unfinished:
             try:
                 await asyncio.to_thread(self._queue.release, message)
-            except DetectorError as error:  # it may have been deleted meanwhile
+            except Exception as error:  # it may have been deleted meanwhile
                 log.warning("message %s is left in the queue: %s", message.id, error)
 
     async def _work(self, message: Message) -> None:
         try:
             async with self._kept(message):
                 await self._worked_off(message)
-        except DetectorError as error:
+        except Exception as error:
             # It is seen again after its visibility timeout.
             self._backend.count_message("LEFT")
-            log.error("message %s is left in the queue: %s", message.id, error)
+            unexpected = not isinstance(error, DetectorError)
+            log.error("message %s is left in the queue: %s", message.id, error, exc_info=unexpected)
 
     async def _worked_off(self, message: Message) -> None:
         try:

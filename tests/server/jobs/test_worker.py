@@ -216,6 +216,19 @@ def test_what_may_pass_is_tried_again_and_what_does_not_is_a_dead_letter(aws: Aw
     assert (json.loads(body)["id"], code) == ("never", "SOURCE_DENIED")
 
 
+def test_an_answer_of_the_queue_that_is_none_does_not_end_the_worker(aws: Aws, models: Path) -> None:
+    aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
+    with (
+        faulty_proxy(aws.endpoint) as proxy,
+        worker(aws, models, sqs_endpoint=proxy.url, aws_max_attempts=1) as process,
+    ):
+        proxy.faults += [Fault(200, "null")] * 2
+        until(lambda: not proxy.faults, PATIENCE_SECONDS)
+        aws.send(s3_event(aws.media.name, "a.jpg"))
+        until(aws.verdicts, PATIENCE_SECONDS)
+        assert process.poll() is None
+
+
 def test_a_busy_worker_makes_its_messages_wait(aws: Aws, models: Path) -> None:
     aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
     for number in range(8):
