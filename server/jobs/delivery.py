@@ -85,13 +85,14 @@ class ToWebhook:
 
     Args:
         timeout: seconds of silence that end an attempt.
+        connections: kept open at most.
     """
 
-    def __init__(self, url: str, secret: bytes, timeout: float, attempts: int) -> None:
+    def __init__(self, url: str, secret: bytes, timeout: float, attempts: int, connections: int = 16) -> None:
         self._url = url
         self._secret = secret
         self._attempts = attempts
-        self._http = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=16)
+        self._http = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=connections)
 
     def deliver(self, result: Result) -> None:
         for attempt in range(1, self._attempts + 1):

@@ -1,10 +1,12 @@
 """The worker's settings: all of the server's, and its own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from server.aws import Aws
 from server.settings import Settings
 
 
@@ -48,6 +50,11 @@ class JobSettings(Settings):
     retry_seconds: float = Field(
         5.0, ge=0, le=900, description="Pause before a failed message is tried again; doubles each time."
     )
+
+    @property
+    def aws(self) -> Aws:
+        """With connections for all that is worked on at once."""
+        return replace(super().aws, max_connections=self.fetch_workers + self.max_jobs)
 
     @property
     def signature_key(self) -> bytes:

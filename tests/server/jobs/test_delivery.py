@@ -7,14 +7,17 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from server.errors import CorruptMedia, DeliveryFailed, SourceNotFound
+from server.jobs import app
 from server.jobs.delivery import ToPrefix, ToQueue, ToWebhook
 from server.jobs.results import Result, failure, verdict
+from server.jobs.settings import JobSettings
 from tests.server.jobs.webhook import Receiver, webhook_receiver
 
 REQUEST = pb.DetectRequest(id="one", media=[pb.Medium(uri="s3://media/a.jpg")])
@@ -139,6 +142,17 @@ def test_a_receiver_that_does_not_take_it_is_an_error(
     with pytest.raises(DeliveryFailed):
         webhook(receiver.url, attempts=2).deliver(RESULT)
     assert len(receiver.received) == tries
+
+
+def test_all_that_is_delivered_at_once_has_a_connection(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = JobSettings(queue_url="q", webhook_url=receiver.url, webhook_secret="s", max_jobs=40)
+    (delivery,) = app._deliveries(settings, None)
+    with ThreadPoolExecutor(40) as threads:
+        list(threads.map(delivery.deliver, [RESULT] * 80))
+    assert "pool is full" not in caplog.text
+    assert settings.aws.max_connections >= 40
 
 
 def test_nobody_there_is_an_error() -> None:
