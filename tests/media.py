@@ -67,6 +67,21 @@ def speech(seconds: float, sample_rate: int = 16_000, seed: int = 0) -> Sound:
     return np.clip(sound, -1, 1).astype(np.float32)
 
 
+def voice(seconds: float, sample_rate: int = 16_000, seed: int = 0) -> Sound:
+    """Speech-like mono sound without long pauses; pitch and syllables are the seed's own."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    syllables = np.arange(0, seconds + 1, 0.12)
+    pitch = np.interp(time, syllables, random.uniform(90, 240, len(syllables)))
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+    sound = np.zeros(len(time))
+    for order in range(1, 16):
+        # Vowels: each syllable has its own balance of harmonics.
+        levels = random.uniform(-35, 0, len(syllables)) - 2 * order
+        sound += 10 ** (np.interp(time, syllables, levels) / 20) * np.sin(order * phase)
+    return np.asarray(0.3 * sound / np.abs(sound).max(), np.float32)
+
+
 def tone(seconds: float = 2.0, sample_rate: int = 44_100, frequency: float = 440.0) -> Sound:
     """A sine of amplitude 0.5."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate

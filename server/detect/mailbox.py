@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
@@ -26,6 +27,17 @@ class Mailbox:
         waiting.add_done_callback(partial(_give_up, work))
         work.add_done_callback(partial(self._put, loop, waiting))
         return waiting
+
+    async def bring_all(self, work: "Iterable[Future[_Result]]") -> list[_Result]:
+        """What each of them gives. If one fails, or this is cancelled, so are the others."""
+        waiting = [self.bring(each) for each in work]
+        try:
+            return await asyncio.gather(*waiting)
+        finally:
+            # Nobody will read the others' answers when one has failed; and its error refers to this frame,
+            # which must not refer back to it: such a cycle would keep what was to be judged alive.
+            while waiting:
+                waiting.pop().cancel()
 
     def _put(
         self, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[_Result]", work: "Future[_Result]"

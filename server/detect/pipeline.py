@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from server.detect import contents, timeline, verdict
+from server.detect import contents, timeline, verdict, voices
 from server.detect.admission import Admission
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
@@ -159,11 +159,12 @@ class Pipeline:
         pairs = tuple(zip(request.media, await self._specs(request, spec, hashes), strict=True))
         media = tuple(await contents.of_each(pairs, lambda pair: self._decoded(*pair, request, timing)))
         weights = planner.fusion_weights(request.options)
-        rows = planner.merge(media, weights)
+        parts, owners = voices.split(planner.merge(media, weights), media)
         submitted = time.perf_counter()
-        scores = await self.mailbox.bring(engine.submit(rows, request.urgency))
+        scores = await self.mailbox.bring_all(engine.submit(rows, request.urgency) for rows in parts)
         timing.ran(submitted, scores)
-        return _judged(Evidence(media, scores, weights), request, engine.manifest)
+        evidence = Evidence(media, voices.join(scores, owners, weights), weights)
+        return _judged(evidence, request, engine.manifest)
 
     async def _specs(self, request: Request, spec: RowSpec, hashes: Hashes | None) -> tuple[RowSpec, ...]:
         key = self._sampling_key

@@ -108,6 +108,7 @@ def _row_spec(manifest: Manifest, options: Options) -> RowSpec:
         want_images=IMAGE in wanted,
         want_clips=VIDEO in wanted,
         want_audio=AUDIO in wanted,
+        by_channel=True,
         **spec,  # type: ignore[arg-type]
     )
 

@@ -1,5 +1,6 @@
 """What is asked and what is answered, free of any transport."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -104,7 +105,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One frame, clip or window: seconds, probability of fake, and for frames region and heatmap."""
+    """One frame, clip or window: seconds, probability of fake, and for frames region and heatmap.
+
+    `channel` is that of a window which is not of the mean of all.
+    """
 
     modality: str
     media_index: int
@@ -113,17 +117,19 @@ class ScoredRow:
     fake_probability: float
     region: tuple[float, float, float, float] | None = None
     heatmap: NDArray[np.float32] | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SuspiciousInterval:
-    """Seconds of a medium whose rows reach the threshold for FAKE."""
+    """Seconds of a medium, or of one channel of its sound, whose rows reach the threshold for FAKE."""
 
     modality: str
     media_index: int
     start_seconds: float
     end_seconds: float
     peak_probability: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,9 @@ class Stopwatch:
         setattr(self, stage, getattr(self, stage) + end - begin)
         self.laps.append((stage, begin, end, about))
 
-    def ran(self, submitted: float, scores: Scores) -> None:
-        """Adds what happened in the engine after `submitted`, a time.perf_counter()."""
+    def ran(self, submitted: float, parts: Sequence[Scores]) -> None:
+        """Adds what happened in the engine after `submitted`, a time.perf_counter(), to the slowest part."""
+        scores = max(parts, key=lambda part: part.queue_seconds + part.inference_seconds)
         began = submitted + scores.queue_seconds
         self.lap("queue", submitted, began)
         self.lap("inference", began, began + scores.inference_seconds, batch_requests=scores.batch_requests)

@@ -4,7 +4,6 @@ What the graph calls a request is a subject here, as one call may send several. 
 when there are none; the weights, for one subject with the model's own.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,15 +52,8 @@ async def infer(
     """
     subjects = split(tensors, engine.manifest, max_rows)
     submitted = time.perf_counter()
-    waiting = [mailbox.bring(engine.submit(subject.rows, urgency)) for subject in subjects]
-    try:
-        scores = await asyncio.gather(*waiting)
-    finally:
-        # Nobody will read the others' answers when one has failed; and its error refers to this frame, which
-        # must not refer back to it: such a cycle would keep the inputs alive.
-        while waiting:
-            waiting.pop().cancel()
-    timing.ran(submitted, max(scores, key=lambda score: score.queue_seconds + score.inference_seconds))
+    scores = await mailbox.bring_all(engine.submit(subject.rows, urgency) for subject in subjects)
+    timing.ran(submitted, scores)
     return join(subjects, scores, engine.manifest)
 
 

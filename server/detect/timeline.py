@@ -20,27 +20,30 @@ def scored_rows(evidence: Evidence) -> tuple[ScoredRow, ...]:
             rows.append(
                 ScoredRow(IMAGE, number, float(start), float(end), float(probability), edges, heatmap)
             )
-        for modality, times, probabilities in (
-            (VIDEO, medium.clip_times, clips),
-            (AUDIO, medium.audio_times, windows),
-        ):
-            rows.extend(
-                ScoredRow(modality, number, float(start), float(end), float(next(probabilities)))
-                for start, end in times
-            )
+        rows.extend(
+            ScoredRow(VIDEO, number, float(start), float(end), float(next(clips)))
+            for start, end in medium.clip_times
+        )
+        channels = medium.audio_channel.tolist() or [None] * len(medium.audio_times)
+        rows.extend(
+            ScoredRow(AUDIO, number, float(start), float(end), float(next(windows)), channel=channel)
+            for (start, end), channel in zip(medium.audio_times, channels, strict=True)
+        )
     return tuple(rows)
 
 
 def suspicious_intervals(rows: Sequence[ScoredRow], threshold: float) -> tuple[SuspiciousInterval, ...]:
-    """Runs of neighbouring rows of one modality and medium at or above the threshold, merged.
+    """Runs of neighbouring rows of one modality, medium and channel at or above the threshold, merged.
 
     Rows without a duration (photos, single decoded frames) belong to no interval.
     """
     if not rows:
         return ()
     timed = [row for row in rows if row.end_seconds > row.start_seconds]
-    groups = groupby(timed, key=lambda row: (row.media_index, row.modality))
-    return tuple(interval for _, group in groups for interval in _runs(group, threshold))
+    groups: dict[tuple[int, str, int | None], list[ScoredRow]] = {}
+    for row in timed:
+        groups.setdefault((row.media_index, row.modality, row.channel), []).append(row)
+    return tuple(interval for group in groups.values() for interval in _runs(group, threshold))
 
 
 def _runs(rows: Iterable[ScoredRow], threshold: float) -> Iterator[SuspiciousInterval]:
@@ -54,4 +57,5 @@ def _runs(rows: Iterable[ScoredRow], threshold: float) -> Iterator[SuspiciousInt
                 members[0].start_seconds,
                 max(row.end_seconds for row in members),
                 max(row.fake_probability for row in members),
+                members[0].channel,
             )

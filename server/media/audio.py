@@ -15,7 +15,8 @@ from server.media.mixing import Downmix, add_to
 from server.media.probe import AUDIO_CODECS
 from server.media.sampling import choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
-from server.media.windows import Sound, rows_of_pieces
+from server.media.voices import Voices, spoken
+from server.media.windows import Sound, rows_of_pieces, spans_of
 
 _SAMPLE_RATES = range(4_000, 384_001)
 _MAX_CHANNELS = 16
@@ -34,6 +35,8 @@ def sound_rows(
 ) -> MediaRows:
     """Windows spread evenly over a sound; decodes only what they need of a long one.
 
+    If the spec wants that, channels that hold voices of their own have windows each, side by side.
+
     Args:
         packets: all of the stream's, in the order of the file.
         origin: seconds on the stream's clock that count as 0; None for its own first sample.
@@ -48,8 +51,24 @@ def sound_rows(
     if not packets:
         raise CorruptMedia("the sound track is empty")
     tune_decoder(stream.codec_context, budget)
-    track = _Track(stream, packets, budget)
-    budget.check_duration(track.seconds)
+    voices = Voices() if spec.by_channel else None
+    rows = _rows(_Track(stream, packets, budget, voices), origin, spec)
+    apart = voices.apart() if voices else ()
+    # Decoded again, as ordinary sounds must not need the memory for all of their channels.
+    alone = [_rows(_Track(stream, packets, budget, alone=channel), origin, spec) for channel in apart]
+    return _side_by_side(rows.facts, apart, alone) if alone else rows
+
+
+def _side_by_side(facts: MediaFacts, channels: tuple[int, ...], rows: list[MediaRows]) -> MediaRows:
+    """The rows of several channels, by time."""
+    times = np.concatenate([of_channel.audio_times for of_channel in rows])
+    owners = np.repeat(channels, [len(of_channel.audio) for of_channel in rows]).astype(np.int64)
+    order = np.argsort(times[:, 0], kind="stable")
+    audio = np.concatenate([of_channel.audio for of_channel in rows])[order]
+    return MediaRows(facts, audio=audio, audio_times=times[order], audio_channel=owners[order])
+
+
+def _rows(track: "_Track", origin: float | None, spec: RowSpec) -> MediaRows:
     window, rate = spec.window_samples, spec.sample_rate
     total = round(track.seconds * rate)
     starts = choose_windows(total, window, spec.windows, spec.phase)
@@ -67,13 +86,16 @@ def sound_rows(
         raise CorruptMedia("the sound cannot be decoded") from track.failure
     facts = MediaFacts(
         MediaKind.AUDIO,
-        audio_codec=codec_name(stream),
+        audio_codec=track.codec,
         duration_seconds=total / rate,
         sample_rate=track.rate,
         channels=track.channels,
     )
     offset = 0.0 if origin is None else track.origin - origin
-    rows = rows_of_pieces(facts, pieces, starts / rate, spec)
+    spans = spans_of(pieces, starts, rate)
+    if track.alone is not None:
+        pieces, spans = spoken(pieces, spans, rate)
+    rows = rows_of_pieces(facts, pieces, spans, spec)
     times = track.with_pauses(rows.audio_times) if whole else rows.audio_times
     return replace(rows, audio_times=times + offset)
 
@@ -94,15 +116,29 @@ def sound_facts(stream: av.AudioStream | None) -> MediaFacts:
 class _Track:
     """The packets of one sound stream, decodable as a whole or in part.
 
+    Args:
+        voices: hears the channels of what is decoded.
+
     Attributes:
+        alone: the only channel to take; None for the mean of all.
+        codec: its name.
         origin: seconds of its first sample on the stream's clock.
         seconds: its length, told by its packets (headers lie).
         rate, channels: as decoded, which for some AAC is twice what the header says; 0 before.
         failure: the last error of a packet.
     """
 
-    def __init__(self, stream: av.AudioStream, packets: list[Packet], budget: Budget) -> None:
+    def __init__(
+        self,
+        stream: av.AudioStream,
+        packets: list[Packet],
+        budget: Budget,
+        voices: Voices | None = None,
+        alone: int | None = None,
+    ) -> None:
         self._decoder, self._packets, self._budget = stream.codec_context, packets, budget
+        self._voices, self.alone = voices, alone
+        self.codec = codec_name(stream)
         base = float(stream.time_base or 0)
         starts = np.asarray([np.nan if p.pts is None else p.pts * base for p in packets])
         lengths = np.asarray([(p.duration or 0) * base for p in packets])
@@ -112,6 +148,7 @@ class _Track:
         first = float(starts[0]) if stream.start_time is None else stream.start_time * base
         self.origin = max(first, float(starts[0]))
         self.seconds = max(0.0, float(self._ends.max()) - self.origin)
+        budget.check_duration(self.seconds)
         self._stated_rate = max(1, self._decoder.sample_rate)
         self.rate = self.channels = 0
         self.failure: av.FFmpegError | None = None
@@ -174,7 +211,7 @@ class _Track:
                     first_time = self._check(frame)
                 if frame.sample_rate in _SAMPLE_RATES:
                     self._note_pause(frame, first_time, decoded)
-                    add_to(runs, frame)
+                    add_to(runs, frame, self._voices, self.alone)
                     decoded += round(frame.samples * self.rate / frame.sample_rate)
         parts = [_at_rate(run.sound(), run.rate, self.rate) for run in runs]
         sound = np.concatenate([np.zeros(0, np.float32), *parts])

@@ -132,4 +132,10 @@ def _joined(pictures: MediaRows, sound: MediaRows) -> MediaRows:
         channels=sound.facts.channels,
         warnings=pictures.facts.warnings + sound.facts.warnings,
     )
-    return replace(pictures, facts=facts, audio=sound.audio, audio_times=sound.audio_times)
+    return replace(
+        pictures,
+        facts=facts,
+        audio=sound.audio,
+        audio_times=sound.audio_times,
+        audio_channel=sound.audio_channel,
+    )

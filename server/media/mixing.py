@@ -8,6 +8,7 @@ import numpy as np
 from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
+from server.media.voices import Voices
 from server.media.windows import Sound
 
 Channels = NDArray[np.float32]
@@ -33,10 +34,18 @@ class Downmix:
 
     Listeners hear a voice just as well if one ear gets it upside down, and mixed as it is it would be gone:
     all that is left would be what lies in the middle, under it.
+
+    Args:
+        voices: hears the channels before they are mixed.
+        alone: the only channel to take.
     """
 
-    def __init__(self, rate: int, channels: int) -> None:
+    def __init__(
+        self, rate: int, channels: int, voices: Voices | None = None, alone: int | None = None
+    ) -> None:
         self.rate, self.channels = rate, channels
+        self._voices = voices
+        self._taken = slice(None) if alone is None else slice(alone, alone + 1)
         self._block = round(rate * _BLOCK_SECONDS)
         self._waiting: list[Channels] = []
         self._length = 0
@@ -45,7 +54,7 @@ class Downmix:
 
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame, of this sample rate and number of channels."""
-        self._waiting.append(_samples(frame))
+        self._waiting.append(_samples(frame)[self._taken])
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
             self._mix(self._block)
@@ -60,6 +69,8 @@ class Downmix:
         channels = np.concatenate(self._waiting, 1)
         channels, rest = np.split(channels, [channels.shape[1] - kept], 1)
         self._waiting, self._length = [rest.copy()], kept
+        if self._voices:
+            self._voices.add(channels, self.rate)
         if len(channels) == 1:
             self._mixed.append(channels[0])
             return
@@ -98,11 +109,17 @@ class Downmix:
         return total
 
 
-def add_to(runs: list[Downmix], frame: av.AudioFrame) -> None:
-    """Adds a frame to the last of the runs, or begins another: joined sounds may change on the way."""
+def add_to(
+    runs: list[Downmix], frame: av.AudioFrame, voices: Voices | None = None, alone: int | None = None
+) -> None:
+    """Adds a frame to the last of the runs, or begins another: joined sounds may change on the way.
+
+    Args:
+        voices, alone: see `Downmix`.
+    """
     layout = (frame.sample_rate, frame.layout.nb_channels)
     if not runs or (runs[-1].rate, runs[-1].channels) != layout:
-        runs.append(Downmix(*layout))
+        runs.append(Downmix(*layout, voices, alone))
     runs[-1].add(frame)
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from server.errors import InvalidRequest
 from server.media.sampling import ClipPlan, choose_clips, choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
-from server.media.windows import rows_of_pieces
+from server.media.windows import rows_of_pieces, spans_of
 
 # The one row of a decoded photo.
 _FIRST = np.zeros(1, np.int64)
@@ -77,4 +77,4 @@ def raw_audio_rows(pcm: NDArray[np.float32], sample_rate: int, spec: RowSpec) ->
         return MediaRows(facts)
     starts = choose_windows(len(pcm), spec.window_samples, spec.windows)
     pieces = [pcm[start : start + spec.window_samples] for start in starts]
-    return rows_of_pieces(facts, pieces, starts / sample_rate, spec)
+    return rows_of_pieces(facts, pieces, spans_of(pieces, starts, sample_rate), spec)

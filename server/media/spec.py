@@ -4,8 +4,8 @@ A model is only as good as the likeness of what it sees in service to what it sa
 training. Both read media through this package, and the exporter writes this hash into the
 graph; the server refuses a graph that was trained on rows made in another way.
 Change the text whenever rows change in a way that a model could notice. What ordinary media
-never meet is not in it: channels that cancel each other, and silent or blank rows, which no model is
-asked about.
+never meet is not in it: channels that cancel each other or hold voices of their own, and silent or blank
+rows, which no model is asked about.
 """
 
 import hashlib

@@ -27,6 +27,9 @@ class RowSpec:
 
     Attributes:
         phase: where in each of equal parts of a medium to look, in [0, 1); the centre by default.
+        by_channel: so many windows of each channel where channels hold voices of their own, instead of
+            windows of their mean. Training leaves it off: which of the voices is the fake one, its labels
+            do not tell.
     """
 
     height: int = 256
@@ -43,6 +46,7 @@ class RowSpec:
     want_images: bool = True
     want_clips: bool = True
     want_audio: bool = True
+    by_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class MediaRows:
         clip_times: float64 [C, 2].
         audio: float32 [A, S], PCM in [-1, 1]; sound shorter than S is repeated to fill it.
         audio_times: float64 [A, 2].
+        audio_channel: int64 [A], the channel that each row is of; [0] if they are of the mean of all.
     """
 
     facts: MediaFacts
@@ -102,6 +107,7 @@ class MediaRows:
     clip_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
     audio: NDArray[np.float32] = field(default_factory=lambda: _NO_AUDIO)
     audio_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
+    audio_channel: NDArray[np.int64] = field(default_factory=lambda: _NO_INDEX)
 
     def warned(self, *warnings: str) -> Self:
         """The same with more warnings."""

@@ -16,7 +16,7 @@ AUDIBLE = 1e-4
 
 
 def rows_of_pieces(
-    facts: MediaFacts, pieces: list[Sound], times: NDArray[np.float64], spec: RowSpec
+    facts: MediaFacts, pieces: list[Sound], spans: NDArray[np.float64], spec: RowSpec
 ) -> MediaRows:
     """Windows from pieces of sound: short ones are repeated to fill a window.
 
@@ -24,7 +24,7 @@ def rows_of_pieces(
 
     Args:
         pieces: mono PCM at `spec.sample_rate`, each at most a window long.
-        times: float64, seconds at which each begins.
+        spans: float64 [N, 2], seconds at which each begins and ends.
     """
     enough = min(MIN_SECONDS * spec.sample_rate, spec.window_samples)
     kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
@@ -37,10 +37,14 @@ def rows_of_pieces(
         silent = f"{len(kept) - len(audible)} of {len(pieces)} windows of sound are silent and were left out."
         facts, kept = replace(facts, warnings=(*facts.warnings, silent)), audible
     windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
-    begins = times[kept]
-    ends = begins + np.asarray([len(pieces[index]) / spec.sample_rate for index in kept])
     return MediaRows(
         facts,
         audio=np.stack(windows) if windows else np.zeros((0, spec.window_samples), np.float32),
-        audio_times=np.stack([begins, ends], 1),
+        audio_times=spans[kept],
     )
+
+
+def spans_of(pieces: list[Sound], starts: NDArray[np.int64], sample_rate: int) -> NDArray[np.float64]:
+    """[N, 2] seconds of pieces that begin at these samples."""
+    ends = starts + np.asarray([len(piece) for piece in pieces])
+    return np.stack([starts, ends], 1) / sample_rate

@@ -27,6 +27,7 @@ _KEPT_BYTES = 8 * 2**20
 _ARRAYS: dict[str, np.dtype[Any]] = {
     "image_index": np.dtype(np.int64),
     "clip_index": np.dtype(np.int64),
+    "audio_channel": np.dtype(np.int64),
     "image_times": np.dtype(np.float64),
     "clip_times": np.dtype(np.float64),
     "audio_times": np.dtype(np.float64),

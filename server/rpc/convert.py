@@ -150,6 +150,7 @@ def to_response(request: pb.DetectRequest, detection: Detection, timing: Stopwat
             start_seconds=interval.start_seconds,
             end_seconds=interval.end_seconds,
             peak_probability=interval.peak_probability,
+            channel=interval.channel,
         )
     for medium, facts, source in zip(request.media, detection.facts, detection.sources, strict=True):
         response.media.append(_facts(medium.name, facts))
@@ -258,6 +259,7 @@ def _entry(row: ScoredRow, with_heatmap: bool) -> pb.TimelineEntry:
         start_seconds=row.start_seconds,
         end_seconds=row.end_seconds,
         fake_probability=row.fake_probability,
+        channel=row.channel,
     )
     if row.region is not None:
         left, top, right, bottom = row.region

@@ -62,6 +62,18 @@ async def test_who_is_cancelled_cancels_what_has_not_begun() -> None:
     assert work.cancelled()
 
 
+async def test_of_several_that_belong_together_the_first_failure_ends_the_others() -> None:
+    works: list[Future[int]] = [Future() for _ in range(3)]
+    together = asyncio.ensure_future(Mailbox().bring_all(works))
+    await asyncio.sleep(0)
+    works[0].set_result(1)
+    works[1].set_exception(EngineFailed("no"))
+    with pytest.raises(EngineFailed):
+        await together
+    await asyncio.sleep(0)
+    assert works[2].cancelled()
+
+
 async def test_work_that_ends_after_its_caller_is_forgotten() -> None:
     mailbox = Mailbox()
     late: Future[int] = Future()

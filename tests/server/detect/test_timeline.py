@@ -24,6 +24,18 @@ def test_modalities_and_media_are_kept_apart() -> None:
     assert len(suspicious_intervals(rows, 0.65)) == 3
 
 
+def test_channels_are_kept_apart() -> None:
+    rows = [
+        ScoredRow("audio", 0, start, start + 4, probability, channel=channel)
+        for start, channel, probability in [(0, 0, 0.1), (0, 1, 0.9), (4, 0, 0.8), (4, 1, 0.7)]
+    ]
+    intervals = suspicious_intervals(rows, 0.65)
+    assert [(i.channel, i.start_seconds, i.end_seconds, i.peak_probability) for i in intervals] == [
+        (0, 4, 8, 0.8),
+        (1, 0, 8, 0.9),
+    ]
+
+
 def test_a_photo_has_no_interval() -> None:
     assert suspicious_intervals([row(0, 0, 0.99, "image")], 0.65) == ()
 
@@ -35,7 +47,11 @@ def test_rows_of_several_media_get_their_own_probabilities() -> None:
         image_times=np.zeros((1, 2)),
         image_regions=np.array([[0, 0, 1, 1]], np.float32),
     )
-    sound = MediaRows(MediaFacts(MediaKind.AUDIO), audio_times=np.array([[0.0, 4.0], [4.0, 8.0]]))
+    sound = MediaRows(
+        MediaFacts(MediaKind.AUDIO),
+        audio_times=np.array([[0.0, 4.0], [0.0, 4.0]]),
+        audio_channel=np.array([0, 2]),
+    )
     scores = Scores(
         0.5,
         np.zeros(3, np.float32),
@@ -52,5 +68,6 @@ def test_rows_of_several_media_get_their_own_probabilities() -> None:
         ("audio", 1, 0.4),
         ("image", 2, 0.2),
     ]
+    assert [r.channel for r in rows] == [None, 0, 2, None]
     assert rows[3].heatmap is not None
     np.testing.assert_array_equal(rows[3].heatmap, scores.image_heatmap[1])

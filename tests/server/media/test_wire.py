@@ -81,11 +81,12 @@ def test_rows_are_the_same_after_the_way() -> None:
         frames=np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)[:, :, ::-1],
         clip_index=np.array([[0, 1, 1]]),
         audio=np.ones((1, 5), np.float32),
+        audio_channel=np.array([2]),
     )
     header, body = rows_message(rows)
     found = read_answer(header, bytearray(b"".join(body)))
     assert found.facts == rows.facts
-    for name in ("frames", "image_index", "clip_index", "audio", "audio_times"):
+    for name in ("frames", "image_index", "clip_index", "audio", "audio_times", "audio_channel"):
         np.testing.assert_array_equal(getattr(found, name), getattr(rows, name))
 
 

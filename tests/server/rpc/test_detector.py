@@ -61,6 +61,27 @@ def test_a_photo(stub: DetectorStub) -> None:
     assert not answer.timeline
 
 
+def test_a_fake_voice_in_a_channel_of_its_own_is_found_there(stub: DetectorStub) -> None:
+    # The tiny detector takes an offset for a forgery.
+    real, fake = media.voice(2, 16_000, 1) - 0.3, media.voice(2, 16_000, 2) + 0.3
+    call = media.encode_sound(np.stack([real, fake]), "wav", "pcm_s16le", 16_000)
+    answer = stub.Detect(request(call, timeline=True), timeout=30)
+    assert answer.verdict == pb.VERDICT_FAKE
+    assert answer.fake_probability == pytest.approx(logistic(LOGIT_RANGE * 0.3), abs=0.01)
+    assert {interval.channel for interval in answer.suspicious_intervals} == {1}
+    assert all(interval.HasField("channel") for interval in answer.suspicious_intervals)
+    for channel, sign in ((0, -1), (1, 1)):
+        own = [entry.fake_probability for entry in answer.timeline if entry.channel == channel]
+        assert len(own) == 16
+        assert np.mean(own) == pytest.approx(logistic(sign * LOGIT_RANGE * 0.3), abs=0.02)
+    assert answer.modalities[0].rows == 32
+
+    stereo = media.encode_sound(np.stack([real, real + 0.6]), "wav", "pcm_s16le", 16_000)
+    answer = stub.Detect(request(stereo, timeline=True), timeout=30)
+    assert answer.verdict == pb.VERDICT_INCONCLUSIVE
+    assert not any(entry.HasField("channel") for entry in answer.timeline)
+
+
 def test_a_video_with_sound_is_judged_three_ways(stub: DetectorStub) -> None:
     answer = stub.Detect(request(VIDEO, timeline=True, frames_per_video=7), timeout=30)
     rows = {score.modality: score.rows for score in answer.modalities}

@@ -478,7 +478,9 @@ class ModalityScore(_message.Message):
     modality: Global___Modality.ValueType
     """Never MODALITY_UNSPECIFIED."""
     fake_probability: _builtins.float
-    """Calibrated and aggregated over the rows, in [0, 1]."""
+    """Calibrated and aggregated over the rows, in [0, 1]. Where channels of a sound were
+    judged apart, over those of the channel that looks most fake.
+    """
     rows: _builtins.int
     """How many frames, clips or windows were judged."""
     weight: _builtins.float
@@ -510,6 +512,7 @@ class TimelineEntry(_message.Message):
     FAKE_PROBABILITY_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     HEATMAP_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
     """Frame, clip or window of sound."""
     media_index: _builtins.int
@@ -519,6 +522,10 @@ class TimelineEntry(_message.Message):
     end_seconds: _builtins.float
     fake_probability: _builtins.float
     """Calibrated, in [0, 1]."""
+    channel: _builtins.int
+    """Which channel of the sound was judged, from 0. Absent where the channels are one
+    picture of the same sound: their mean was.
+    """
     @_builtins.property
     def region(self) -> Global___Region:
         """The part of the upright picture that this row saw. Set for MODALITY_IMAGE."""
@@ -537,12 +544,15 @@ class TimelineEntry(_message.Message):
         fake_probability: _builtins.float = ...,
         region: Global___Region | None = ...,
         heatmap: Global___Heatmap | None = ...,
+        channel: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heatmap", b"heatmap", "region", b"region"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_channel", b"_channel", "channel", b"channel", "heatmap", b"heatmap", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_seconds", b"end_seconds", "fake_probability", b"fake_probability", "heatmap", b"heatmap", "media_index", b"media_index", "modality", b"modality", "region", b"region", "start_seconds", b"start_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_channel", b"_channel", "channel", b"channel", "end_seconds", b"end_seconds", "fake_probability", b"fake_probability", "heatmap", b"heatmap", "media_index", b"media_index", "modality", b"modality", "region", b"region", "start_seconds", b"start_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__channel: _TypeAlias = _typing.Literal["channel"]  # noqa: Y015
+    _WhichOneofArgType__channel: _TypeAlias = _typing.Literal["_channel", b"_channel"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__channel) -> _WhichOneofReturnType__channel | None: ...
 
 Global___TimelineEntry: _TypeAlias = TimelineEntry  # noqa: Y015
 
@@ -617,6 +627,7 @@ class SuspiciousInterval(_message.Message):
     START_SECONDS_FIELD_NUMBER: _builtins.int
     END_SECONDS_FIELD_NUMBER: _builtins.int
     PEAK_PROBABILITY_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
     """Whose rows are suspicious."""
     media_index: _builtins.int
@@ -626,6 +637,8 @@ class SuspiciousInterval(_message.Message):
     end_seconds: _builtins.float
     peak_probability: _builtins.float
     """The highest probability within, in [0, 1]."""
+    channel: _builtins.int
+    """As in TimelineEntry: whose rows they are if the channels were judged apart."""
     def __init__(
         self,
         *,
@@ -634,12 +647,15 @@ class SuspiciousInterval(_message.Message):
         start_seconds: _builtins.float = ...,
         end_seconds: _builtins.float = ...,
         peak_probability: _builtins.float = ...,
+        channel: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_channel", b"_channel", "channel", b"channel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_seconds", b"end_seconds", "media_index", b"media_index", "modality", b"modality", "peak_probability", b"peak_probability", "start_seconds", b"start_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_channel", b"_channel", "channel", b"channel", "end_seconds", b"end_seconds", "media_index", b"media_index", "modality", b"modality", "peak_probability", b"peak_probability", "start_seconds", b"start_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__channel: _TypeAlias = _typing.Literal["channel"]  # noqa: Y015
+    _WhichOneofArgType__channel: _TypeAlias = _typing.Literal["_channel", b"_channel"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__channel) -> _WhichOneofReturnType__channel | None: ...
 
 Global___SuspiciousInterval: _TypeAlias = SuspiciousInterval  # noqa: Y015
 
