@@ -135,7 +135,7 @@ def _timeline(entries: Iterable[pb.TimelineEntry]) -> Table:
     for entry in entries:
         table.add_row(
             f"{entry.start_seconds:8.2f} – {entry.end_seconds:.2f} s",
-            short_name(pb.Modality, entry.modality).lower(),
+            _of(entry),
             _bar(entry.fake_probability),
             f"{entry.fake_probability:.1%}",
         )
@@ -149,11 +149,13 @@ def _bar(probability: float) -> ProgressBar:
 
 
 def _suspicious(interval: pb.SuspiciousInterval) -> Text:
-    modality = short_name(pb.Modality, interval.modality).lower()
-    start, end = interval.start_seconds, interval.end_seconds
-    return Text(
-        f"suspicious {modality} {start:.2f} – {end:.2f} s, up to {interval.peak_probability:.1%}", style="red"
-    )
+    span = f"{interval.start_seconds:.2f} – {interval.end_seconds:.2f} s"
+    return Text(f"suspicious {_of(interval)} {span}, up to {interval.peak_probability:.1%}", style="red")
+
+
+def _of(evidence: pb.TimelineEntry | pb.SuspiciousInterval) -> str:
+    modality = short_name(pb.Modality, evidence.modality).lower()
+    return f"{modality} (channel {evidence.channel})" if evidence.HasField("channel") else modality
 
 
 def _facts(facts: pb.MediaFacts) -> str:

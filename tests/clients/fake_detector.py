@@ -140,7 +140,11 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
             ],
             suspicious_intervals=[
                 pb.SuspiciousInterval(
-                    modality=pb.MODALITY_AUDIO, start_seconds=1.5, end_seconds=2.5, peak_probability=0.75
+                    modality=pb.MODALITY_AUDIO,
+                    start_seconds=1.5,
+                    end_seconds=2.5,
+                    peak_probability=0.75,
+                    channel=1,
                 )
             ],
             media=[

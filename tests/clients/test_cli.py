@@ -53,7 +53,7 @@ def test_one_file_gets_a_panel_with_everything(fake_detector: FakeDetector, fold
         "2 windows",
         "weight 0.75",
         "1.00 – 2.00 s",
-        "suspicious audio 1.50 – 2.50 s, up to 75.0%",
+        "suspicious audio (channel 1) 1.50 – 2.50 s, up to 75.0%",
         "640 × 360",
         "h264",
         "31 ms",
