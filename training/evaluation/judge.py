@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.judged import JudgedFile
-from training.labels import cell_labels, row_label
+from training.labels import UNCLEAR, cell_labels, row_label
 from training.masks import row_cells
 from training.sample import WHOLE, Region
 
@@ -33,15 +33,18 @@ class Task:
     region: Region = WHOLE
     mask: Path | None = None
 
-    def row_labels(self, modality: str, regions: Sequence[Region]) -> list[int]:
+    def row_labels(self, modality: str, regions: Sequence[Region], apart: bool = False) -> list[int]:
         """Labels, as in training, of rows that show these parts of the picture.
+
+        Args:
+            apart: they are of single channels: which of them a forgery is in, nobody said.
 
         Raises:
             DataError: the mask cannot be read.
         """
         label = self.truth.label
         if modality != "image":
-            return [label] * len(regions)
+            return [UNCLEAR if apart and label else label] * len(regions)
         if self.mask is None or not regions:
             return [row_label(label, region, self.region) for region in regions]
         return cell_labels(row_cells(self.mask, regions, _CELLS), regions, self.region)

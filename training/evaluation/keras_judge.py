@@ -116,7 +116,10 @@ class KerasJudge:
         self, task: Task, rows: MediaRows, logits: Mapping[Modality, NDArray[np.float32]]
     ) -> JudgedFile:
         present = {modality: values for modality, values in logits.items() if len(values)}
-        probabilities = {modality: self._whole(modality, values) for modality, values in present.items()}
+        probabilities = {
+            modality: max(self._whole(modality, part) for part in _judged_apart(rows, modality, values))
+            for modality, values in present.items()
+        }
         shares = {modality: getattr(_WEIGHTS, modality) for modality in present}
         judged = [
             row for modality, values in present.items() for row in self._rows(task, rows, modality, values)
@@ -142,7 +145,7 @@ class KerasJudge:
         times = {"image": rows.image_times, "video": rows.clip_times, "audio": rows.audio_times}[modality]
         regions = image_regions(rows) if modality == "image" else [WHOLE] * len(times)
         found = self._branches[modality].calibration.probability(logits)
-        labels = task.row_labels(modality, regions)
+        labels = task.row_labels(modality, regions, modality == "audio" and len(rows.audio_channel) > 0)
         for (start, end), label, probability in zip(times, labels, found, strict=True):
             yield JudgedRow(modality, label, float(start), float(end), float(probability))
 
@@ -169,7 +172,18 @@ def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
     wanted = {
         name: getattr(spec, name) for modality, spec in specs.items() for name in _SPEC_FIELDS[modality]
     }
-    return RowSpec(**{"want_images": False, "want_clips": False, "want_audio": False} | wanted)
+    return RowSpec(
+        **{"want_images": False, "want_clips": False, "want_audio": False} | wanted, by_channel=True
+    )
+
+
+def _judged_apart(
+    rows: MediaRows, modality: Modality, logits: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """As `server.detect.voices` does it: those of each channel that holds a voice of its own, or all."""
+    if modality != "audio" or not len(rows.audio_channel):
+        return [logits]
+    return [logits[rows.audio_channel == channel] for channel in np.unique(rows.audio_channel)]
 
 
 def _logits(model: keras.Model, values: list[NDArray[Any]]) -> list[NDArray[np.float32]]:

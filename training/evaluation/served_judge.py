@@ -160,7 +160,7 @@ def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFil
     rows = [
         JudgedRow(modality, label, entry.start_seconds, entry.end_seconds, entry.fake_probability)
         for modality, entries in _by_modality(answer.timeline).items()
-        for entry, label in zip(entries, task.row_labels(modality, [*map(_region, entries)]), strict=True)
+        for entry, label in zip(entries, _labels(task, modality, entries), strict=True)
     ]
     return task.truth.answered(
         verdict=short_name(pb.Verdict, answer.verdict),
@@ -173,6 +173,11 @@ def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFil
             for score in answer.modalities
         },
     )
+
+
+def _labels(task: Task, modality: str, entries: list[pb.TimelineEntry]) -> list[int]:
+    apart = any(entry.HasField("channel") for entry in entries)
+    return task.row_labels(modality, [*map(_region, entries)], apart)
 
 
 def _region(entry: pb.TimelineEntry) -> Region:

@@ -7,6 +7,7 @@ from PIL import Image
 from training.errors import DataError
 from training.evaluation.judge import Task
 from training.evaluation.judged import JudgedFile
+from training.labels import UNCLEAR
 from training.sample import WHOLE, Region
 
 LEFT: Region = (0.0, 0.0, 0.4, 1.0)
@@ -21,6 +22,8 @@ def test_rows_are_labelled_as_in_training(tmp_path: Path) -> None:
     masked = Task(FAKE, b"", mask=tmp_path / "mask.png")
     assert masked.row_labels("image", [WHOLE, LEFT, RIGHT]) == [1, 0, 1]
     assert masked.row_labels("audio", [WHOLE] * 2) == [1, 1]
+    assert masked.row_labels("audio", [WHOLE] * 2, apart=True) == [UNCLEAR] * 2
+    assert Task(REAL, b"").row_labels("audio", [WHOLE], apart=True) == [0]
     assert masked.row_labels("image", []) == []
     assert Task(FAKE, b"").row_labels("image", [WHOLE, LEFT, RIGHT]) == [1, 1, 1]
     assert Task(FAKE, b"", LEFT).row_labels("image", [WHOLE, LEFT, RIGHT]) == [1, 1, 0]
