@@ -32,7 +32,8 @@ class Mailbox:
         """What each of them gives. If one fails, or this is cancelled, so are the others."""
         waiting = [self.bring(each) for each in work]
         try:
-            return await asyncio.gather(*waiting)
+            # For a lone one, which most are, gather would take a turn of the loop.
+            return [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
         finally:
             # Nobody will read the others' answers when one has failed; and its error refers to this frame,
             # which must not refer back to it: such a cycle would keep what was to be judged alive.
