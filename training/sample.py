@@ -1,10 +1,12 @@
 """One labelled media file, and the CSV that lists many of them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
+
+from training.settings import MODALITIES, Modality
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -12,6 +14,13 @@ Region = tuple[float, float, float, float]
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 SEPARATOR = ";"
 """Between the entries of one CSV cell."""
+
+T = TypeVar("T")
+
+_NEEDED = ("path", "modality", "label", "split", "group")
+_MODALITIES: dict[str, Modality] = {name: name for name in MODALITIES}
+_LABELS = {"0": 0, "1": 1}
+_SPLITS: dict[str, Split] = {name: name for name in SPLITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Sample:
         label: 0 real, 1 fake.
         split: whole groups go into one split.
         group: what must not be split: a fake shares its real source's group.
-        manipulation: what made it fake; "none" for real.
+        manipulation: what made it fake, "unknown" if the CSV does not say; "none" for real.
         region: the forged part of the picture as fractions: left, top, right, bottom.
         identities: every person and source clip in it; all of them belong to its group.
         compression: the data set's own word for it, such as c23; empty if it has none.
@@ -36,7 +45,7 @@ class Sample:
     """
 
     path: str
-    modality: str
+    modality: Modality
     label: int
     split: Split
     group: str
@@ -66,10 +75,14 @@ def read_samples(path: Path) -> list[Sample]:
     """Reads what `write_samples` wrote; columns that have a default may be missing.
 
     Raises:
-        KeyError, ValueError: a foreign CSV.
+        ValueError: a foreign CSV, or one with words that mean nothing here.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(map(_sample, csv.DictReader(file)))
+    # Spreadsheets begin a CSV with a byte-order mark.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file, restval="")
+        if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        return list(map(_sample, rows))
 
 
 def cells(sample: Sample) -> tuple[object, ...]:
@@ -84,13 +97,14 @@ def cells(sample: Sample) -> tuple[object, ...]:
 
 
 def _sample(row: dict[str, str]) -> Sample:
+    label = _meaning(row, "label", _LABELS)
     return Sample(
         path=row["path"],
-        modality=row["modality"],
-        label=int(row["label"]),
-        split=_split(row["split"]),
+        modality=_meaning(row, "modality", _MODALITIES),
+        label=label,
+        split=_meaning(row, "split", _SPLITS),
         group=row["group"],
-        manipulation=row.get("manipulation", "none"),
+        manipulation=row.get("manipulation") or ("unknown" if label else "none"),
         region=_region(row["region"]) if row.get("region") else WHOLE,
         identities=_entries(row.get("identities", "")),
         compression=row.get("compression", ""),
@@ -102,12 +116,11 @@ def _sample(row: dict[str, str]) -> Sample:
     )
 
 
-def _split(word: str) -> Split:
-    match word:
-        case "train" | "val" | "test":
-            return word
-        case _:
-            raise ValueError(f"split must be train, val or test, not {word!r}")
+def _meaning(row: Mapping[str, str], column: str, words: Mapping[str, T]) -> T:
+    word = row[column].strip()
+    if word not in words:
+        raise ValueError(f"{column} of {row['path']} must be {' or '.join(words)}, not {word!r}")
+    return words[word]
 
 
 def _region(cell: str) -> Region:

@@ -59,6 +59,36 @@ def test_a_foreign_csv_is_named(tmp_path: Path, text: str) -> None:
         find_samples(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("a.jpg,photo,1,train,a", "modality of a.jpg must be image or video or audio, not 'photo'"),
+        ("a.jpg,image,2,train,a", "label of a.jpg must be 0 or 1, not '2'"),
+        ("a.jpg,image,fake,train,a", "label of a.jpg must be 0 or 1, not 'fake'"),
+        ("a.jpg,image,1,validation,a", "split of a.jpg must be train or val or test, not 'validation'"),
+        ("a.jpg,image", "label of a.jpg must be 0 or 1, not ''"),
+        ("other.jpg,image,0,train,a", "lists other.jpg twice"),
+        ("other.jpg,audio,1,test,b", "file other.jpg is in more than one split"),
+        ("caf\xe9.jpg,image,1,train,a", "is not UTF-8"),
+    ],
+)
+def test_a_line_that_means_nothing_is_named(tmp_path: Path, line: str, told: str) -> None:
+    lines = ["path,modality,label,split,group", "other.jpg,image,1,train,o", line]
+    (tmp_path / "corpus.csv").write_text("\n".join(lines), encoding="latin-1")
+    with pytest.raises(DataError, match=told):
+        find_samples(tmp_path)
+
+
+def test_a_listing_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    lines = ["path,modality,label,split,group,note", '"a, b.jpg",image,1,train,a,"x"', "c.wav,audio,0,val,c,"]
+    lines.append(lines[1])  # twice, and the same
+    (tmp_path / "corpus.csv").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    assert find_samples(tmp_path) == [
+        Sample("a, b.jpg", "image", 1, "train", "a", "unknown"),
+        Sample("c.wav", "audio", 0, "val", "c"),
+    ]
+
+
 def test_an_empty_folder_is_told_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="real,fake"):
         find_samples(tmp_path)

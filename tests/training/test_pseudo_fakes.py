@@ -33,11 +33,12 @@ def reals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sample]]
     """Five real files of each kind."""
     folder, samples = tmp_path_factory.mktemp("reals"), []
     for seed, split in enumerate(SPLITS):
-        for path, modality, content in (
+        files: tuple[tuple[str, Modality, bytes], ...] = (
             (f"{seed}.jpg", "image", photo_jpeg(160, 120, seed)),
             (f"{seed}.mp4", "video", video_mp4(0.4, width=96, height=64, sound=False, seed=seed)),
             (f"{seed}.wav", "audio", speech_wav(0.6, seed=seed)),
-        ):
+        )
+        for path, modality, content in files:
             (folder / path).write_bytes(content)
             samples.append(Sample(path, modality, 0, split, path, identities=(path,), content_hash=path))
     write_samples(folder / "corpus.csv", samples)

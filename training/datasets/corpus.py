@@ -15,11 +15,23 @@ CORPUS_CSV = "corpus.csv"
 
 
 def read_listing(listing: Path) -> list[Sample]:
-    """The samples of a CSV. Raises DataError if it is none of samples."""
+    """The samples of a CSV; one that is listed twice counts once.
+
+    Raises:
+        DataError: it is none of samples, or says different things of one file.
+    """
     try:
-        return read_samples(listing)
-    except (KeyError, ValueError, csv.Error) as error:
-        raise DataError(f"{listing} is not a listing of samples: {error!r}") from error
+        samples = read_samples(listing)
+    except UnicodeError as error:
+        raise DataError(f"{listing} is not UTF-8: save it as such") from error
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{listing} is not a listing of samples: {error}") from error
+    # A video may be listed a second time for its sound.
+    first: dict[Modality, dict[str, Sample]] = {modality: {} for modality in MODALITIES}
+    for sample in samples:
+        if first[sample.modality].setdefault(sample.path, sample) != sample:
+            raise DataError(f"{listing} lists {sample.path} twice, and not with the same words")
+    return [sample for sample in samples if first[sample.modality][sample.path] is sample]
 
 
 def _found_in(root: Path) -> bool:
@@ -27,10 +39,16 @@ def _found_in(root: Path) -> bool:
 
 
 def _read(root: Path) -> Entries:
+    modalities: dict[str, Modality] = {}
     for sample in read_listing(root / CORPUS_CSV):
+        if modalities.setdefault(sample.path, sample.modality) != sample.modality:
+            raise DataError(
+                f"{sample.path} is listed as {modalities[sample.path]} and as {sample.modality}, but is "
+                "prepared once: list its sound as a file of its own, or train on the folder unprepared"
+            )
         yield MediaFile(
             root / sample.path,
-            _modality(sample),
+            sample.modality,
             sample.label,
             (identity("corpus", sample.group), *sample.identities),
             (sample.split,),
@@ -38,13 +56,6 @@ def _read(root: Path) -> Entries:
             sample.compression,
             sample.region,
         )
-
-
-def _modality(sample: Sample) -> Modality:
-    for modality in MODALITIES:
-        if modality == sample.modality:
-            return modality
-    raise DataError(f"{sample.path}: {sample.modality!r} is none of {', '.join(MODALITIES)}")
 
 
 CORPUS = Dataset("corpus", _found_in, _read)

@@ -56,9 +56,12 @@ def test_a_corpus_csv_says_all(tmp_path: Path) -> None:
     assert entry.identities == ("corpus/g", "anna")
 
 
-def test_a_corpus_csv_of_something_else_is_an_error(tmp_path: Path) -> None:
-    write_samples(tmp_path / "corpus.csv", [Sample("a.txt", "text", 1, "val", "g")])
-    with pytest.raises(DataError, match="'text' is none of image, video, audio"):
+def test_a_corpus_csv_that_lists_a_video_for_its_sound_too_is_not_prepared(tmp_path: Path) -> None:
+    write_samples(
+        tmp_path / "corpus.csv",
+        [Sample("a.mp4", "video", 0, "val", "g"), Sample("a.mp4", "audio", 1, "val", "g")],
+    )
+    with pytest.raises(DataError, match=r"a\.mp4 is listed as video and as audio"):
         read(tmp_path, "corpus")
 
 
