@@ -1,6 +1,6 @@
 """The trained Keras models, fused as the exporter would fuse them, on rows from the server's decoders."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,9 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 import training.models  # noqa: F401  registers the layers, so that Keras can load them
-from server.engine.manifest import FusionWeights, Thresholds
+from server.engine.manifest import (
+    AudioBranch,
+    FusionWeights,
+    ImageBranch,
+    Thresholds,
+    VideoBranch,
+)
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
@@ -24,24 +31,24 @@ from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, JudgedRow, verdict_of
 from training.record import read_record, record_path
 from training.sample import WHOLE
-from training.settings import MODALITIES, FitSettings, Modality
+from training.settings import MODALITIES, Modality
 
 _FILES_AT_ONCE = 16
 _ROWS_AT_ONCE = 32
 _WEIGHTS = FusionWeights()
-_SPEC_FIELDS: dict[Modality, tuple[str, ...]] = {
-    "image": ("height", "width", "crops", "frames", "want_images"),
-    "video": ("height", "width", "clips", "clip_length", "clip_stride_seconds", "want_clips"),
-    "audio": ("sample_rate", "window_samples", "windows", "want_audio"),
-}
-"""Of a RowSpec, what each model decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
+    """A model, and what the manifest of its detector would say of it.
+
+    Attributes:
+        spec: fields of a RowSpec that it decides.
+    """
+
     model: keras.Model
     calibration: Calibration
-    settings: FitSettings
+    spec: dict[str, Any]
 
 
 @contextmanager
@@ -58,7 +65,7 @@ def keras_judge(models: Path, workers: int) -> Iterator["KerasJudge"]:
     }
     if not branches:
         raise DataError(f"there are no trained models in {models}")
-    spec = _row_spec({modality: branch.settings for modality, branch in branches.items()})
+    spec = _row_spec([branch.spec for branch in branches.values()])
     with closing(DecodePool(workers, MediaLimits())) as pool:
         yield KerasJudge(branches, spec, pool)
 
@@ -157,24 +164,50 @@ def _load(models: Path, modality: Modality) -> _Branch:
     file = models / record.keras_file
     try:
         model = keras.saving.load_model(file, compile=False)
+        spec = _SPECS[modality](model, record.branch)
+    except ValidationError as error:
+        raise DataError(f"{record_path(models, modality)}: branch not understood: {error}") from error
     except Exception as error:  # Keras raises whatever its parts raise
-        raise DataError(f"{file} is not there, or cannot be loaded by Keras: {error}") from error
-    settings = FitSettings.model_validate(record.settings)
-    return _Branch(model, Calibration.model_validate(record.branch), settings)
+        raise DataError(
+            f"{file} is not there, cannot be loaded by Keras, or is no model for {modality}: {error}"
+        ) from error
+    return _Branch(model, Calibration.model_validate(record.branch), spec)
 
 
-def _row_spec(settings: Mapping[Modality, FitSettings]) -> RowSpec:
+def _image_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
+    rows, columns = model.output["heatmap"].shape[1:]
+    branch = ImageBranch.model_validate({**stated, "heatmap_height": rows, "heatmap_width": columns})
+    _, height, width, _ = model.inputs[0].shape
+    fields = {"crops": branch.crops, "frames": branch.frames_per_video}
+    return {"height": height, "width": width, **fields, "want_images": True}
+
+
+def _video_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
+    _, length, height, width, _ = model.inputs[0].shape
+    branch = VideoBranch.model_validate({**stated, "clip_length": length})
+    fields = {"clips": branch.clips_per_video, "clip_stride_seconds": branch.clip_stride_seconds}
+    return {"height": height, "width": width, "clip_length": length, **fields, "want_clips": True}
+
+
+def _audio_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
+    _, samples = model.inputs[0].shape
+    branch = AudioBranch.model_validate({**stated, "window_samples": samples})
+    fields = {"sample_rate": branch.sample_rate, "windows": branch.max_windows}
+    return {"window_samples": samples, **fields, "want_audio": True}
+
+
+_SPECS = {"image": _image_spec, "video": _video_spec, "audio": _audio_spec}
+"""What a model, and the branch of its record, decide of a RowSpec."""
+
+
+def _row_spec(parts: Sequence[Mapping[str, Any]]) -> RowSpec:
     """The rows that the exported graph will ask the server for."""
-    sizes = {modality: own.image_size for modality, own in settings.items() if modality != "audio"}
-    if len(set(sizes.values())) > 1:
+    if len({(part["height"], part["width"]) for part in parts if "height" in part}) > 1:
         raise DataError("the image and the video model want frames of different sizes: no one detector")
-    specs = {modality: own.row_spec(modality) for modality, own in settings.items()}
-    wanted = {
-        name: getattr(spec, name) for modality, spec in specs.items() for name in _SPEC_FIELDS[modality]
-    }
-    return RowSpec(
-        **{"want_images": False, "want_clips": False, "want_audio": False} | wanted, by_channel=True
-    )
+    spec: dict[str, Any] = {"want_images": False, "want_clips": False, "want_audio": False}
+    for part in parts:
+        spec |= part
+    return RowSpec(**spec, by_channel=True)
 
 
 def _judged_apart(

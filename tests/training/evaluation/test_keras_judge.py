@@ -3,19 +3,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import RowSpec
-from tests.media import encode_sound, voice
+from tests.media import encode_sound, photo_jpeg, speech_wav, voice
 from training.__main__ import main
 from training.calibrate import Calibration
 from training.evaluation.judge import Task
 from training.evaluation.judged import JudgedFile
-from training.evaluation.keras_judge import KerasJudge
+from training.evaluation.keras_judge import KerasJudge, keras_judge
 from training.labels import UNCLEAR
 from training.record import TrainingRecord, write_record
 
@@ -49,3 +51,28 @@ def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
     assert answer.audio_probability == pytest.approx(1 / (1 + np.exp(-2)), abs=0.01)
     assert answer.verdict == "FAKE"
     assert [row.label for row in answer.rows] == [UNCLEAR] * 8
+
+
+def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(tmp_path: Path) -> None:
+    """Its record has none of our trainer's settings, and leaves to the model what that tells."""
+    rows = keras.Input((20, 28, 3), dtype="uint8")
+    cells = layers.Conv2D(1, 3)(layers.Rescaling(1 / 255)(rows))
+    heatmap = layers.Reshape(cells.shape[1:3])(cells)
+    outputs = {"logit": layers.Reshape(())(layers.GlobalMaxPooling2D()(cells)), "heatmap": heatmap}
+    keras.Model(rows, outputs).save(tmp_path / "image_model_best.keras")
+    sound = keras.Input((800,), dtype="float32")
+    keras.Model(sound, {"logit": layers.Reshape(())(layers.Dense(1)(sound))}).save(
+        tmp_path / "audio_model_best.keras"
+    )
+    branches = {"image": {"crops": 2}, "audio": {"sample_rate": 8_000, "max_windows": 3}}
+    for modality, branch in branches.items():
+        record = {"modality": modality, "keras_file": f"{modality}_model_best.keras", "branch": branch}
+        write_record(
+            tmp_path,
+            TrainingRecord.model_validate({**record, "spec_hash": spec_hash(), "settings": {"by": "hand"}}),
+        )
+    truths = [JudgedFile(path=kind, label=0, kind=kind) for kind in branches]
+    tasks = [Task(truths[0], photo_jpeg(96, 80, 1)), Task(truths[1], speech_wav(1.0, seed=1))]
+    with keras_judge(tmp_path, workers=1) as judge:
+        photo, voice = judge.judge(tasks)
+    assert [row.modality for row in (*photo.rows, *voice.rows)] == ["image"] * 3 + ["audio"] * 3
