@@ -1,7 +1,8 @@
 """How a training went, epoch by epoch: CSV, TensorBoard and a plot."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -26,7 +27,8 @@ class HistoryLog:
         self._plot = folder / "training_plots" / f"{name}.png"
         for path in (self._table, self._plot):
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._board = tf.summary.create_file_writer(str(self._table.with_suffix("")))
+        with _system_errors():
+            self._board = tf.summary.create_file_writer(str(self._table.with_suffix("")))
 
     def write(self, history: History) -> None:
         """Called after every epoch with all epochs so far."""
@@ -37,11 +39,22 @@ class HistoryLog:
             writer.writerows(
                 [number + 1, *(values[number] for values in history.values())] for number in range(epochs)
             )
-        with self._board.as_default():
+        with _system_errors(), self._board.as_default():
             for name, values in history.items():
                 tf.summary.scalar(name, values[-1], epochs)
-        self._board.flush()
+            self._board.flush()
         plot_history(self._plot, history)
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """TensorFlow has errors of its own for files, such as of a full disk."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"the log for TensorBoard cannot be written: {error.message.splitlines()[0]}"
+        ) from error
 
 
 def plot_history(path: Path, history: History) -> None:

@@ -1,6 +1,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -25,3 +26,10 @@ def test_epochs_are_in_the_csv_on_the_board_and_in_the_plot(tmp_path: Path) -> N
     assert found == {(name, step) for name in HISTORY for step in (1, 2)}
     with Image.open(tmp_path / "training_plots" / "image.png") as image:
         assert image.width > image.height > 100
+
+
+def test_a_board_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "training_logs").mkdir()
+    (tmp_path / "training_logs" / "image").touch()
+    with pytest.raises(OSError, match="TensorBoard"):
+        HistoryLog(tmp_path, "image").write(HISTORY)
