@@ -25,7 +25,7 @@ class Measured(BaseModel):
     """Metrics on a set of files.
 
     Attributes:
-        files, fakes, rows: how many.
+        files, fakes, rows: how many; rows that may be called either are left out.
         by_file: on the probabilities of whole files; what a user of the detector meets.
         by_row: on those of single frames, clips or windows; empty for the fused voice.
     """
@@ -118,12 +118,13 @@ def by_file(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Met
 
 
 def _measure(files: Sequence[JudgedFile], voice: Voice, metrics: Mapping[str, Metric]) -> Measured:
-    rows = [(file, row) for file in files for row in file.rows if row.modality == voice]
-    clear = [(file, row) for file, row in rows if row.label != UNCLEAR]
+    clear = [
+        (file, row) for file in files for row in file.rows if row.modality == voice and row.label != UNCLEAR
+    ]
     return Measured(
         files=len(files),
         fakes=sum(file.label for file in files),
-        rows=len(rows),
+        rows=len(clear),
         by_file=by_file(files, voice, metrics),
         by_row=_by_row(clear, metrics) if clear else {},
     )
