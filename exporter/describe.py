@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import keras
 from pydantic import ValidationError
 
-from exporter.folder import Trained
+from exporter.folder import RETRAIN, Trained
 from server.engine.manifest import (
     AudioBranch,
     Branch,
@@ -93,8 +93,10 @@ def _branch(kind: type[B], trained: Trained, told_by_model: dict[str, Any]) -> B
     for field, value in told_by_model.items():
         stated = trained.record.branch.get(field, value)
         if stated != value:
-            raise InvalidModel(f"{where} says {field} {stated}, but the model in {trained.path} has {value}")
+            raise InvalidModel(
+                f"{where} says {field} {stated}, but the model in {trained.path} has {value}", RETRAIN
+            )
     try:
         return kind.model_validate(trained.record.branch | told_by_model)
     except ValidationError as error:
-        raise InvalidModel(f"{where}: branch not understood: {error}") from error
+        raise InvalidModel(f"{where}: branch not understood: {error}", RETRAIN) from error

@@ -8,7 +8,7 @@ from server.errors import InvalidModel, ModelNotFound
 from server.media.spec import spec_hash
 from training.record import TrainingRecord, read_record, record_path
 
-_RETRAIN = "Train the model again, or correct the record."
+RETRAIN = "Train the model again, or correct the record."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ def _find(folder: Path, modality: str) -> Trained | None:
     if path is None:
         if record_path(folder, modality).exists():
             raise InvalidModel(
-                f"{record_path(folder, modality)} has no model beside it: {candidates[0].name}"
+                f"{record_path(folder, modality)} has no model beside it: {candidates[0].name}",
+                "Put it there, or remove the record to export the other modalities alone.",
             )
         return None
     return Trained(path, _read(path, modality))
@@ -56,13 +57,13 @@ def _read(path: Path, modality: str) -> TrainingRecord:
     try:
         record = read_record(path.parent, modality)
     except OSError as error:
-        raise InvalidModel(f"{path} has no readable training record: {error}", _RETRAIN) from error
+        raise InvalidModel(f"{path} has no readable training record: {error}", RETRAIN) from error
     except ValueError as error:
-        raise InvalidModel(f"{where} is not a training record: {error}", _RETRAIN) from error
+        raise InvalidModel(f"{where} is not a training record: {error}", RETRAIN) from error
     if record.modality != modality:
-        raise InvalidModel(f"{where} is the record of a model for {record.modality}", _RETRAIN)
+        raise InvalidModel(f"{where} is the record of a model for {record.modality}", RETRAIN)
     if record.keras_file != path.name:
-        raise InvalidModel(f"{where} is the record of {record.keras_file}, but {path.name} is here", _RETRAIN)
+        raise InvalidModel(f"{where} is the record of {record.keras_file}, but {path.name} is here", RETRAIN)
     if record.spec_hash != spec_hash():
         raise InvalidModel(
             f"{where}: trained on rows of spec {record.spec_hash}, but this version makes rows of "

@@ -159,8 +159,9 @@ def test_a_record_that_contradicts_its_model_is_named(
     add_model: AddModel, tmp_path: Path, branch: dict[str, object], message: str
 ) -> None:
     add_model("audio", branch=branch)
-    with pytest.raises(InvalidModel, match=f"(?s)audio_model.json.*{message}"):
+    with pytest.raises(InvalidModel, match=f"(?s)audio_model.json.*{message}") as caught:
         run_export(tmp_path)
+    assert "correct the record" in caught.value.hint
 
 
 def test_a_detector_whose_weights_are_all_zero_is_refused(add_model: AddModel, tmp_path: Path) -> None:
