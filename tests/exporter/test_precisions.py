@@ -20,6 +20,7 @@ from tests import media
 from tests.exporter.conftest import add_record
 from tests.random_rows import assert_same, random_rows
 from training.sample import Sample, Split, write_samples
+from training.settings import Modality
 
 MODALITIES = ("image", "audio")
 OTHERS: tuple[Precision, ...] = ("fp16", "int8")
@@ -35,7 +36,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo, sound = f"{number}.jpg", f"{number}.wav"
         (folder / photo).write_bytes(media.photo_jpeg(64, 48, seed=number))
         (folder / sound).write_bytes(media.speech_wav(1.0, seed=number))
-        for name, modality in ((photo, "image"), (sound, "audio")):
+        kinds: tuple[tuple[str, Modality], ...] = ((photo, "image"), (sound, "audio"))
+        for name, modality in kinds:
             samples.append(Sample(name, modality, number % 2, split, name))
     (folder / "broken.jpg").write_bytes(b"no photo")
     samples.append(Sample("broken.jpg", "image", 1, "test", "broken"))

@@ -13,6 +13,7 @@ from server.errors import InvalidModel, ModelNotFound
 from tests import media
 from tests.tiny_graph import tiny_detector
 from training.sample import Sample, Split, write_samples
+from training.settings import Modality
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,8 @@ def write_data(folder: Path, *kinds: tuple[str, Split]) -> Path:
         name = f"{number}.{kind}"
         content = {"jpg": media.photo_jpeg(64, 48), "mp4": media.video_mp4(0.5), "wav": media.speech_wav(0.5)}
         (folder / name).write_bytes(content[kind])
-        modality = {"jpg": "image", "mp4": "video", "wav": "audio"}[kind]
-        samples.append(Sample(name, modality, number % 2, split, name))
+        modalities: dict[str, Modality] = {"jpg": "image", "mp4": "video", "wav": "audio"}
+        samples.append(Sample(name, modalities[kind], number % 2, split, name))
     write_samples(folder / "corpus.csv", samples)
     return folder
 
