@@ -160,14 +160,23 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 def _read_labels(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, restval=""))
     except UnicodeError as error:
         raise DataError(f"{path} is not UTF-8: save it as such") from error
     if not rows or not {"path", "label"} <= set(rows[0]):
         raise DataError(f"{path} needs the columns path and label")
+    labels: dict[str, int | str] = {}
+    for row in rows:
+        label = _label(row["label"])
+        if labels.setdefault(row["path"], label) != label:
+            raise DataError(f"{path} gives {row['path']} two labels")
     # A labels file may name its media relative to itself, as those of `training prepare` do.
     beside = {str((path.parent / row["path"]).resolve()): row for row in rows}
     return beside | {row["path"]: row for row in rows}
+
+
+def _label(word: object) -> int | str:
+    return _LABELS.get(str(word).lower(), str(word))
 
 
 def _truth(path: str, known: Mapping[str, dict[str, str]]) -> dict[str, str]:
@@ -187,7 +196,7 @@ def _judged(record: Mapping[str, Any], truth: Mapping[str, str]) -> JudgedFile:
     told = {name: record[name] for name in (*COLUMNS, "rows") if record.get(name) is not None}
     stated = {name: truth[name] for name in _STATED if name in truth}
     told |= stated | {
-        "label": _LABELS.get(str(label).lower(), label),
+        "label": _label(label),
         "kind": str(record.get("kind") or "").lower(),
         "group": stated.get("group") or record.get("group") or record["path"],
         "error": record.get("error") or record.get("error_message"),

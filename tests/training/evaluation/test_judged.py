@@ -98,3 +98,21 @@ def test_tables_that_a_spreadsheet_saved_are_read(tmp_path: Path) -> None:
     labels.write_text("path,label\ncafé.jpg,fake\n", encoding="latin-1")
     with pytest.raises(DataError, match="is not UTF-8"):
         read_judged(table, labels)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("label,path\nreal,x.jpg\nreal,y.jpg\nfake,x.jpg\n", r"gives x\.jpg two labels"),
+        ("label,path\nfake,x.jpg\n1,x.jpg\nreal\n", ""),
+    ],
+)
+def test_labels_that_contradict_each_other_are_refused(tmp_path: Path, lines: str, message: str) -> None:
+    table, labels = tmp_path / "p.jsonl", tmp_path / "labels.csv"
+    write_judged(table, [FAILED])
+    labels.write_text(lines)
+    if message:
+        with pytest.raises(DataError, match=message):
+            read_judged(table, labels)
+    else:
+        assert [file.label for file in read_judged(table, labels)] == [1]
