@@ -198,7 +198,7 @@ def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: 
 
     with running_server(models, metrics_port=0, decode_workers=1) as server, stub_of(server) as stub:
         ahead = [stub.Detect.future(video, timeout=60) for _ in range(3)]
-        # On a busy machine one may end before the server has read it, or long before the server's clock says so.
+        # On a busy machine one may end before the server has read it, or before the server's clock says so.
         while not failed() and not all(call.done() for call in ahead):
             late = stub.Detect.future(video, timeout=0.1)
             assert late.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
