@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
@@ -17,10 +17,8 @@ _BIAS_BOUNDS = (-10.0, 10.0)
 _FARTHEST = 1e-7
 
 
-class Calibration(BaseModel):
+class Calibration(BaseModel, frozen=True):
     """What the exported graph does to one modality's logits; fields as in `server.engine.manifest.Branch`."""
-
-    model_config = ConfigDict(frozen=True)
 
     temperature: float = 1.0
     bias: float = 0.0

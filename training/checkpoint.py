@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from server.media.spec import spec_hash
 from training.errors import OtherTraining
@@ -22,7 +22,7 @@ def run_identity(settings: dict[str, Any], data_hash: str) -> dict[str, Any]:
     return {**settings, "data": data_hash, "rows": spec_hash()}
 
 
-class Progress(BaseModel):
+class Progress(BaseModel, frozen=True):
     """What has been done.
 
     Attributes:
@@ -33,8 +33,6 @@ class Progress(BaseModel):
         history: metrics per epoch over all phases.
         speed: of all training steps.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     run: dict[str, Any]
     phase: int = 0

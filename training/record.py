@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(BaseModel, frozen=True, extra="forbid"):
     """How one model came about, and how its logits become probabilities.
 
     Attributes:
@@ -21,8 +21,6 @@ class TrainingRecord(BaseModel):
         packages: version of each package that shaped the result.
         metrics: by split, for example {"test": {"auc": 0.93}}.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     modality: Literal["image", "video", "audio"]

@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from server.media.types import RowSpec
 
@@ -33,10 +33,8 @@ def _worker_count(text: str) -> int:
     return int(text)
 
 
-class RowSettings(BaseModel):
+class RowSettings(BaseModel, frozen=True, extra="forbid"):
     """Which rows are made of a file; the exported graph asks the server for the same."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: int = Field(224, ge=32, description="height and width of frames, in pixels")
     crops: int = Field(4, ge=0, description="native-resolution crops of a photo, besides the whole picture")
@@ -76,10 +74,8 @@ def _level(what: str) -> Any:
     return Field(3, ge=0, le=5, description=description)
 
 
-class AugmentSettings(BaseModel):
+class AugmentSettings(BaseModel, frozen=True, extra="forbid"):
     """What training rows go through, real or fake, besides being turned and toned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     augment_share: float = Field(0.5, ge=0, le=1, description="of training rows that are perturbed; 0: none")
     augment_jpeg: int = _level("JPEG compression")

@@ -6,14 +6,14 @@ from time import perf_counter
 from typing import Any
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from training.errors import Diverged
 
 Step = Callable[[Any], Any]
 
 
-class Speed(BaseModel):
+class Speed(BaseModel, frozen=True):
     """What training steps cost.
 
     Attributes:
@@ -21,8 +21,6 @@ class Speed(BaseModel):
         seconds: of all steps, waiting included.
         waited: seconds in which the step had no batch yet, so that the accelerator had no work.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     rows: int = 0
     seconds: float = 0.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from training.evaluation.judge import Judge, Task
 from training.evaluation.judged import JudgedFile
@@ -15,7 +15,7 @@ _RESET_PEAK = "5"
 """For /proc/PID/clear_refs: forget the highest memory so far."""
 
 
-class Effort(BaseModel):
+class Effort(BaseModel, frozen=True):
     """Time and memory that files of one kind took, judged one after the other.
 
     Attributes:
@@ -23,8 +23,6 @@ class Effort(BaseModel):
         peak_memory_bytes: the most that the detector's processes held together, models included;
             None where that cannot be seen: on another machine, or without Linux's /proc.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     media: str
     files: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from training.errors import DataError
 from training.sample import Sample
@@ -35,7 +35,7 @@ class JudgedRow:
     fake_probability: float
 
 
-class JudgedFile(BaseModel):
+class JudgedFile(BaseModel, frozen=True):
     """One file with its truth and its answer; the names of columns are those of the client's predictions.
 
     Attributes:
@@ -52,8 +52,6 @@ class JudgedFile(BaseModel):
         error: why there is no verdict.
         rows: as far as the judge tells them.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     label: Literal[0, 1]

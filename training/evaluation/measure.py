@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,7 +21,7 @@ _SHOWN = (*BRIEF, "f1", "log_loss", "brier", "ece")
 Estimates = dict[str, Estimate]
 
 
-class Measured(BaseModel):
+class Measured(BaseModel, frozen=True):
     """Metrics on a set of files.
 
     Attributes:
@@ -30,8 +30,6 @@ class Measured(BaseModel):
         by_row: on those of single frames, clips or windows; empty for the fused voice.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     files: int
     fakes: int
     rows: int
@@ -39,7 +37,7 @@ class Measured(BaseModel):
     by_row: Estimates
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, frozen=True):
     """Metrics of one voice on the files of one kind.
 
     Attributes:
@@ -49,8 +47,6 @@ class Evaluation(BaseModel):
         slices: by dimension and value. A manipulation's fakes are measured against all real files;
             data sets and compressions hold their own real files.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     voice: Voice
     media: str

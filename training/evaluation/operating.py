@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from training.calibrate import calibrate, finite_logits
 from training.evaluation.judged import JudgedFile
@@ -15,11 +15,7 @@ from training.evaluation.metrics import METRICS, Floats
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05, 0.1)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class OperatingPoint(_Frozen):
+class OperatingPoint(BaseModel, frozen=True):
     """A threshold at or above which to call files fake, chosen for a false-positive rate, and what it does.
 
     Attributes:
@@ -34,7 +30,7 @@ class OperatingPoint(_Frozen):
     recall: float
 
 
-class Band(_Frozen):
+class Band(BaseModel, frozen=True):
     """Verdicts at or below one threshold and at or above the other, INCONCLUSIVE between them.
 
     Attributes:
@@ -50,7 +46,7 @@ class Band(_Frozen):
     verdicts: dict[str, dict[str, int]]
 
 
-class Recalibration(_Frozen):
+class Recalibration(BaseModel, frozen=True):
     """Temperature and bias of the fused logit, fitted on the files that thresholds were chosen on.
 
     Attributes:
@@ -63,7 +59,7 @@ class Recalibration(_Frozen):
     after: dict[str, float]
 
 
-class Operation(_Frozen):
+class Operation(BaseModel, frozen=True):
     """How to act on the fused probability of one kind of file.
 
     Attributes:

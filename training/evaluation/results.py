@@ -4,14 +4,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from training.evaluation.effort import Effort
 from training.evaluation.measure import Estimates, Evaluation, Measured
 from training.evaluation.operating import Operation
 
 
-class Robust(BaseModel):
+class Robust(BaseModel, frozen=True):
     """What one perturbation at one level leaves of the fused verdict on one kind of file.
 
     Attributes:
@@ -19,8 +19,6 @@ class Robust(BaseModel):
         setting: what the level means, such as "quality 50".
         metrics: AUC, EER, accuracy.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     media: str
     perturbation: str
@@ -30,7 +28,7 @@ class Robust(BaseModel):
     metrics: Estimates
 
 
-class Results(BaseModel):
+class Results(BaseModel, frozen=True):
     """One detector on one set of files.
 
     Attributes:
@@ -38,8 +36,6 @@ class Results(BaseModel):
         data: folders, or the table of predictions.
         files, failed: how many were asked about, and those without an answer: path → reason.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     judge: str
     data: list[str]
