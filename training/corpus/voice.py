@@ -6,6 +6,7 @@ The glottal pulse follows Fant, Liljencrants and Lin (1985), the filter Klatt (1
 from dataclasses import dataclass
 from itertools import pairwise
 
+import librosa
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -110,7 +111,7 @@ def _glottis(
     flow *= np.interp(time, _times(tracks.voicing), tracks.voicing)
     gusts = np.exp(-(((phase - speaker.open_quotient) / speaker.gust) ** 2)) + speaker.leak
     pulses = soxr.resample(flow, GLOTTAL_RATE, rate)
-    return _fit(pulses, samples), np.interp(np.arange(samples) / rate, time, gusts)
+    return librosa.util.fix_length(pulses, size=samples), np.interp(np.arange(samples) / rate, time, gusts)
 
 
 def _cycles(
@@ -202,7 +203,3 @@ def _times(track: Track) -> Track:
 
 def _per_sample(track: Track, samples: int) -> Pcm:
     return np.asarray(np.interp(np.linspace(0, len(track), samples), np.arange(len(track)) + 0.5, track))
-
-
-def _fit(pcm: Pcm, samples: int) -> Pcm:
-    return np.asarray(np.pad(pcm, (0, max(0, samples - len(pcm))))[:samples])
