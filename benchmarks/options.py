@@ -1,11 +1,12 @@
 """Options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
+from training.settings import Backbone
+
 ModelFile = Annotated[Path | None, typer.Option(help="An exported <name>/<version>/model.onnx.")]
 ExportedBackbone = Annotated[Backbone, typer.Option(help="Without --model: export this.")]
 ExportedSize = Annotated[int, typer.Option(help="Without --model: pixels of a side.", min=32)]

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from training.settings import Modality
+
 
 class TrainingRecord(BaseModel, frozen=True, extra="forbid"):
     """How one model came about, and how its logits become probabilities.
@@ -23,7 +25,7 @@ class TrainingRecord(BaseModel, frozen=True, extra="forbid"):
     """
 
     schema_version: Literal[1] = 1
-    modality: Literal["image", "video", "audio"]
+    modality: Modality
     keras_file: str
     branch: dict[str, Any]
     spec_hash: str = Field(min_length=1)

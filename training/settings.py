@@ -2,7 +2,7 @@
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -11,7 +11,7 @@ from server.media.types import RowSpec
 Modality = Literal["image", "video", "audio"]
 Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 Strategy = Literal["default", "mirrored", "multi-worker"]
-MODALITIES: tuple[Modality, ...] = ("image", "video", "audio")
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 # Few for sound: more fit generated voices better and real ones worse, while the validation score
 # still rises.

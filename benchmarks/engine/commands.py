@@ -10,10 +10,11 @@ from benchmarks.engine import in_process
 from benchmarks.engine import precisions as in_precisions
 from benchmarks.engine import startup as starts
 from benchmarks.material.keras_model import EXPORTING, exported_model, raw_graph
-from benchmarks.options import Backbone, ExportedBackbone, ExportedSize, ModelFile, Rounds, Seconds, Size
+from benchmarks.options import ExportedBackbone, ExportedSize, ModelFile, Rounds, Seconds, Size
 from benchmarks.report import console, results
 from server.engine.processor import features
 from server.engine.providers import Wish
+from training.settings import Backbone
 
 app = typer.Typer()
 

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import Backbone, Rounds, Size
+from benchmarks.options import Rounds, Size
 from benchmarks.report import console, results
 from benchmarks.training import listing as lists
 from benchmarks.training import preparing
 from server.engine.cores import usable_cores
+from training.settings import Backbone, FitSettings
 
 app = typer.Typer()
 
@@ -48,7 +49,6 @@ def fit(
     start_tensorflow()
     # Here, because it takes seconds that the other commands need not wait.
     from benchmarks.training import fitting
-    from training.settings import FitSettings
 
     settings = FitSettings(
         backbone=backbone,

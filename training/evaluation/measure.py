@@ -1,7 +1,7 @@
 """How good a detector is on labelled files: by file, by row, and by what the files differ in."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from training.evaluation.metrics import METRICS, Estimate, Floats, Metric, estim
 from training.labels import UNCLEAR
 
 Dimension = Literal["dataset", "manipulation", "compression"]
-DIMENSIONS: tuple[Dimension, ...] = ("dataset", "manipulation", "compression")
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 BRIEF = {name: METRICS[name] for name in ("auc", "eer", "accuracy")}
 _SHOWN = (*BRIEF, "f1", "log_loss", "brier", "ece")
 
