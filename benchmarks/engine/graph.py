@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.engine.requests import of_picture
+from benchmarks.engine.requests import of_pictures
 from benchmarks.material.media import photo
 from benchmarks.report.figures import milliseconds, ratio
 from benchmarks.report.tables import Table
@@ -51,7 +51,7 @@ def compare(raw: Path, model: Path, rounds: int) -> Compared:
     manifest = Session(model, "cpu").manifest
     frame = photo(manifest.width, manifest.height, 0)
     theirs, ours = one_thread(raw), one_thread(model)
-    feeds = assemble([of_picture(manifest, frame)], manifest)
+    feeds = assemble([of_pictures(manifest, frame[None])], manifest)
     nothing = assemble([empty_rows(manifest)], manifest)
     rows: Feeds = {"rows": frame[None]}
     _check(theirs.run(["logit"], rows)[0], ours.run(["image_probability"], feeds)[0])

@@ -7,11 +7,6 @@ from server.engine.batch import Rows, empty_rows
 from server.engine.manifest import Manifest
 
 
-def of_picture(manifest: Manifest, frame: NDArray[np.uint8]) -> Rows:
-    """One whose only row is the frame, uint8 [height, width, 3]."""
-    return of_pictures(manifest, frame[None])
-
-
 def of_pictures(manifest: Manifest, frames: NDArray[np.uint8]) -> Rows:
     """One with a row for each frame, uint8 [rows, height, width, 3]."""
     empty = empty_rows(manifest)

@@ -1,7 +1,7 @@
 """The decoders alone, as what serves photos cannot be faster than they are."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from benchmarks.material.media import generated_photos
 from benchmarks.processes import own_cpu_seconds
@@ -22,11 +22,8 @@ def decoding(size: tuple[int, int]) -> Iterator[Decode]:
     """A pool of decoders, for photos to height × width."""
     photos = generated_photos(PHOTOS)
     spec = RowSpec(height=size[0], width=size[1])
-    pool = DecodePool(usable_cores(), MediaLimits())
-    try:
+    with closing(DecodePool(usable_cores(), MediaLimits())) as pool:
         yield lambda number: pool.submit(photos[number % PHOTOS], spec, None).result()
-    finally:
-        pool.close()
 
 
 def sample(decode: Decode, seconds: float, warm_up: float) -> Sample:

@@ -142,18 +142,16 @@ def _report(options: argparse.Namespace, console: Console) -> None:
 
 
 def _judge(options: argparse.Namespace) -> "AbstractContextManager[Judge]":
-    chosen: AbstractContextManager[Judge]
-    if options.server or options.engine == "onnx":
-        from training.evaluation.served_judge import credentials, onnx_judge, served_judge
+    if options.server:
+        from training.evaluation.served_judge import credentials, served_judge
 
-        if options.server:
-            own = credentials(options.tls, options.ca, options.cert, options.key)
-            chosen = served_judge(options.server, options.token, own)
-        else:
-            chosen = onnx_judge(options.models)
-    else:
-        start_tensorflow()
-        from training.evaluation.keras_judge import keras_judge
+        own = credentials(options.tls, options.ca, options.cert, options.key)
+        return served_judge(options.server, options.token, own)
+    if options.engine == "onnx":
+        from training.evaluation.served_judge import onnx_judge
 
-        chosen = keras_judge(options.models, options.workers)
-    return chosen
+        return onnx_judge(options.models)
+    start_tensorflow()
+    from training.evaluation.keras_judge import keras_judge
+
+    return keras_judge(options.models, options.workers)
