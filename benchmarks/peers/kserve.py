@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import kserve
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.peers.launch import ANSWER, MODEL, Launch, read_launch
 from benchmarks.peers.scorer import Scorer
@@ -20,7 +18,6 @@ class Detector(kserve.Model):  # type: ignore[misc]
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(MODEL)
-        self._encoded = launch.encoded
         self._scorer = Scorer(launch)
         self._threads = ThreadPoolExecutor(launch.workers)
         self.ready = True
@@ -32,15 +29,12 @@ class Detector(kserve.Model):  # type: ignore[misc]
         response_headers: Any = None,  # noqa: ARG002
     ) -> kserve.InferResponse:
         given = payload.inputs[0].as_numpy()
-        answers = await asyncio.get_running_loop().run_in_executor(self._threads, self._score, given)
+        answers = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._scorer.of_tensor, given
+        )
         output = kserve.InferOutput(name=ANSWER, shape=list(answers.shape), datatype="FP32")
         output.set_data_from_numpy(answers, binary_data=True)
         return kserve.InferResponse(response_id=payload.id, model_name=MODEL, infer_outputs=[output])
-
-    def _score(self, given: NDArray[np.generic]) -> NDArray[np.float32]:
-        if self._encoded:
-            given = np.stack([self._scorer.frame(bytes(file)) for file in given[:, 0]])
-        return self._scorer.of_frames(given.astype(np.uint8, copy=False)).reshape(-1, 1)
 
 
 def main(launch: Launch) -> None:

@@ -16,17 +16,12 @@ class Handler:
     """One session."""
 
     def __init__(self, launch: Launch) -> None:
-        self._encoded = launch.encoded
         self._scorer = Scorer(launch)
 
     @batch  # type: ignore[untyped-decorator]
     def __call__(self, payload: NDArray[np.generic]) -> dict[str, NDArray[np.float32]]:
         """Its argument and the key of its answer are named as the model's input and output."""
-        if self._encoded:
-            frames = np.stack([self._scorer.frame(bytes(file)) for file in payload[:, 0]])
-        else:
-            frames = payload.astype(np.uint8, copy=False)
-        return {ANSWER: self._scorer.of_frames(frames).reshape(-1, 1)}
+        return {ANSWER: self._scorer.of_tensor(payload)}
 
 
 def main(launch: Launch) -> None:

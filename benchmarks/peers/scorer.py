@@ -40,6 +40,12 @@ class Scorer:
         """float32 [requests], from one run of the graph."""
         return self.of_frames(np.stack([self.frame(payload) for payload in payloads]))
 
+    def of_tensor(self, given: NDArray[np.generic]) -> NDArray[np.float32]:
+        """float32 [requests, 1] of a tensor of files, [requests, 1], or of frames."""
+        if self._encoded:
+            given = np.stack([self.frame(bytes(file)) for file in given[:, 0]])
+        return self.of_frames(given.astype(np.uint8, copy=False)).reshape(-1, 1)
+
     def of_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 [requests] of uint8 [requests, height, width, 3]; each frame is one request's only row."""
         if self._raw:

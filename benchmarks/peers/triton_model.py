@@ -15,15 +15,11 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         launch = read_launch(json.loads(args["model_config"])["parameters"]["launch"]["string_value"])
-        self._encoded = launch.encoded
         self._scorer = Scorer(launch)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         given = [pb_utils.get_input_tensor_by_name(request, PAYLOAD).as_numpy() for request in requests]
-        if self._encoded:
-            given = [np.stack([self._scorer.frame(file) for file in files[:, 0]]) for files in given]
-        frames = np.concatenate(given) if len(given) > 1 else given[0]
-        answers = self._scorer.of_frames(frames).reshape(-1, 1)
+        answers = self._scorer.of_tensor(np.concatenate(given) if len(given) > 1 else given[0])
         ends = np.cumsum([len(rows) for rows in given])[:-1]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(ANSWER, part)]) for part in np.split(answers, ends)
