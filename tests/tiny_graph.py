@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from exporter.graph import IR_VERSION, OPSET, build_detector, write_manifest
+from exporter.graph import build_detector, write_manifest
 from exporter.nodes import Nodes
 from server.engine.manifest import (
     AudioBranch,
@@ -25,6 +25,7 @@ from server.engine.manifest import (
 )
 from server.engine.repository import graph_file
 from server.media.spec import spec_hash
+from tests.graphs import Shape, row_graph
 
 LOGIT_RANGE = 4.0
 SIZE, HEATMAP_SIZE = 32, 4
@@ -96,15 +97,15 @@ def image_branch() -> onnx.ModelProto:
     cells = nodes.add("Reshape", _pixel_logits(nodes), nodes.constant(grid, np.int64))
     nodes.add("ReduceMean", cells, output="heatmap", axes=[2, 4], keepdims=0)
     nodes.add("ReduceMean", "heatmap", output="logit", axes=[1, 2], keepdims=0)
-    heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, ["N", HEATMAP_SIZE, HEATMAP_SIZE])
-    return _branch(nodes, TensorProto.UINT8, [SIZE, SIZE, 3], [heatmap])
+    heatmap: Shape = ["N", HEATMAP_SIZE, HEATMAP_SIZE]
+    return row_graph(nodes, TensorProto.UINT8, [SIZE, SIZE, 3], {"logit": ["N"], "heatmap": heatmap})
 
 
 def video_branch(clip_length: int) -> onnx.ModelProto:
     """The logit is the mean over all frames of the clip."""
     nodes = Nodes("")
     nodes.add("ReduceMean", _pixel_logits(nodes), output="logit", axes=[1, 2, 3, 4], keepdims=0)
-    return _branch(nodes, TensorProto.UINT8, [clip_length, SIZE, SIZE, 3], [])
+    return row_graph(nodes, TensorProto.UINT8, [clip_length, SIZE, SIZE, 3], {"logit": ["N"]})
 
 
 def audio_branch() -> onnx.ModelProto:
@@ -112,19 +113,10 @@ def audio_branch() -> onnx.ModelProto:
     nodes = Nodes("")
     mean = nodes.add("ReduceMean", "rows", axes=[1], keepdims=0)
     nodes.add("Mul", mean, nodes.constant(LOGIT_RANGE), output="logit")
-    return _branch(nodes, TensorProto.FLOAT, [WINDOW_SAMPLES], [])
+    return row_graph(nodes, TensorProto.FLOAT, [WINDOW_SAMPLES], {"logit": ["N"]})
 
 
 def _pixel_logits(nodes: Nodes) -> str:
     pixels = nodes.add("Cast", "rows", to=TensorProto.FLOAT)
     scaled = nodes.add("Mul", pixels, nodes.constant(2 * LOGIT_RANGE / 255))
     return nodes.add("Sub", scaled, nodes.constant(LOGIT_RANGE))
-
-
-def _branch(
-    nodes: Nodes, dtype: int, shape: list[int], more_outputs: list[onnx.ValueInfoProto]
-) -> onnx.ModelProto:
-    rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
-    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["N"])
-    graph = helper.make_graph(nodes.nodes, "branch", [rows], [logit, *more_outputs], nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

@@ -3,14 +3,12 @@
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
+from tests.graphs import row_graph
 
 SIZE, SAMPLES, CHANNELS = 16, 256, 8
-Outputs = list[tuple[str, list[int | str]]]
-"""Names and shapes."""
 
 
 def image_branch(outlier: float = 1.0) -> onnx.ModelProto:
@@ -35,8 +33,9 @@ def image_branch(outlier: float = 1.0) -> onnx.ModelProto:
     nodes.add("Reshape", cells, nodes.constant([-1, SIZE, SIZE], np.int64), output="heatmap")
     pooled = nodes.add("GlobalAveragePool", cells)
     nodes.add("Reshape", pooled, nodes.constant([-1], np.int64), output="logit")
-    outputs: Outputs = [("logit", ["N"]), ("heatmap", ["N", SIZE, SIZE])]
-    return _branch(nodes, TensorProto.UINT8, [SIZE, SIZE, 3], outputs)
+    return row_graph(
+        nodes, TensorProto.UINT8, [SIZE, SIZE, 3], {"logit": ["N"], "heatmap": ["N", SIZE, SIZE]}
+    )
 
 
 def audio_branch() -> onnx.ModelProto:
@@ -53,7 +52,7 @@ def audio_branch() -> onnx.ModelProto:
     pooled = nodes.add("ReduceMean", x, axes=[1], keepdims=0)
     last = nodes.add("MatMul", pooled, nodes.constant(random.normal(0, 0.3, (16, 1))), output="last")
     nodes.add("Reshape", last, nodes.constant([-1], np.int64), output="logit")
-    return _branch(nodes, TensorProto.FLOAT, [SAMPLES], [("logit", ["N"])])
+    return row_graph(nodes, TensorProto.FLOAT, [SAMPLES], {"logit": ["N"]})
 
 
 def image_rows(count: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -77,10 +76,3 @@ def _weights(random: np.random.Generator, outputs: int, inputs: int, size: int) 
 
 def _conv(nodes: Nodes, x: str, weights: NDArray[np.float64], name: str, pad: int = 0) -> str:
     return nodes.add("Conv", x, nodes.constant(weights), output=name, pads=[pad] * 4)
-
-
-def _branch(nodes: Nodes, dtype: int, shape: list[int], outputs: Outputs) -> onnx.ModelProto:
-    rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
-    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in outputs]
-    graph = helper.make_graph(nodes.nodes, "branch", [rows], made, nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

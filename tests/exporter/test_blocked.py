@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from exporter.blocked import name_rows, spread_gates
-from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
+from tests.graphs import row_graph
 
 CHANNELS, SIZE, FRAMES = 32, 6, 2
 PHOTOS: list[int | str] = ["N", 3, SIZE, SIZE]
@@ -42,15 +42,7 @@ class Network:
 
     def finish(self, tensor: str) -> onnx.ModelProto:
         self.nodes.add("ReduceMean", tensor, output="result", axes=[2, 3], keepdims=0)
-        graph = helper.make_graph(
-            self.nodes.nodes,
-            "graph",
-            [helper.make_tensor_value_info("rows", TensorProto.FLOAT, self._shape)],
-            [helper.make_tensor_value_info("result", TensorProto.FLOAT, ["M", CHANNELS])],
-            self.nodes.constants,
-        )
-        opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        return row_graph(self.nodes, TensorProto.FLOAT, self._shape[1:], {"result": ["M", CHANNELS]})
 
 
 def gated(

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from exporter.bodies import add_prefix, bodies, captured, enclose, expose, reads, redirect
-from exporter.graph import IR_VERSION, OPSET
 from exporter.half import halve
 from exporter.layers import Parts
 from exporter.nodes import Nodes
 from exporter.quantize import quantize
 from exporter.rewrite import Rewriter
+from tests.graphs import row_graph
 
 UNITS, STEPS = 8, 3
 RANDOM = np.random.default_rng(0)
@@ -46,10 +46,7 @@ def recurrent() -> onnx.ModelProto:
     x = nodes.add("Relu", nodes.add("MatMul", "looped", weights[2], output="after"))
     last = nodes.add("MatMul", x, nodes.constant(RANDOM.normal(0, 0.3, (UNITS, 1))), output="last")
     nodes.add("Reshape", last, nodes.constant([-1], np.int64), output="logit")
-    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", UNITS])
-    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["N"])
-    graph = helper.make_graph(nodes.nodes, "branch", [rows], [logit], nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return row_graph(nodes, TensorProto.FLOAT, [UNITS], {"logit": ["N"]})
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
 from exporter.resize import settle_resizes
 from exporter.rewrite import Rewriter
+from tests.graphs import row_graph
 
 # As the converter writes them.
 WAYS = {
@@ -29,10 +29,7 @@ def resizing(interpolation: str, before: tuple[int, int], after: tuple[int, int]
     nodes = Nodes("")
     scales = nodes.constant([1, 1, *(new / old for new, old in zip(after, before, strict=True))])
     nodes.add("Resize", "rows", "", scales, output="result", **WAYS[interpolation])
-    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", 2, *before])
-    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, ["N", 2, "h", "w"])
-    graph = helper.make_graph(nodes.nodes, "graph", [rows], [result], nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return row_graph(nodes, TensorProto.FLOAT, [2, *before], {"result": ["N", 2, "h", "w"]})
 
 
 @pytest.mark.parametrize("interpolation", WAYS)

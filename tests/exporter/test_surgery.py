@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from exporter.clean import replace_zero_padded_maximum
-from exporter.graph import IR_VERSION, OPSET
 from exporter.head import fold_head
 from exporter.layout import hoist_transposes
 from exporter.nodes import Nodes
 from exporter.rewrite import Rewriter
+from tests.graphs import operators, rewritten, row_graph
 
 Rewrite = Callable[[Rewriter], None]
 RANDOM = np.random.default_rng(0)
@@ -24,10 +24,7 @@ RANDOM = np.random.default_rng(0)
 
 def model(nodes: Nodes, dtype: int, shape: Sequence[int], rank: int) -> onnx.ModelProto:
     """Rows of this shape in, a tensor `result` out."""
-    rows = helper.make_tensor_value_info("rows", dtype, ["N", *shape])
-    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, [f"d{axis}" for axis in range(rank)])
-    graph = helper.make_graph(nodes.nodes, "graph", [rows], [result], nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return row_graph(nodes, dtype, shape, {"result": [f"d{axis}" for axis in range(rank)]})
 
 
 def run(graph: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -35,20 +32,6 @@ def run(graph: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
     return np.asarray(session.run(None, {"rows": rows})[0])
-
-
-def rewritten(graph: onnx.ModelProto, rewrite: Rewrite) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
-    rewriter = Rewriter(copy)
-    rewrite(rewriter)
-    rewriter.drop_unused()
-    onnx.checker.check_model(copy)
-    return copy
-
-
-def operators(graph: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in graph.graph.node]
 
 
 def check_same(before: onnx.ModelProto, after: onnx.ModelProto, rows: NDArray[np.generic]) -> None:

@@ -1,7 +1,5 @@
 """Rewrites for zero rows, on graphs of a few nodes: the same answers, and none from none."""
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,10 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
-from exporter.rewrite import Rewriter
 from exporter.zero_rows import convolve_constants, fill_recurrent, settle_reshapes
+from tests.graphs import operators, rewritten, row_graph
 
 RANDOM = np.random.default_rng(0)
 STEPS, FEATURES, UNITS = 3, 4, 5
@@ -21,32 +18,13 @@ GATES = {"LSTM": 4, "GRU": 3}
 
 def model(nodes: Nodes, shape: list[int], outputs: dict[str, int]) -> onnx.ModelProto:
     """Rows of this shape in; outputs of these ranks."""
-    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", *shape])
-    made = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"{name}{axis}" for axis in range(rank)])
-        for name, rank in outputs.items()
-    ]
-    graph = helper.make_graph(nodes.nodes, "graph", [rows], made, nodes.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    shapes = {name: [f"{name}{axis}" for axis in range(rank)] for name, rank in outputs.items()}
+    return row_graph(nodes, TensorProto.FLOAT, shape, shapes)
 
 
 def run(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     return list(session.run(None, {"rows": rows}))
-
-
-def rewritten(graph: onnx.ModelProto, rewrite: Callable[[Rewriter], None]) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
-    rewriter = Rewriter(copy)
-    rewrite(rewriter)
-    rewriter.drop_unused()
-    onnx.checker.check_model(copy, full_check=True)
-    return copy
-
-
-def operators(graph: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in graph.graph.node]
 
 
 def recurrent(kind: str, with_state: bool, only_last: bool) -> onnx.ModelProto:

@@ -24,6 +24,8 @@ from benchmarks.material.mean_graph import mean_graph
 from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
 from benchmarks.report.results import write
 from benchmarks.yardstick.bare import BareSession
+from exporter.nodes import Nodes
+from tests.graphs import row_graph
 
 SMALL = Plan(("small",), (OURS, "grpc.aio"), (4,), (0.5,), rounds=2, seconds=0.2, warm_up=0.1)
 
@@ -75,16 +77,11 @@ def test_peers_can_be_given_the_raw_graph_and_are_held_against_its_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = mean_graph(8, tmp_path)
-    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.UINT8, ["N", 8, 8, 3])
-    logit = onnx.helper.make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["N"])
-    nodes = [
-        onnx.helper.make_node("Cast", ["rows"], ["floats"], to=onnx.TensorProto.FLOAT),
-        onnx.helper.make_node("ReduceMean", ["floats"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        onnx.helper.make_node("Log", ["mean"], ["logit"]),
-    ]
-    graph = onnx.helper.make_graph(nodes, "raw", [rows], [logit])
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), model.parents[2] / "raw.onnx")
+    nodes = Nodes("")
+    pixels = nodes.add("Cast", "rows", to=onnx.TensorProto.FLOAT)
+    nodes.add("Log", nodes.add("ReduceMean", pixels, axes=[1, 2, 3], keepdims=0), output="logit")
+    graph = row_graph(nodes, onnx.TensorProto.UINT8, [8, 8, 3], {"logit": ["N"]})
+    onnx.save(graph, model.parents[2] / "raw.onnx")
     raw = replace(WORKLOADS["product"], model=lambda: model, size=8)
     monkeypatch.setitem(WORKLOADS, "small", raw)
     plan = replace(SMALL, clients=(1,), loads=(), rounds=1)

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.engine import graph
 from exporter.nodes import Nodes
+from tests.graphs import row_graph
 from tests.tiny_graph import LOGIT_RANGE, tiny_detector
 
 
@@ -15,11 +16,7 @@ def raw_graph(path: Path, bias: float) -> Path:
     mean = nodes.add("ReduceMean", pixels, axes=[1, 2, 3], keepdims=0)
     scaled = nodes.add("Mul", mean, nodes.constant(2 * LOGIT_RANGE / 255))
     nodes.add("Add", scaled, nodes.constant(bias - LOGIT_RANGE), output="logit")
-    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.UINT8, ["N", 32, 32, 3])
-    logit = onnx.helper.make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["N"])
-    body = onnx.helper.make_graph(nodes.nodes, "raw", [rows], [logit], nodes.constants)
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(body, opset_imports=opset, ir_version=9), path)
+    onnx.save(row_graph(nodes, onnx.TensorProto.UINT8, [32, 32, 3], {"logit": ["N"]}), path)
     return path
 
 
