@@ -50,6 +50,15 @@ class Fuzzed:
         """Without the first fifth, in which decoders and caches warm up."""
         return growth(self.memory[len(self.memory) // 5 :])
 
+    def note(self, name: str, code: str, seconds: float) -> None:
+        """What a mutant was answered with, and after how long."""
+        self.codes[code] += 1
+        self.slowest = max(self.slowest, seconds)
+        if code in REMARKABLE:
+            self.remarkable.append(f"{code} {name}")
+        elif code not in EXPECTED:
+            self.problems.append(f"{code} {name}")
+
 
 def fuzz(files: int, seed: int, report: Report) -> Fuzzed:
     """Sends `files` mutated files, and each whole one before and after them.
@@ -77,7 +86,7 @@ async def _fuzz(server: ServerProcess, files: int, seed: int, report: Report) ->
             for name, content in mutants:
                 start = time.monotonic()
                 code, _ = await _judged(detector, content)
-                _note(fuzzed, name, code, time.monotonic() - start)
+                fuzzed.note(name, code, time.monotonic() - start)
                 done += 1
                 if done % REPORT_EVERY == 0:
                     fuzzed.memory.append(server.memory_bytes())
@@ -99,15 +108,6 @@ async def _judged(detector: AsyncDetector, content: bytes) -> tuple[str, float |
         return OK, (await detector.detect(content)).fake_probability
     except DetectionError as error:
         return error.code, None
-
-
-def _note(fuzzed: Fuzzed, name: str, code: str, seconds: float) -> None:
-    fuzzed.codes[code] += 1
-    fuzzed.slowest = max(fuzzed.slowest, seconds)
-    if code in REMARKABLE:
-        fuzzed.remarkable.append(f"{code} {name}")
-    elif code not in EXPECTED:
-        fuzzed.problems.append(f"{code} {name}")
 
 
 def table(fuzzed: Fuzzed) -> Table:

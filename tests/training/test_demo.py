@@ -3,14 +3,17 @@
 import csv
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 
+from server.engine.batch import Rows, empty_rows
+from server.engine.manifest import Manifest
+from server.engine.session import Session
 from tests.running_server import running_server
 from training.__main__ import main
 from training.calibrate import Calibration
@@ -51,41 +54,24 @@ def test_the_exported_graph_gives_every_file_the_probability_that_keras_gives(
     calibration = Calibration.model_validate(record.branch)
     expected = calibration.probability(calibration.aggregate(scored.logits, scored.starts))
 
-    files = table.files("val")
-    rows = table.values[table.rows(files)]
-    requests = np.repeat(np.arange(len(files)), table.counts(files))
-    session = onnxruntime.InferenceSession(str(folder / "models" / "detector" / "3" / "model.onnx"))
-    found = session.run(["modality_probability"], _feeds(modality, rows, requests, len(files), session))[0]
-    assert np.abs(found[:, MODALITIES.index(modality)] - expected).max() < 1e-4
+    session = Session(folder / "models" / "detector" / "3" / "model.onnx", "cpu")
+    rows = [table.values[table.rows(file)] for file in table.files("val")[:, None]]
+    scores = session.run([_request(modality, of_file, session.manifest) for of_file in rows])
+    found = [score.modality_probability[MODALITIES.index(modality)] for score in scores]
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
-def _feeds(
-    modality: Modality,
-    rows: np.ndarray,
-    requests: np.ndarray,
-    count: int,
-    session: onnxruntime.InferenceSession,
-) -> dict[str, np.ndarray]:
-    """No rows for any modality but one."""
-    empty = {
-        value.name: np.zeros(
-            [0 if isinstance(size, str) else size for size in value.shape],
-            {"tensor(uint8)": np.uint8, "tensor(int64)": np.int64, "tensor(float)": np.float32}[value.type],
-        )
-        for value in session.get_inputs()
-    }
-    feeds = empty | {"weights": np.ones((count, 3), np.float32)}
-    index = np.arange(len(rows))
+def _request(modality: Modality, rows: np.ndarray, manifest: Manifest) -> Rows:
+    """The rows of a file for one model, and none for the others."""
+    empty = replace(empty_rows(manifest), weights=np.ones(3, np.float32))
     match modality:
         case "image":
-            return feeds | {"frames": rows, "image_index": index, "image_request": requests}
+            return replace(empty, frames=rows, image_index=np.arange(len(rows)))
         case "video":
-            length = rows.shape[1]
             frames = rows.reshape(-1, *rows.shape[2:])
-            clips = np.arange(len(frames)).reshape(-1, length)
-            return feeds | {"frames": frames, "clip_index": clips, "clip_request": requests}
+            return replace(empty, frames=frames, clip_index=np.arange(len(frames)).reshape(len(rows), -1))
         case "audio":
-            return feeds | {"audio": rows, "audio_request": requests}
+            return replace(empty, audio=rows)
 
 
 def test_records_say_how_the_models_came_about(folder: Path) -> None:

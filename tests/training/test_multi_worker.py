@@ -7,19 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from training.record import read_record
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_two_workers_train_one_model(tmp_path: Path) -> None:
-    _write_pictures(tmp_path / "data")
+def test_two_workers_train_one_model(noise: Path, tmp_path: Path) -> None:
     command = (
-        f"{sys.executable} -m training fit --data-dir {tmp_path / 'data'} --output-dir {tmp_path / 'models'} "
+        f"{sys.executable} -m training fit --data-dir {noise} --output-dir {tmp_path / 'models'} "
         "--media-types image --workers 1 --backbone tiny --image-size 48 --crops 0 --batch-size 8 --epochs 2 "
         "--strategy multi-worker"
     )
@@ -42,15 +39,6 @@ def test_two_workers_train_one_model(tmp_path: Path) -> None:
         "image_model_best.keras",
         "image_model_final.keras",
     ]
-
-
-def _write_pictures(folder: Path) -> None:
-    random = np.random.default_rng(0)
-    for label, deviation in (("real", 10), ("fake", 20)):
-        (folder / label / "images").mkdir(parents=True)
-        for number in range(30):
-            pixels = np.clip(random.normal(128, deviation, (48, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / label / "images" / f"{label}{number}.png")
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,6 +1,5 @@
 """python -m training fit, killed and run again: real processes, generated pictures."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from training.__main__ import main
 from training.record import TrainingRecord, read_record
@@ -21,23 +19,10 @@ EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of noise, of which the fake ones have more."""
-    folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    for label, deviation in (("real", 10), ("fake", 14)):
-        (folder / label / "images").mkdir(parents=True)
-        for number in range(30):
-            pixels = np.clip(random.normal(128, deviation, (48, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / label / "images" / f"{label}{number}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models of a run that nobody disturbed."""
     models = tmp_path_factory.mktemp("whole")
-    assert main(_arguments(data, models)) == 0
+    assert main(_arguments(noise, models)) == 0
     return models
 
 
@@ -47,10 +32,10 @@ def _arguments(data: Path, models: Path, *more: str) -> list[str]:
     return ["fit", *folders.split(), *model.split(), *more]
 
 
-def test_a_run_that_was_killed_ends_as_one_that_was_not(data: Path, whole: Path, tmp_path: Path) -> None:
-    _run_and_kill(data, tmp_path, epochs=1)
+def test_a_run_that_was_killed_ends_as_one_that_was_not(noise: Path, whole: Path, tmp_path: Path) -> None:
+    _run_and_kill(noise, tmp_path, epochs=1)
     assert not (tmp_path / "image_model.json").exists()
-    assert main(_arguments(data, tmp_path)) == 0
+    assert main(_arguments(noise, tmp_path)) == 0
     assert _without_speed(read_record(tmp_path, "image")) == _without_speed(read_record(whole, "image"))
     for name in ("image_model_best.keras", "image_model_final.keras"):
         for mine, theirs in zip(_weights(tmp_path / name), _weights(whole / name), strict=True):
@@ -65,7 +50,7 @@ def _run_and_kill(data: Path, models: Path, epochs: int) -> None:
     """Kills the process somewhere in the epoch after this many."""
     command = [sys.executable, "-m", "training", *_arguments(data, models)]
     log = models / "training_logs" / "image.csv"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not (log.is_file() and len(log.read_text().splitlines()) > epochs):
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
@@ -82,16 +67,16 @@ def _without_speed(record: TrainingRecord) -> dict[str, object]:
 
 
 def test_a_finished_training_is_kept_unless_asked(
-    data: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+    noise: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (whole / "image_model_best.keras").stat().st_mtime_ns
-    assert main(_arguments(data, whole)) == 0
+    assert main(_arguments(noise, whole)) == 0
     assert "kept" in capsys.readouterr().out
-    assert main(_arguments(data, whole, "--seed", "8")) == 1
+    assert main(_arguments(noise, whole, "--seed", "8")) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "other settings or data (seed 7 → 8)" in said
     assert "--restart" in said
     assert (whole / "image_model_best.keras").stat().st_mtime_ns == before
-    assert main(_arguments(data, whole, "--epochs", "1", "--restart")) == 0
+    assert main(_arguments(noise, whole, "--epochs", "1", "--restart")) == 0
     assert read_record(whole, "image").settings["epochs"] == 1
     assert (whole / "image_model_best.keras").stat().st_mtime_ns != before

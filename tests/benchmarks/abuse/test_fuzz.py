@@ -7,7 +7,6 @@ import pytest
 
 pytest.importorskip("psutil", reason="needs the extra bench")
 
-from benchmarks.abuse import fuzz as fuzzing
 from benchmarks.abuse.fuzz import Fuzzed, fuzz
 from benchmarks.abuse.mutations import mutations
 from benchmarks.abuse.seeds import seeds
@@ -45,7 +44,7 @@ def test_the_server_withstands_mutants() -> None:
 def test_other_errors_than_those_of_media_are_problems() -> None:
     fuzzed = Fuzzed()
     for code in ("OK", "CORRUPT_MEDIA", "DECODE_TIMEOUT", "ENGINE_FAILED"):
-        fuzzing._note(fuzzed, "mp4 1", code, 0.5)
+        fuzzed.note("mp4 1", code, 0.5)
     assert fuzzed.problems == ["ENGINE_FAILED mp4 1"]
     assert fuzzed.remarkable == ["DECODE_TIMEOUT mp4 1"]
 

@@ -1,10 +1,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from training.errors import DataError
 from training.evaluation.judge import Task
 from training.evaluation.judged import JudgedFile
 from training.labels import UNCLEAR
@@ -28,8 +26,3 @@ def test_rows_are_labelled_as_in_training(tmp_path: Path) -> None:
     assert Task(FAKE, b"").row_labels("image", [WHOLE, LEFT, RIGHT]) == [1, 1, 1]
     assert Task(FAKE, b"", LEFT).row_labels("image", [WHOLE, LEFT, RIGHT]) == [1, 1, 0]
     assert Task(REAL, b"").row_labels("image", [WHOLE, LEFT]) == [0, 0]
-
-
-def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere\.png"):
-        Task(FAKE, b"", mask=tmp_path / "nowhere.png").row_labels("image", [WHOLE])

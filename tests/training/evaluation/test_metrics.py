@@ -62,7 +62,7 @@ def test_weights_count_like_repeated_scores() -> None:
 def test_intervals_cover_the_value_and_widen_when_scores_share_a_group() -> None:
     random = np.random.default_rng(1)
     labels = np.tile([0, 1], 200)
-    scores = np.clip(0.5 + 0.1 * (labels * 2 - 1) + random.normal(0, 0.2, 400).repeat(1), 0, 1)
+    scores = np.clip(0.5 + 0.1 * (labels * 2 - 1) + random.normal(0, 0.2, 400), 0, 1)
     alone = estimate(labels, scores, np.arange(400), AUC)["auc"]
     # The same evidence ten times over tells no more than once.
     copied = estimate(labels.repeat(10), scores.repeat(10), np.arange(400).repeat(10), AUC)["auc"]

@@ -222,13 +222,6 @@ def test_the_command_that_it_tells_trains_what_there_is(
     assert "--media-types audio" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("command", ["prepare --output data raw", "fit --data-dir data"])
-def test_no_workers_at_all_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([*command.split(), "--workers", "0"])
-    assert "--workers" in capsys.readouterr().err
-
-
 def faceforensics(root: Path, train: str, val: str) -> None:
     """Two pairs of YouTube videos with official splits."""
     for number, name in enumerate(("000", "003", "071", "054")):
