@@ -2,17 +2,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+
+from tests.media import encode_sound
 
 
 @pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pictures of noise, of which the fake ones have more."""
-    folder = tmp_path_factory.mktemp("noise")
+def noises(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Short sounds, as no model learns faster than theirs; the fake ones are duller."""
+    folder = tmp_path_factory.mktemp("noises")
     random = np.random.default_rng(0)
-    for label, deviation in (("real", 10), ("fake", 14)):
-        (folder / label / "images").mkdir(parents=True)
+    for label, echo in (("real", 0.0), ("fake", 0.2)):
+        (folder / label / "audio").mkdir(parents=True)
         for number in range(30):
-            pixels = np.clip(random.normal(128, deviation, (48, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / label / "images" / f"{label}{number}.png")
+            white = random.normal(0, 0.1, 8001)
+            sound = (white[1:] + echo * white[:-1]).astype(np.float32)
+            path = folder / label / "audio" / f"{label}{number}.wav"
+            path.write_bytes(encode_sound(sound, "wav", "pcm_s16le", 16_000))
     return folder

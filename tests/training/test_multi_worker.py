@@ -14,10 +14,10 @@ from training.record import read_record
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_two_workers_train_one_model(noise: Path, tmp_path: Path) -> None:
+def test_two_workers_train_one_model(noises: Path, tmp_path: Path) -> None:
     command = (
-        f"{sys.executable} -m training fit --data-dir {noise} --output-dir {tmp_path / 'models'} "
-        "--media-types image --workers 1 --backbone tiny --image-size 48 --crops 0 --batch-size 8 --epochs 2 "
+        f"{sys.executable} -m training fit --data-dir {noises} --output-dir {tmp_path / 'models'} "
+        "--media-types audio --workers 1 --window-seconds 0.5 --max-windows 1 --batch-size 8 --epochs 2 "
         "--strategy multi-worker"
     )
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
@@ -32,12 +32,12 @@ def test_two_workers_train_one_model(noise: Path, tmp_path: Path) -> None:
     said = [worker.communicate()[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(said)
     assert ["training steps" in text for text in said] == [True, False]
-    record = read_record(tmp_path / "models", "image")
+    record = read_record(tmp_path / "models", "audio")
     assert record.settings["strategy"] == "multi-worker"
     assert len(record.metrics["epochs"]["val_auc"]) == 2
     assert sorted(file.name for file in (tmp_path / "models").glob("*.keras")) == [
-        "image_model_best.keras",
-        "image_model_final.keras",
+        "audio_model_best.keras",
+        "audio_model_final.keras",
     ]
 
 

@@ -1,4 +1,4 @@
-"""python -m training fit, killed and run again: real processes, generated pictures."""
+"""python -m training fit, killed and run again: real processes, generated noises."""
 
 import signal
 import subprocess
@@ -19,39 +19,38 @@ EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def whole(noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(noises: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models of a run that nobody disturbed."""
     models = tmp_path_factory.mktemp("whole")
-    assert main(_arguments(noise, models)) == 0
+    assert main(_arguments(noises, models)) == 0
     return models
 
 
 def _arguments(data: Path, models: Path, *more: str) -> list[str]:
-    folders = f"--data-dir {data} --output-dir {models} --media-types image --workers 1"
-    model = f"--backbone tiny --image-size 48 --crops 0 --batch-size 16 --epochs {EPOCHS}"
+    folders = f"--data-dir {data} --output-dir {models} --media-types audio --workers 1"
+    model = f"--window-seconds 0.5 --max-windows 1 --batch-size 16 --epochs {EPOCHS}"
     return ["fit", *folders.split(), *model.split(), *more]
 
 
-def test_a_run_that_was_killed_ends_as_one_that_was_not(noise: Path, whole: Path, tmp_path: Path) -> None:
-    _run_and_kill(noise, tmp_path, epochs=1)
-    assert not (tmp_path / "image_model.json").exists()
-    assert main(_arguments(noise, tmp_path)) == 0
-    assert _without_speed(read_record(tmp_path, "image")) == _without_speed(read_record(whole, "image"))
-    for name in ("image_model_best.keras", "image_model_final.keras"):
+def test_a_run_that_was_killed_ends_as_one_that_was_not(noises: Path, whole: Path, tmp_path: Path) -> None:
+    _run_and_kill(noises, tmp_path)
+    assert not (tmp_path / "audio_model.json").exists()
+    assert main(_arguments(noises, tmp_path)) == 0
+    assert _without_speed(read_record(tmp_path, "audio")) == _without_speed(read_record(whole, "audio"))
+    for name in ("audio_model_best.keras", "audio_model_final.keras"):
         for mine, theirs in zip(_weights(tmp_path / name), _weights(whole / name), strict=True):
             assert np.array_equal(mine, theirs)
-    logs = [models / "training_logs" / "image.csv" for models in (tmp_path, whole)]
+    logs = [models / "training_logs" / "audio.csv" for models in (tmp_path, whole)]
     assert logs[0].read_text() == logs[1].read_text()
     assert len(logs[0].read_text().splitlines()) == 1 + EPOCHS
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in whole.iterdir()}
 
 
-def _run_and_kill(data: Path, models: Path, epochs: int) -> None:
-    """Kills the process somewhere in the epoch after this many."""
+def _run_and_kill(data: Path, models: Path) -> None:
+    """Kills the process somewhere after its first checkpoint."""
     command = [sys.executable, "-m", "training", *_arguments(data, models)]
-    log = models / "training_logs" / "image.csv"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not (log.is_file() and len(log.read_text().splitlines()) > epochs):
+        while not (models / "audio_model_best.checkpoint.npz").is_file():
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
@@ -67,16 +66,16 @@ def _without_speed(record: TrainingRecord) -> dict[str, object]:
 
 
 def test_a_finished_training_is_kept_unless_asked(
-    noise: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+    noises: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (whole / "image_model_best.keras").stat().st_mtime_ns
-    assert main(_arguments(noise, whole)) == 0
+    before = (whole / "audio_model_best.keras").stat().st_mtime_ns
+    assert main(_arguments(noises, whole)) == 0
     assert "kept" in capsys.readouterr().out
-    assert main(_arguments(noise, whole, "--seed", "8")) == 1
+    assert main(_arguments(noises, whole, "--seed", "8")) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "other settings or data (seed 7 → 8)" in said
     assert "--restart" in said
-    assert (whole / "image_model_best.keras").stat().st_mtime_ns == before
-    assert main(_arguments(noise, whole, "--epochs", "1", "--restart")) == 0
-    assert read_record(whole, "image").settings["epochs"] == 1
-    assert (whole / "image_model_best.keras").stat().st_mtime_ns != before
+    assert (whole / "audio_model_best.keras").stat().st_mtime_ns == before
+    assert main(_arguments(noises, whole, "--epochs", "1", "--restart")) == 0
+    assert read_record(whole, "audio").settings["epochs"] == 1
+    assert (whole / "audio_model_best.keras").stat().st_mtime_ns != before
