@@ -50,11 +50,22 @@ def _table(count: int = 32, size: int = 32, visible: bool = True) -> RowTable:
 TINY = partial(build_image_model, "tiny", 32, 32, "none")
 
 
+def _small() -> keras.Model:
+    """As few layers as have weights, statistics and chance: compiling more takes most of a test."""
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    features = layers.Conv2D(8, 16, 16, activation="relu")(layers.Rescaling(1 / 127.5, offset=-1)(pixels))
+    features = layers.SpatialDropout2D(0.2)(layers.BatchNormalization()(features))
+    cells = layers.Conv2D(1, 1)(features)
+    heatmap = layers.Reshape(cells.shape[1:3], name="heatmap")(cells)
+    logit = layers.Reshape((), name="logit")(layers.GlobalAveragePooling2D()(cells))
+    return keras.Model(pixels, {"logit": logit, "heatmap": heatmap})
+
+
 def _fit(
     folder: Path, settings: FitSettings = SETTINGS, table: RowTable | None = None, **more: Any
 ) -> Fitted:
     folder.mkdir(exist_ok=True)
-    build = more.pop("build", TINY)
+    build = more.pop("build", _small)
     return fit(build, table or _table(), settings, folder / "best.keras", folder / "final.keras", **more)
 
 
@@ -138,7 +149,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
     table = _table(64)
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8})
-    fitted = _fit(tmp_path, settings, table)
+    fitted = _fit(tmp_path, settings, table, build=TINY)
     assert max(fitted.history["val_auc"]) > 0.9
     assert len(fitted.history["loss"]) == 8
     assert fitted.speed.rows == 8 * 32
@@ -232,8 +243,7 @@ def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
 
 
 def test_logits_come_in_the_order_that_was_asked_for() -> None:
-    model = build_image_model("tiny", 32, 32, "none")
-    table = _table()
+    model, table = _small(), _table()
     forward = predict_logits(model, table, np.arange(9), batch_size=4)
     backward = predict_logits(model, table, np.arange(9)[::-1], batch_size=4)
     assert forward == pytest.approx(backward[::-1], abs=1e-5)
