@@ -68,11 +68,18 @@ def test_gates_of_applications_are_spread(application: Case) -> None:
     check_zero_rows(spread)
 
 
-def test_every_node_has_a_name_of_its_own(small: Case, application: Case) -> None:
-    for case in (small, application):
-        names = [node.name for node in case.branch.graph.node]
-        assert all(names)
-        assert len(set(names)) == len(names)
+def test_every_node_of_small_models_has_a_name_of_its_own(small: Case) -> None:
+    check_names(small)
+
+
+def test_every_node_of_applications_has_a_name_of_its_own(application: Case) -> None:
+    check_names(application)
+
+
+def check_names(case: Case) -> None:
+    names = [node.name for node in case.branch.graph.node]
+    assert all(names)
+    assert len(set(names)) == len(names)
 
 
 def test_no_padding_feeds_a_maximum(small: Case) -> None:
