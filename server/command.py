@@ -62,16 +62,16 @@ def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, No
 
 
 def at_stop(stop: Callable[[], None]) -> None:
-    """Has the running event loop call `stop` at SIGTERM and at Ctrl-C, which ends the process at once if it
-    comes again: whoever presses it twice does not want to wait for what is left."""
+    """Has the running event loop call `stop` at SIGTERM and at Ctrl-C; Ctrl-C after that ends the process at
+    once: whoever presses it twice does not want to wait for what is left."""
     loop = asyncio.get_running_loop()
 
-    def interrupted() -> None:
+    def asked() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         stop()
 
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
 
 
 def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:

@@ -197,7 +197,8 @@ async def _serve_until_left_alone(settings: Settings) -> None:
         if not os.read(watcher, 1):
             # Else the loop would read the end again and again until the last request is finished.
             loop.remove_reader(watcher)
-            os.kill(os.getpid(), signal.SIGTERM)
+            # Ends at once what drains already: nobody waits for that any more.
+            os.kill(os.getpid(), signal.SIGINT)
 
     loop.add_reader(watcher, left_alone)
     await app.serve(settings, lambda: print("ready", flush=True))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -48,8 +49,12 @@ def alive(number: int) -> bool:
 
 
 def servers_of(process: "subprocess.Popen[str]") -> list[int]:
+    return children(process.pid)
+
+
+def children(parent: int) -> list[int]:
     numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sorted(number for number in numbers if state_and_parent(number)[1] == process.pid)
+    return sorted(number for number in numbers if state_and_parent(number)[1] == parent)
 
 
 def listening(number: int) -> bool:
@@ -108,6 +113,29 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) ->
         assert all(call.result().verdict for call in accepted)
         assert process.wait(60) == 0
         assert not any(map(alive, running))
+
+
+def test_a_second_ctrl_c_ends_every_server_at_once(models: Path) -> None:
+    with server_process(command(models, "--decode-workers", "1")) as (process, address):
+        until(lambda: all_listen(process))
+        servers = servers_of(process)
+        decoders = [number for server in servers for number in children(server)]
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGSTOP)
+        try:
+            with stub_at(address) as stub:
+                waiting = stub.Detect.future(PHOTO, timeout=60)
+                time.sleep(0.5)
+                for _ in range(2):
+                    assert not waiting.done()
+                    process.send_signal(signal.SIGINT)
+                    time.sleep(0.5)
+                assert process.wait(10) == 130
+                until(lambda: not any(map(alive, servers)), 10)
+        finally:
+            for decoder in decoders:
+                with suppress(ProcessLookupError):
+                    os.kill(decoder, signal.SIGKILL)
 
 
 def test_sighup_reaches_every_server(tmp_path: Path) -> None:
