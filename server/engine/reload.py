@@ -56,8 +56,7 @@ class Reloader:
     @property
     def passed_over(self) -> int:
         """How many versions would serve now if they could be loaded."""
-        serving = int(self._serving.number) if self._serving else 0
-        return sum(version in self._failed and int(version.number) >= serving for version in self._seen)
+        return sum(version in self._failed for version in self._candidates(self._seen))
 
     async def run(self, poll_seconds: float) -> None:
         """Looks every `poll_seconds` (0: never) and whenever asked to, until stopped."""
@@ -89,11 +88,7 @@ class Reloader:
             log.warning("the model repository cannot be read: %s", error)
             return
         # A file that is still being copied changes from one look to the next.
-        settled = there if asked else [version for version in there if version in self._seen]
-        if self._serving and any(version.number == self._serving.number for version in there):
-            # Its file may be new and not settled yet, or broken: no reason to go back to a lower one.
-            lowest = int(self._serving.number)
-            settled = [version for version in settled if int(version.number) >= lowest]
+        settled = [version for version in self._candidates(there) if asked or version in self._seen]
         self._seen = there
         if asked:
             self._failed.clear()
@@ -108,6 +103,14 @@ class Reloader:
         self.swaps += 1
         self._serving = version
         await self.live.replace(engine)
+
+    def _candidates(self, there: list[Version]) -> list[Version]:
+        """Those that may serve: none lower than what does, unless that was taken away."""
+        serving = self._serving and self._serving.number
+        if serving not in [version.number for version in there]:
+            return there
+        # Its file may be new and not settled yet, or broken: no reason to go back to a lower one.
+        return [version for version in there if int(version.number) >= int(serving)]
 
     def _best(self, versions: Iterable[Version]) -> tuple[Version, Engine] | None:
         """The first version that can be loaded; None if that is the one that serves."""
