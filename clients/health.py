@@ -3,7 +3,7 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from clients.channel import connected
+from clients.channel import LONGEST_TIMEOUT, connected
 from clients.errors import translated
 
 
@@ -14,5 +14,6 @@ def is_serving(target: str, credentials: grpc.ChannelCredentials | None, timeout
         DetectionError: it cannot be reached, or has no such service.
     """
     with connected(target, credentials) as channel, translated():
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout)
+        seconds = min(timeout, LONGEST_TIMEOUT)
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), seconds)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -147,7 +147,8 @@ def test_embedded_says_when_there_is_no_model(folder: Path, tmp_path: Path) -> N
 
 
 def test_probes_see_whether_the_server_is_ready(address: str) -> None:
-    ready = CliRunner().invoke(app, ["health", "--server", address])
-    assert (ready.exit_code, ready.output) == (0, "SERVING\n")
+    for patience in ([], ["--timeout", "inf"]):
+        ready = CliRunner().invoke(app, ["health", "--server", address, *patience])
+        assert (ready.exit_code, ready.output) == (0, "SERVING\n")
     gone = CliRunner().invoke(app, ["health", "--server", "127.0.0.1:1"])
     assert gone.exit_code == 1
