@@ -163,7 +163,7 @@ def _read_labels(path: Path) -> dict[str, dict[str, str]]:
         raise DataError(f"{path} is not UTF-8: save it as such") from error
     if not rows or not {"path", "label"} <= set(rows[0]):
         raise DataError(f"{path} needs the columns path and label")
-    labels: dict[str, int | str] = {}
+    labels: dict[str, object] = {}
     for row in rows:
         label = _label(row["label"])
         if labels.setdefault(row["path"], label) != label:
@@ -173,8 +173,9 @@ def _read_labels(path: Path) -> dict[str, dict[str, str]]:
     return beside | {row["path"]: row for row in rows}
 
 
-def _label(word: object) -> int | str:
-    return _LABELS.get(str(word).lower(), str(word))
+def _label(told: object) -> object:
+    # JSON may hold true or 1.0, as it does from pandas.
+    return _LABELS.get(str(told).lower(), told)
 
 
 def _truth(path: str, known: Mapping[str, dict[str, str]]) -> dict[str, str]:

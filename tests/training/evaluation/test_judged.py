@@ -1,4 +1,5 @@
 import csv
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -98,6 +99,13 @@ def test_tables_that_a_spreadsheet_saved_are_read(tmp_path: Path) -> None:
     labels.write_text("path,label\ncafé.jpg,fake\n", encoding="latin-1")
     with pytest.raises(DataError, match="is not UTF-8"):
         read_judged(table, labels)
+
+
+@pytest.mark.parametrize("label", [1.0, True, "Fake"])
+def test_labels_of_json_may_be_numbers_or_booleans(tmp_path: Path, label: object) -> None:
+    table = tmp_path / "p.jsonl"
+    table.write_text(json.dumps({"path": "x.jpg", "kind": "IMAGE", "label": label}))
+    assert [file.label for file in read_judged(table)] == [1]
 
 
 @pytest.mark.parametrize(
