@@ -99,7 +99,7 @@ def cells(sample: Sample) -> tuple[object, ...]:
 def _sample(row: dict[str, str]) -> Sample:
     label = _meaning(row, "label", _LABELS)
     return Sample(
-        path=row["path"],
+        path=Path(row["path"]).as_posix(),  # which says ./a.jpg as a.jpg
         modality=_meaning(row, "modality", _MODALITIES),
         label=label,
         split=_meaning(row, "split", _SPLITS),

@@ -68,6 +68,7 @@ def test_a_foreign_csv_is_named(tmp_path: Path, text: str) -> None:
         ("a.jpg,image,1,validation,a", "split of a.jpg must be train or val or test, not 'validation'"),
         ("a.jpg,image", "label of a.jpg must be 0 or 1, not ''"),
         ("other.jpg,image,0,train,a", "lists other.jpg twice"),
+        ("./other.jpg,image,0,train,a", "lists other.jpg twice"),
         ("other.jpg,audio,1,test,b", "file other.jpg is in more than one split"),
         ("caf\xe9.jpg,image,1,train,a", "is not UTF-8"),
     ],
