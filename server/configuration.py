@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -59,6 +59,14 @@ class Configured(BaseSettings):
     )
     print_config: bool = Field(False, description="Print the settings in force as JSON, and exit.")
 
+    @field_validator("*")
+    @classmethod
+    def _is_not_hidden(cls, value: object) -> object:
+        if isinstance(value, SecretStr) and value.get_secret_value() == _HIDDEN:
+            # Whoever keeps what --print-config says, and says the secret nowhere else, would have none.
+            raise ValueError(f"is the {_HIDDEN} that stands for a secret")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -102,10 +110,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"config file {path}: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"config file {path}: must be a table of settings")
-    for name, value in values.items():
-        if value == _HIDDEN:
-            # Whoever keeps what --print-config says would have a secret that is none.
-            raise SettingsError(f"config file {path}: {name} is the {_HIDDEN} that stands for a secret")
     return values
 
 
