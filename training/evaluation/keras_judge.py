@@ -35,6 +35,7 @@ from training.settings import MODALITIES, Modality
 
 _FILES_AT_ONCE = 16
 _ROWS_AT_ONCE = 32
+_COLOURS = 3
 _WEIGHTS = FusionWeights()
 
 
@@ -164,6 +165,7 @@ def _load(models: Path, modality: Modality) -> _Branch:
     file = models / record.keras_file
     try:
         model = keras.saving.load_model(file, compile=False)
+        model.output["logit"]  # which is asked for with the first rows
         spec = _SPECS[modality](model, record.branch)
     except ValidationError as error:
         raise DataError(f"{record_path(models, modality)}: branch not understood: {error}") from error
@@ -177,16 +179,22 @@ def _load(models: Path, modality: Modality) -> _Branch:
 def _image_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
     rows, columns = model.output["heatmap"].shape[1:]
     branch = ImageBranch.model_validate({**stated, "heatmap_height": rows, "heatmap_width": columns})
-    _, height, width, _ = model.inputs[0].shape
     fields = {"crops": branch.crops, "frames": branch.frames_per_video}
-    return {"height": height, "width": width, **fields, "want_images": True}
+    return {**_frame_size(model), **fields, "want_images": True}
 
 
 def _video_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
-    _, length, height, width, _ = model.inputs[0].shape
+    length = model.inputs[0].shape[1]
     branch = VideoBranch.model_validate({**stated, "clip_length": length})
     fields = {"clips": branch.clips_per_video, "clip_stride_seconds": branch.clip_stride_seconds}
-    return {"height": height, "width": width, "clip_length": length, **fields, "want_clips": True}
+    return {**_frame_size(model), "clip_length": length, **fields, "want_clips": True}
+
+
+def _frame_size(model: keras.Model) -> dict[str, Any]:
+    *_, height, width, colours = model.inputs[0].shape
+    if colours != _COLOURS:
+        raise ValueError(f"its frames have {colours} colours, not {_COLOURS}")
+    return {"height": height, "width": width}
 
 
 def _audio_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:

@@ -76,3 +76,22 @@ def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(t
     with keras_judge(tmp_path, workers=1) as judge:
         photo, voice = judge.judge(tasks)
     assert [row.modality for row in (*photo.rows, *voice.rows)] == ["image"] * 3 + ["audio"] * 3
+
+
+@pytest.mark.parametrize(("colours", "outputs", "told"), [(1, {"logit"}, "1 colours"), (3, set(), "logit")])
+def test_a_model_of_something_else_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], colours: int, outputs: set[str], told: str
+) -> None:
+    rows = keras.Input((20, 28, colours), dtype="uint8")
+    cells = layers.Conv2D(1, 3)(layers.Rescaling(1 / 255)(rows))
+    given = {"heatmap": layers.Reshape(cells.shape[1:3])(cells)}
+    given |= dict.fromkeys(outputs, layers.Reshape(())(layers.GlobalMaxPooling2D()(cells)))
+    keras.Model(rows, given).save(tmp_path / "image_model_best.keras")
+    record = {"modality": "image", "keras_file": "image_model_best.keras", "branch": {}}
+    write_record(tmp_path, TrainingRecord.model_validate({**record, "spec_hash": spec_hash()}))
+    photo = tmp_path / "real" / "images" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(photo_jpeg(64, 48, 1))
+    command = ["evaluate", "--data-dir", str(tmp_path), "--models", str(tmp_path), "--split", "all"]
+    assert main(command) == 1
+    assert told in capsys.readouterr().out.replace("\n", " ")
