@@ -16,8 +16,9 @@ _FRAME_SECONDS = 0.025
 _PAUSE_DB = 25.0
 # Nobody follows a voice that is so much softer than the loudest.
 _FAINT_DB = 30.0
-# The levels of noise spread by 2 dB, those of voices by 6 and more.
-_LIVELY_DB = 3.5
+# The bands of noise stray from one another by 2.6 dB at most, however it comes and goes, those of a tone by
+# less; those of voices by 5 and more, and under noise that is 5 dB softer still by 3.3.
+_COLOURFUL_DB = 3.0
 # A channel may come so much later than another, and still be the same sound.
 _LAG_FRAMES = 20
 # Correlation. The levels of ordinary stereo have 0.4 and more, whatever its delay, phase or echo, or its
@@ -70,9 +71,9 @@ class Voices:
         heard = np.flatnonzero(loudness > faintest)
         if not 2 <= len(heard) <= _MOST:
             return ()
-        levels = _levels(powers[heard])
-        if (levels.std((1, 2)) < _LIVELY_DB).any():
+        if any(_colour(powers[channel]) < _COLOURFUL_DB for channel in heard):
             return ()
+        levels = _levels(powers[heard])
         for (one, its_levels), (other, other_levels) in combinations(zip(heard, levels, strict=True), 2):
             in_step = abs(self._products[one, other]) / np.sqrt(loudness[one] * loudness[other])
             if max(in_step, _likeness(its_levels, other_levels)) > _ALIKE:
@@ -110,6 +111,18 @@ def _near(loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
     near = np.zeros_like(loud)
     near[np.clip(np.flatnonzero(loud)[:, None] + np.arange(-around, around + 1), 0, len(loud) - 1)] = True
     return near
+
+
+def _colour(powers: NDArray[np.float32]) -> float:
+    """How far, in dB, a channel's bands [frames, bands] rise and fall otherwise than all of it does.
+
+    What is much softer than the channel does not count: codecs fill the bands around a tone.
+    """
+    loudness = powers.sum(1, dtype=np.float64)
+    sounding = loudness > loudness.mean() * 10 ** (-_PAUSE_DB / 10)
+    levels = 10 * np.log10(np.maximum(powers[sounding], loudness.mean() * 10 ** (-_FAINT_DB / 10)))
+    levels -= levels.mean(0)
+    return float((levels - levels.mean(1, keepdims=True)).std())
 
 
 def _levels(powers: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ RATE = 16_000
 SPEC = RowSpec(sample_rate=RATE, window_samples=2 * RATE, by_channel=True)
 ONE, OTHER, THIRD = (voice(6, RATE, seed) for seed in (1, 2, 3))
 SILENCE = np.zeros_like(ONE)
+BURSTS = np.repeat(np.random.default_rng(1).random(24) < 0.4, RATE // 4)
 NOISE = np.random.default_rng(0).normal(0, 0.05, (2, len(ONE))).astype(np.float32)
 
 
@@ -124,6 +125,7 @@ def test_one_voice_in_both_channels_is_heard_as_ever(
         (ONE, 0.003 * ONE + 0.003 * NOISE[1]),
         (ONE, NOISE[1]),
         (NOISE[0], NOISE[1]),
+        (ONE, NOISE[1] * BURSTS),
         (SILENCE, SILENCE),
         (ONE + 0.4 * OTHER, OTHER + 0.4 * ONE),
         (ONE + OTHER, ONE + THIRD),
@@ -134,12 +136,23 @@ def test_one_voice_in_both_channels_is_heard_as_ever(
         (ONE,),
     ],
     ids=[
-        "twin", "one ear", "too soft", "crosstalk", "noise", "rain", "nothing", "panned",
+        "twin", "one ear", "too soft", "crosstalk", "noise", "rain", "walkie-talkie", "nothing", "panned",
         "middle under others", "film", "subwoofer", "choir", "too short", "mono",
     ],
 )  # fmt: skip
 def test_ordinary_sound_is_heard_as_ever(channels: tuple[Sound, ...]) -> None:
     assert_mixed(*channels)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "bit_rate"),
+    [("wav", "pcm_s16le", 0), ("adts", "aac", 48_000), ("mp3", "libmp3lame", 32_000)],
+)
+def test_mains_hum_is_no_voice(container: str, codec: str, bit_rate: int) -> None:
+    time = np.arange(len(ONE)) / RATE
+    hum = 0.05 * np.sin(2 * np.pi * 50 * time) + 0.02 * np.sin(2 * np.pi * 150 * time)
+    found = rows(ONE, hum.astype(np.float32), container=container, codec=codec, bit_rate=bit_rate)
+    assert not len(found.audio_channel)
 
 
 def test_only_who_asks_gets_channels_apart() -> None:
