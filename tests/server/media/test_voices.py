@@ -155,6 +155,12 @@ def test_mains_hum_is_no_voice(container: str, codec: str, bit_rate: int) -> Non
     assert not len(found.audio_channel)
 
 
+def test_clicks_beyond_full_scale_hide_no_voice() -> None:
+    clicking = ONE.copy()
+    clicking[5_000:5_002] = np.inf
+    assert set(rows(clicking, OTHER, codec="pcm_f32le").audio_channel.tolist()) == {0, 1}
+
+
 def test_only_who_asks_gets_channels_apart() -> None:
     found = rows(ONE, OTHER, spec=replace(SPEC, by_channel=False))
     assert not len(found.audio_channel)
