@@ -95,10 +95,12 @@ def spoken(
         rate: of the pieces, in Hz.
     """
     frame = round(_FRAME_SECONDS * rate)
-    floor = np.mean(np.concatenate(pieces) ** 2) * 10 ** (-_PAUSE_DB / 10)
+    # A constant is no sound; cheap microphones have one that is louder than pauses are.
+    constant = np.concatenate(pieces).mean(dtype=np.float64)
+    floor = np.mean((np.concatenate(pieces) - constant) ** 2) * 10 ** (-_PAUSE_DB / 10)
     said, said_when = [], spans.copy()
     for number, piece in enumerate(pieces):
-        energies = np.add.reduceat(piece**2, np.arange(0, len(piece), frame))
+        energies = np.add.reduceat((piece - constant) ** 2, np.arange(0, len(piece), frame))
         kept = np.flatnonzero(np.repeat(_near(energies > floor * frame), frame)[: len(piece)])
         said.append(piece[kept])
         if len(kept):

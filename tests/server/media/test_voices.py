@@ -189,10 +189,10 @@ def turns(seconds: float = 3.0) -> NDArray[np.bool_]:
     return np.asarray(np.arange(len(ONE)) // round(seconds * RATE) % 2 == 0)
 
 
-@pytest.mark.parametrize("floor", [0.0, 0.02])
-def test_while_a_speaker_listens_there_is_nothing_to_judge(floor: float) -> None:
+@pytest.mark.parametrize(("floor", "constant"), [(0.0, 0.0), (0.02, 0.0), (0.02, 0.1)])
+def test_while_a_speaker_listens_there_is_nothing_to_judge(floor: float, constant: float) -> None:
     first = turns()
-    line = floor * NOISE
+    line = floor * NOISE + np.float32(constant)
     found = rows(ONE * first + line[0], OTHER * ~first + line[1])
     assert found.audio_channel.tolist() == [0, 0, 1, 1]
     # Windows are 2 s; a quarter of a second around what is said is kept.
