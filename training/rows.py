@@ -124,7 +124,10 @@ def _feeds(sample: Sample, modality: Modality, settings: FitSettings) -> bool:
 
 def _cache_name(folder: Path, samples: Iterable[Sample], modality: Modality, settings: FitSettings) -> str:
     forged = [settings.pseudo_fakes, settings.seed] if settings.pseudo_fakes else []
-    made_by = [DECODERS, spec_hash(), asdict(settings.row_spec(modality)), forged]
+    # Training mixes channels: that others need not, makes no other rows of what is kept already.
+    spec = asdict(settings.row_spec(modality))
+    del spec["by_channel"]
+    made_by = [DECODERS, spec_hash(), spec, forged]
     key = hashlib.sha256(json.dumps(made_by).encode())
     for sample in samples:
         # Prepared lists know what is in a file, so that a million of them need not be touched again.

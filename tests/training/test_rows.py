@@ -130,6 +130,17 @@ def test_rows_of_other_decoders_are_found_out_again(tmp_path: Path, monkeypatch:
         load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
 
 
+def test_how_others_want_channels_decodes_no_rows_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = _photos(tmp_path)
+    load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    otherwise = replace(SETTINGS.row_spec("image"), by_channel=True)
+    monkeypatch.setattr(FitSettings, "row_spec", lambda settings, modality: otherwise)
+    monkeypatch.setattr("training.rows.decode_files", None)
+    load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+
+
 def test_the_data_hash_knows_labels_and_contents_but_not_times(tmp_path: Path) -> None:
     samples = _photos(tmp_path)
     first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
