@@ -96,8 +96,9 @@ def spoken(
     """
     frame = round(_FRAME_SECONDS * rate)
     # A constant is no sound; cheap microphones have one that is louder than pauses are.
-    constant = np.concatenate(pieces).mean(dtype=np.float64)
-    floor = np.mean((np.concatenate(pieces) - constant) ** 2) * 10 ** (-_PAUSE_DB / 10)
+    sound = np.concatenate(pieces)
+    constant = sound.mean(dtype=np.float64)
+    floor = np.mean((sound - constant) ** 2) * 10 ** (-_PAUSE_DB / 10)
     said, said_when = [], spans.copy()
     for number, piece in enumerate(pieces):
         energies = np.add.reduceat((piece - constant) ** 2, np.arange(0, len(piece), frame))
