@@ -79,7 +79,7 @@ class Admission:
             # Let in, it would be learnt from as if its wait had been estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
         # All that waits, a sum that is at hand; what of it goes first has to be counted one by one.
-        wait = self._decoders.backlog_seconds + self._live.current.backlog_seconds
+        wait = self._seconds(self._decoders.unfinished, self._live.current.backlog_seconds)
         full = self.in_flight >= self._max_requests
         if full or now + self.forecast.seconds(wait) > deadline:
             wait = self._seconds_before(urgency)
@@ -93,8 +93,13 @@ class Admission:
         return wait
 
     def _seconds_before(self, urgency: Urgency) -> float:
-        # Work piles up before the slower stage: the sum is about what that one has to do.
-        return self._decoders.seconds_before(urgency) + self._live.current.seconds_before(urgency)
+        engine = self._live.current
+        return self._seconds(self._decoders.unfinished_before(urgency), engine.seconds_before(urgency))
+
+    def _seconds(self, media: float, in_engine: float) -> float:
+        """What media that are yet to be decoded will take, and what the engine has to do."""
+        # The engine has to do with them, too, and mostly on the same cores.
+        return media * (self._decoders.seconds_each + self._live.current.seconds_each) + in_engine
 
     def _made_room(self, urgency: Urgency) -> bool:
         """Whether a less urgent request gave way."""

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _SERIALS = itertools.count()
 _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
+# How much the latest request counts in the mean of what they cost.
+_NEWEST_SHARE = 0.1
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
 
@@ -95,6 +97,7 @@ class Engine:
             # While a device runs one, another worker puts the next one together.
             max_runs=math.inf if session.provider.on_cpu else 1,
         )
+        self._mean_cost = 0.0
         self._last_end = 0.0
         self._begun = 0
         self._run_timeout = run_timeout
@@ -132,6 +135,11 @@ class Engine:
     def backlog_seconds(self) -> float:
         """Estimated seconds until a request that comes now would be run."""
         return self._seconds_until_free() + self._queue.cost / self._parallel
+
+    @property
+    def seconds_each(self) -> float:
+        """Estimated seconds for which a request like the latest keeps back those behind it."""
+        return self._mean_cost / self._parallel
 
     @property
     def waiting(self) -> int:
@@ -175,6 +183,7 @@ class Engine:
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
         job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
+        self._mean_cost += _NEWEST_SHARE * (job.cost - self._mean_cost) if self._mean_cost else job.cost
         self._queue.put(job)
         return job.future
 

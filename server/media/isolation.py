@@ -52,6 +52,7 @@ class DecodePool:
         self._lock = threading.Lock()
         self._closed = False
         self._limits = limits
+        self._running = 0
         self._threads_in_use = 0
         self._busy_seconds = 0.0
         self._mean_seconds = 0.0
@@ -79,13 +80,18 @@ class DecodePool:
         return self._busy_seconds
 
     @property
-    def backlog_seconds(self) -> float:
-        """Estimated seconds until all that waits now would be decoded."""
-        return len(self._queue) * self._mean_seconds / len(self._workers)
+    def unfinished(self) -> int:
+        """Media that wait for a decoder or have one."""
+        return len(self._queue) + self._running
 
-    def seconds_before(self, urgency: Urgency) -> float:
-        """Estimated seconds until a medium of this urgency would be decoded, if it came now."""
-        return self._queue.cost_before(urgency) * self._mean_seconds / len(self._workers)
+    @property
+    def seconds_each(self) -> float:
+        """Estimated seconds for which each of them keeps back those behind it."""
+        return self._mean_seconds / len(self._workers)
+
+    def unfinished_before(self, urgency: Urgency) -> float:
+        """How many of them go before a medium of this urgency, if it came now."""
+        return self._queue.cost_before(urgency) + self._running
 
     def least_urgent(self) -> Urgency | None:
         """Of the media that wait."""
@@ -156,11 +162,13 @@ class DecodePool:
         with self._lock:
             threads = max(1, min(self._limits.max_threads, len(self._workers) - self._threads_in_use))
             self._threads_in_use += threads
+            self._running += 1
             return threads
 
     def _count(self, seconds: float, threads: int) -> None:
         with self._lock:
             self._threads_in_use -= threads
+            self._running -= 1
             self._busy_seconds += seconds
             share = _NEWEST_SHARE if self._mean_seconds else 1.0
             self._mean_seconds += share * (seconds - self._mean_seconds)

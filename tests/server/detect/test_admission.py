@@ -11,10 +11,13 @@ from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority
 
 
-def admission(wait: float) -> Admission:
-    """In front of an engine that has `wait` seconds to do."""
-    engine = SimpleNamespace(backlog_seconds=wait, seconds_before=lambda _: wait)
-    decoders = SimpleNamespace(backlog_seconds=0.0, seconds_before=lambda _: 0.0)
+def admission(wait: float, media: int = 0) -> Admission:
+    """In front of an engine that has `wait` seconds to do, and decoders that have so many media.
+
+    Each of these keeps the others back for 2 seconds there, and for 1 in the engine.
+    """
+    engine = SimpleNamespace(backlog_seconds=wait, seconds_before=lambda _: wait, seconds_each=1.0)
+    decoders = SimpleNamespace(unfinished=media, unfinished_before=lambda _: media, seconds_each=2.0)
     return Admission(cast("Any", SimpleNamespace(current=engine)), cast("Any", decoders), 10)
 
 
@@ -30,6 +33,13 @@ def test_a_margin_is_kept_to_the_deadline() -> None:
         ask(busy, seconds=10.0)
     ask(busy, seconds=20.0)
     assert busy.in_flight == 0
+
+
+def test_media_that_are_being_decoded_come_to_the_engine_first() -> None:
+    busy = admission(wait=2.0, media=2)
+    with pytest.raises(Overloaded, match=r"8\.0 s"):
+        ask(busy, seconds=10.0)
+    ask(busy, seconds=20.0)
 
 
 def test_a_late_request_makes_the_margin_wider() -> None:

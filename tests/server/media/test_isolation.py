@@ -211,6 +211,19 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
         assert sorted(future.result(60).facts.channels for future in running) == [1, 1, 1, 3]
 
 
+def test_media_count_until_they_are_decoded(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with closing(DecodePool(1, SMALL, FAULTS)) as pool:
+        media = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None) for _ in range(2)]
+        until(lambda: (pool.waiting, pool.unfinished) == (1, 2))
+        assert pool.unfinished_before((Priority.BATCH, time.monotonic())) == 2
+        assert pool.unfinished_before((Priority.INTERACTIVE, time.monotonic())) == 1
+        gate.touch()
+        assert all(future.result(60) for future in media)
+        until(lambda: pool.unfinished == 0)
+        assert pool.seconds_each > 0
+
+
 def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     running = faulty.submit(b"wait " + os.fsencode(gate), SPEC, None)
