@@ -33,6 +33,9 @@ def failure(
     return status_pb2.Status(code=status.value[0], message=message, details=packed)
 
 
+UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is stopping")
+
+
 MAX_MESSAGE_BYTES = 5 * 2**20
 MAX_MEDIA_BYTES = 2 * MAX_MESSAGE_BYTES
 
