@@ -3,7 +3,8 @@
 import os
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,6 +14,9 @@ from training.evaluation.judged import JudgedFile
 
 _RESET_PEAK = "5"
 """For /proc/PID/clear_refs: forget the highest memory so far."""
+
+_ENDED = (FileNotFoundError, ProcessLookupError)
+"""Of a thread or process that was listed and is no more, as a decoder that was replaced."""
 
 
 class Effort(BaseModel, frozen=True):
@@ -35,12 +39,11 @@ def measure_effort(judge: Judge, tasks: Iterable[Task]) -> list[JudgedFile]:
     """Judges one file after the other, with seconds and memory noted."""
     found = []
     for task in tasks:
-        processes = _own_processes() if judge.local else []
-        seen = sum(map(_reset_peak, processes)) == len(processes) > 0
+        processes = _forget_peaks() if judge.local else []
         start = time.perf_counter()
         answer = next(judge.judge([task]))
         seconds = time.perf_counter() - start
-        peak = sum(map(_peak_bytes, processes)) if seen else None
+        peak = sum(map(_peak_bytes, processes)) if processes else None
         found.append(answer.answered(total_seconds=seconds, peak_memory_bytes=peak))
     return found
 
@@ -65,29 +68,28 @@ def _summary(kind: str, files: list[JudgedFile]) -> Effort:
     )
 
 
-def _own_processes() -> list[Path]:
-    """This process and its children (the decoders), as folders of /proc; empty without it."""
+def _forget_peaks() -> list[Path]:
+    """This process and its children (the decoders), as folders of /proc; empty where that cannot be done."""
     own = Path("/proc") / str(os.getpid())
     try:
-        lists = [task.joinpath("children").read_text().split() for task in own.joinpath("task").iterdir()]
+        for process in (processes := [own, *_children(own)]):
+            with suppress(*_ENDED):
+                (process / "clear_refs").write_text(_RESET_PEAK)
     except OSError:
         return []
-    return [own, *(Path("/proc") / child for children in lists for child in children)]
+    return processes
 
 
-def _reset_peak(process: Path) -> bool:
-    try:
-        (process / "clear_refs").write_text(_RESET_PEAK)
-    except OSError:
-        return False
-    return True
+def _children(process: Path) -> Iterator[Path]:
+    for thread in (process / "task").iterdir():
+        with suppress(*_ENDED):
+            yield from (Path("/proc") / child for child in (thread / "children").read_text().split())
 
 
 def _peak_bytes(process: Path) -> int:
     try:
         status = (process / "status").read_text()
-    except OSError:
-        # A decoder that was replaced meanwhile.
+    except _ENDED:
         return 0
     kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), "0")
     return int(kilobytes) * 1024

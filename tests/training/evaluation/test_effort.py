@@ -1,6 +1,9 @@
 import mmap
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from subprocess import run
 
 import pytest
 
@@ -30,6 +33,30 @@ class _Hungry:
         return []
 
 
+@contextmanager
+def _comings_and_goings() -> Iterator[None]:
+    """Threads and child processes start and end all the time."""
+    over = threading.Event()
+
+    def come_and_go(start: Callable[[], object]) -> None:
+        while not over.is_set():
+            start()
+
+    def thread() -> None:
+        (short := threading.Thread(target=int)).start()
+        short.join()
+
+    busy = [threading.Thread(target=come_and_go, args=[start]) for start in (thread, lambda: run(["true"]))]
+    for each in busy:
+        each.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for each in busy:
+            each.join()
+
+
 def _tasks(*megabytes: int) -> list[Task]:
     return [Task(JudgedFile(path=str(size), label=0, kind="image"), b"") for size in megabytes]
 
@@ -40,6 +67,13 @@ def test_the_peak_is_of_one_file_and_forgotten_for_the_next() -> None:
     assert large.peak_memory_bytes is not None
     assert small.peak_memory_bytes is not None
     assert large.peak_memory_bytes - small.peak_memory_bytes > 150 * MEGABYTES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+def test_threads_and_processes_that_end_meanwhile_are_no_hindrance() -> None:
+    with _comings_and_goings():
+        found = measure_effort(_Hungry(local=True), _tasks(*[1] * 200))
+    assert all(file.peak_memory_bytes for file in found)
 
 
 def test_the_memory_of_another_machine_is_not_known_but_time_is() -> None:
