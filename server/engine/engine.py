@@ -103,7 +103,8 @@ class Engine:
         self._run_timeout = run_timeout
         self._on_death = on_death
         self._on_batch = on_batch
-        self._failures = 0
+        # In a row, by urgency, which the parts of one request share.
+        self._failed_requests: set[Urgency] = set()
         self._dead, self._closed = threading.Event(), threading.Event()
         # By worker; None while it is idle.
         self._running: list[_Busy | None] = [None] * workers
@@ -258,7 +259,7 @@ class Engine:
             answers = (lone or self._session).run([job.rows for job in jobs])
         except Exception as error:
             return self._failed(jobs, error)
-        self._failures = 0
+        self._failed_requests.clear()
         end = time.monotonic()
         seconds = end - start
         self._delay.learn(len(jobs) + self.waiting + beside + self._begun - begun, self._costs.fixed)
@@ -292,8 +293,9 @@ class Engine:
         log.error("the graph could not be run", exc_info=error)
         self.statistics.failed(time.monotonic() - jobs[0].enqueued)
         # Of more rows than are prepared for, a device may have no room, and yet run all others.
-        self._failures += self._session.share(jobs[0].rows) <= 1
-        if self._failures >= _FAILURES_UNTIL_DEAD:
+        if self._session.share(jobs[0].rows) <= 1:
+            self._failed_requests.add(jobs[0].urgency)
+        if len(self._failed_requests) >= _FAILURES_UNTIL_DEAD:
             self._die("runs keep failing")
         return [EngineFailed(f"the graph could not be run: {error}")]
 

@@ -173,6 +173,17 @@ def test_an_engine_that_keeps_failing_reports_its_death_once(watched: WatchedSes
     assert deaths == [True]
 
 
+def test_a_request_all_of_whose_parts_fail_has_failed_once(watched: WatchedSession) -> None:
+    engine = Engine(watched, workers=1)
+    watched.poison = random_rows(engine.manifest, 1, windows=1)
+    urgency = soon()
+    for part in [engine.submit(watched.poison, urgency) for _ in range(4)]:
+        with pytest.raises(EngineFailed):
+            part.result(10)
+    engine.submit(random_rows(engine.manifest, 2, images=1), soon()).result(10)
+    engine.close()
+
+
 def test_closing_finishes_what_was_accepted(engine: Engine, watched: WatchedSession) -> None:
     held_back(engine, watched)
     futures = [engine.submit(random_rows(engine.manifest, seed, windows=1), soon()) for seed in range(5)]
