@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _SERIALS = itertools.count()
 _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
-# How much the latest request counts in the mean of what they cost.
+# How much the latest request counts in the mean of what media cost.
 _NEWEST_SHARE = 0.1
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
@@ -139,7 +139,7 @@ class Engine:
 
     @property
     def seconds_each(self) -> float:
-        """Estimated seconds for which a request like the latest keeps back those behind it."""
+        """Estimated seconds for which a medium like the latest keeps back those behind it."""
         return self._mean_cost / self._parallel
 
     @property
@@ -169,10 +169,13 @@ class Engine:
         """Fails the least urgent request that waits with `error`, if it is less urgent than `than`."""
         return self._queue.drop(than, error)
 
-    def submit(self, rows: Rows, urgency: Urgency) -> "Future[Scores]":
+    def submit(self, rows: Rows, urgency: Urgency, media: float = 1.0) -> "Future[Scores]":
         """Queues one request.
 
         Cancelling the future, or passing the deadline, drops the request if it is not running yet.
+
+        Args:
+            media: how many the rows are of; less than 1 for a part of one.
 
         Raises:
             ShuttingDown: after `close`.
@@ -184,7 +187,8 @@ class Engine:
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
         job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
-        self._mean_cost += _NEWEST_SHARE * (job.cost - self._mean_cost) if self._mean_cost else job.cost
+        each = job.cost / media
+        self._mean_cost += _NEWEST_SHARE * (each - self._mean_cost) if self._mean_cost else each
         self._queue.put(job)
         return job.future
 

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.engine.batch import Rows
+from server.engine.engine import Engine
+from server.urgency import Urgency
 from tests import media
 from tests.running_server import running_server, stub_of
 
@@ -73,3 +77,21 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once(models: Path) -> Non
         assert "go first" in hopeless[-1].details()
         for call in ahead:
             call.cancel()
+
+
+def test_what_a_medium_costs_is_learnt_from_requests_of_many_and_of_parts_of_one(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[float] = []
+    submit = Engine.submit
+
+    def noted(engine: Engine, rows: Rows, urgency: Urgency, each: float = 1.0) -> Any:
+        submitted.append(each)
+        return submit(engine, rows, urgency, each)
+
+    monkeypatch.setattr(Engine, "submit", noted)
+    two_voices = np.stack([media.voice(5.0, seed=seed) for seed in (1, 2)])
+    with running_server(models) as server, stub_of(server) as stub:
+        stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)] * 3), timeout=60)
+        stub.Detect(asked(media.encode_sound(two_voices, "wav", "pcm_s16le", 16_000)), timeout=60)
+    assert submitted == [3, 0.5, 0.5]
