@@ -82,7 +82,11 @@ class Metrics:
             "stage",
         )
         self._stages = [(stage, stages.labels(stage)) for stage in STAGES]
-        self._batch_requests = self._histogram("deepfake_batch_requests", "Requests in a batch.", _COUNTS)
+        self._batch_requests = self._histogram(
+            "deepfake_batch_requests",
+            "Requests in a batch, or parts of them: channels that are judged apart, subjects of tensors.",
+            _COUNTS,
+        )
         self._batch_seconds = self._histogram(
             "deepfake_batch_duration_seconds",
             "Run time of a batch; the sum is how long workers of the engine were busy.",
@@ -150,7 +154,7 @@ class _Values(Collector):
         for name, text, value in (
             ("requests_in_flight", "Requests accepted and not yet answered.", pipeline.admission.in_flight),
             ("media_bytes", "Bytes of media in flight, copies included.", pipeline.media_bytes.held),
-            ("queue_depth", "Requests that wait for the engine.", engine.waiting),
+            ("queue_depth", "Requests, or parts of them, that wait for the engine.", engine.waiting),
             (
                 "queue_cost_seconds",
                 "Estimated seconds until a newcomer would be run.",
