@@ -1,10 +1,9 @@
 """Sound that is not speech: coloured noise, hum, and simple music."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-Pcm = NDArray[np.float64]
+from training.arrays import Pcm
 
 
 def draw_noise(rng: np.random.Generator, samples: int, rate: int) -> Pcm:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Plane = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+from training.arrays import Picture, Plane
 
 _BILINEAR_CROSS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.arrays import Picture
 from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import MACROBLOCK, encode_clip, x264_options
@@ -16,7 +17,6 @@ from training.forgery.draw import draw_operator
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
 from training.sample import WHOLE, Region, Sample
 
-Picture = NDArray[np.uint8]
 Path2D = NDArray[np.float64]
 
 FORGERIES: dict[str, tuple[ClipForgery, float]] = {

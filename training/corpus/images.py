@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from training.arrays import Picture
 from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import SHRINKERS, Publication, recompress, shrink
@@ -19,7 +19,6 @@ from training.forgery.masks import Mask, region_of, save_mask
 from training.forgery.resample import upsample_region, upsample_whole
 from training.sample import Sample
 
-Picture = NDArray[np.uint8]
 Forgery = Callable[[np.random.Generator, Picture], tuple[Picture, Mask]]
 
 FORGERIES: dict[str, tuple[Forgery, float]] = {

@@ -12,10 +12,9 @@ from typing import cast
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-Picture = NDArray[np.uint8]
+from training.arrays import Picture
 
 MACROBLOCK = 16
 """x264 reads past the edge of other sizes, and then no two runs give the same bytes."""

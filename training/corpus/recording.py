@@ -5,9 +5,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from training.arrays import Pcm
 from training.corpus.ambience import draw_noise
-
-Pcm = NDArray[np.float64]
 
 
 def record(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:

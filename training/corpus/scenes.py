@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from training.arrays import Plane
 from training.corpus.textures import dead_leaves, palette, power_law
-
-Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,11 @@ from typing import cast
 import av
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from server.media.mixing import mono
+from training.arrays import Pcm
 from training.corpus.ambience import draw_noise
 from training.corpus.recording import equalise
-
-Pcm = NDArray[np.float64]
 
 FORMATS = {
     "wav": ("wav", "pcm_s16le", (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)),

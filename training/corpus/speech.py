@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Pcm
 from training.corpus.ambience import draw_music, draw_noise
 from training.corpus.pairs import write_pairs
 from training.corpus.recording import record
@@ -14,8 +14,6 @@ from training.corpus.voice import draw_speaker, speak
 from training.forgery.draw import draw_operator
 from training.forgery.sound import SOUND_OPERATORS
 from training.sample import Sample, Split
-
-Pcm = NDArray[np.float64]
 
 RATES = (16_000, 22_050, 24_000, 32_000)
 """Sample rates in Hz at which a recording is made and forged."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Plane = NDArray[np.float32]
+from training.arrays import Plane
 
 
 def power_law(

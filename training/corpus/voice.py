@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import sosfilt
 
+from training.arrays import Pcm
 from training.corpus.phonemes import STEP_SECONDS, Track, Tracks, utter
 
-Pcm = NDArray[np.float64]
 Sections = NDArray[np.float64]
 
 GLOTTAL_RATE = 96_000

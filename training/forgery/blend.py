@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from training.arrays import Picture
 from training.corpus.publish import recompress
 from training.forgery.masks import Mask, blend, picture_mask
-
-Picture = NDArray[np.uint8]
 
 
 def self_blend(rng: np.random.Generator, picture: Picture, either: bool = False) -> tuple[Picture, Mask]:

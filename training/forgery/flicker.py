@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from training.arrays import Picture
 from training.forgery.masks import Mask, blend, region_of, soft_mask
 from training.forgery.resample import upsampled
 from training.sample import WHOLE, Region
 
-Picture = NDArray[np.uint8]
 ClipForgery = Callable[[np.random.Generator, list[Picture]], tuple[list[Picture], Region]]
 
 

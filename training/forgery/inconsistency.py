@@ -1,13 +1,11 @@
 """Parts that do not belong: noise, colour or compression that differs from the surroundings."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from training.arrays import Picture
 from training.corpus.publish import recompress
 from training.forgery.masks import Mask, blend, picture_mask
-
-Picture = NDArray[np.uint8]
 
 
 def noise_region(rng: np.random.Generator, picture: Picture) -> tuple[Picture, Mask]:

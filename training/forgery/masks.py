@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from training.arrays import Picture
 from training.sample import Region
 
 Mask = NDArray[np.float32]
@@ -44,7 +45,7 @@ def soft_mask(rng: np.random.Generator, height: int, width: int, sharpest: float
     return mask * np.float32(rng.choice([0.5, 0.75, 1, 1, 1, 1]))
 
 
-def picture_mask(rng: np.random.Generator, picture: NDArray[np.uint8]) -> Mask:
+def picture_mask(rng: np.random.Generator, picture: Picture) -> Mask:
     """For a picture that stands alone: some were cut out with scissors."""
     height, width = picture.shape[:2]
     return soft_mask(rng, height, width, sharpest=0.006)
@@ -62,7 +63,7 @@ def region_of(mask: Mask) -> Region:
     )
 
 
-def blend(original: NDArray[np.uint8], forged: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
+def blend(original: Picture, forged: Picture, mask: Mask) -> Picture:
     """The forged picture where the mask is 1, the original where it is 0."""
     weight = mask[..., None]
     mixed = original * (1 - weight) + forged * weight

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from training.arrays import Picture
 from training.corpus.publish import SHRINKERS
 from training.forgery.masks import Mask, blend, picture_mask
-
-Picture = NDArray[np.uint8]
 
 _ENLARGERS = (
     Image.Resampling.NEAREST,

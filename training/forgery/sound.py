@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Pcm
 from training.forgery import spectrogram, upsampling, vocoder
 
-Pcm = NDArray[np.float64]
 Operator = Callable[[np.random.Generator, Pcm, int], Pcm]
 
 SOUND_OPERATORS: dict[str, tuple[Operator, float]] = {

@@ -6,7 +6,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-Pcm = NDArray[np.float64]
+from training.arrays import Pcm
+
 Spectrum = NDArray[np.complex128]
 Magnitude = NDArray[np.float64]
 

@@ -2,10 +2,9 @@
 
 import librosa
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import firwin, lfilter, resample_poly
 
-Pcm = NDArray[np.float64]
+from training.arrays import Pcm
 
 
 def imaged_band(rng: np.random.Generator, pcm: Pcm, _rate: int) -> Pcm:

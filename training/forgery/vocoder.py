@@ -7,9 +7,8 @@ from scipy.linalg import solve_toeplitz
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.signal import lfilter
 
+from training.arrays import Pcm
 from training.corpus.recording import minimum_phase
-
-Pcm = NDArray[np.float64]
 
 
 def linear_prediction(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:

@@ -5,13 +5,11 @@ All take float64 [N] mono at `rate` Hz and give as many samples. `level` is in e
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from training.arrays import Pcm
 from training.corpus.ambience import draw_noise
 from training.corpus.sound_files import FORMATS, LOSSY_FORMATS, through_file
-
-Pcm = NDArray[np.float64]
 
 
 def codec(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> Pcm:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.arrays import Pcm
 from training.perturb import pictures, sound
 from training.perturb.pictures import Frames
-from training.perturb.sound import Pcm
 
 OnPictures = Callable[[np.random.Generator, Frames, float], Frames]
 OnSound = Callable[[np.random.Generator, Pcm, int, float], Pcm]

@@ -1,15 +1,13 @@
 import librosa
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from training.arrays import Pcm
 from training.corpus.voice import draw_speaker, speak
 from training.forgery.draw import draw_operator
 from training.forgery.sound import SOUND_OPERATORS
 
 RATE = 16_000
-
-Pcm = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
