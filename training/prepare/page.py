@@ -1,13 +1,12 @@
 """The distributions of a data folder as prepare.png, and with the counts as one HTML page."""
 
-import base64
 import io
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.html import render_page
 from training.prepare.summary import Summary, bin_start
 from training.sample import SPLITS
 
@@ -23,7 +22,14 @@ def write_page(summary: Summary, folder: Path) -> None:
     picture = io.BytesIO()
     _draw(summary).savefig(picture, format="png", dpi=110)
     (folder / PNG).write_bytes(picture.getvalue())
-    (folder / PAGE).write_text(_page(summary, picture.getvalue()), encoding="utf-8")
+    page = render_page(
+        "training.prepare",
+        summary=summary,
+        balance=summary.balance(),
+        sources=[(*key, count) for key, count in sorted(summary.sources.items())],
+        picture=picture.getvalue(),
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
 
 
 def _draw(summary: Summary) -> Figure:
@@ -71,15 +77,3 @@ def _draw_durations(axes: Axes, summary: Summary, modality: str) -> None:
     edges = range(min(bins), max(bins) + 2)
     axes.set_xticks(edges, [f"{bin_start(number):.2g}" for number in edges], rotation=90)
     axes.set(title=f"{modality}: durations", xlabel="seconds", ylabel="files")
-
-
-def _page(summary: Summary, picture: bytes) -> str:
-    environment = Environment(
-        loader=PackageLoader("training.prepare", ""), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("page.html").render(
-        summary=summary,
-        balance=summary.balance(),
-        sources=[(*key, count) for key, count in sorted(summary.sources.items())],
-        picture=base64.b64encode(picture).decode(),
-    )

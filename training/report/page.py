@@ -1,18 +1,16 @@
 """Results and judgements → one HTML page that needs nothing beside it."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.judge import Judge
 from training.evaluation.judged import JudgedFile
 from training.evaluation.measure import Estimates, Evaluation, Measured
 from training.evaluation.operating import Operation
 from training.evaluation.results import Results
+from training.html import render_page
 from training.report import plots
 from training.report.mistakes import worst_mistakes
 
@@ -27,16 +25,9 @@ def write_report(
     Args:
         judge: for the class-activation maps of the worst errors; left out without one.
     """
-    environment = Environment(
-        loader=PackageLoader("training.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _data_uri
     names = list(dict.fromkeys(n for e in results.evaluations for n in e.total.by_file))
-    page = environment.get_template("page.html").render(
+    page = render_page(
+        "training.report",
         title=title,
         results=results,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -107,7 +98,3 @@ def _plots(files: Sequence[JudgedFile], operation: Operation | None) -> list[tup
 
 def _has_area(parts: Mapping[str, Measured]) -> bool:
     return any(part.by_file["auc"].value is not None for part in parts.values())
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
