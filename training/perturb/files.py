@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from server.media.mixing import mono
 from training.corpus.sound_files import encode
 from training.perturb.pictures import Frames
+from training.perturb.sound import unclipped
 from training.perturb.table import PICTURES, SOUND
 
 MOST_SECONDS = 10.0
@@ -84,8 +85,7 @@ def _sound(content: bytes, name: str | None, level: int, rng: np.random.Generato
     if chosen is not None:
         pcm = chosen.apply(rng, pcm, rate, chosen.levels[level - 1])
     out = BytesIO()
-    # What grew louder must not be clipped: that would be another perturbation.
-    encode(pcm / max(1.0, np.abs(pcm).max()), rate, out, "wav")
+    encode(unclipped(pcm), rate, out, "wav")
     return out.getvalue()
 
 

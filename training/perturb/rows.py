@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.perturb.pictures import Frames
+from training.perturb.sound import unclipped
 from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation
 from training.settings import FitSettings, Modality
 
@@ -66,8 +67,7 @@ def _on_sound(
     entry: SoundPerturbation, rng: np.random.Generator, row: Rows, sample_rate: int, level: float
 ) -> Rows:
     pcm = entry.apply(rng, row.astype(np.float64), sample_rate, level)
-    # What grew louder must not be clipped: that would be another perturbation.
-    return np.asarray(pcm / max(1.0, np.abs(pcm).max()), np.float32)
+    return np.asarray(unclipped(pcm), np.float32)
 
 
 def _on_pictures(entry: PicturePerturbation, rng: np.random.Generator, row: Rows, level: float) -> Rows:

@@ -47,6 +47,11 @@ def band_limit(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> P
     return np.asarray(sosfilt(butter(6, (low, high), "band", fs=rate, output="sos"), pcm))
 
 
+def unclipped(pcm: Pcm) -> Pcm:
+    """Made softer if it leaves [-1, 1]: cut off there, it would be perturbed in another way."""
+    return pcm / max(1.0, float(np.abs(pcm).max()))
+
+
 def _fitted(pcm: Pcm, length: int) -> Pcm:
     """Codecs add a little at the end, and rates do not always divide."""
     return np.asarray(np.pad(pcm[:length], (0, max(0, length - len(pcm)))), np.float64)
