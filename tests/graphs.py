@@ -1,8 +1,12 @@
 """Graphs of a few nodes, and what a rewrite makes of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 
+import numpy as np
 import onnx
+import onnxruntime
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from exporter.graph import IR_VERSION, OPSET
@@ -22,13 +26,25 @@ def row_graph(nodes: Nodes, dtype: int, shape: Shape, outputs: Mapping[str, Shap
 
 def rewritten(graph: onnx.ModelProto, rewrite: Callable[[Rewriter], None]) -> onnx.ModelProto:
     """A copy after the rewrite, without what nothing uses any more."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
+    copy = deepcopy(graph)
     rewriter = Rewriter(copy)
     rewrite(rewriter)
     rewriter.drop_unused()
     onnx.checker.check_model(copy, full_check=True)
     return copy
+
+
+def run(
+    graph: onnx.ModelProto, rows: NDArray[np.generic], optimised: bool = True
+) -> list[NDArray[np.float32]]:
+    """What ONNX Runtime makes of the input `rows`: all outputs in their order."""
+    options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return list(session.run(None, {"rows": rows}))
 
 
 def operators(graph: onnx.ModelProto) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from onnx import TensorProto
 
 from exporter.blocked import name_rows, spread_gates
 from exporter.nodes import Nodes
-from tests.graphs import row_graph
+from tests.graphs import row_graph, run
 
 CHANNELS, SIZE, FRAMES = 32, 6, 2
 PHOTOS: list[int | str] = ["N", 3, SIZE, SIZE]
@@ -66,8 +67,7 @@ def residual(shape: list[int | str] = CLIPS) -> onnx.ModelProto:
 
 
 def named(graph: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
+    copy = deepcopy(graph)
     name_rows(copy)
     return copy
 
@@ -79,13 +79,8 @@ def rows(shape: list[int | str], count: int) -> NDArray[np.float32]:
 def check_same(before: onnx.ModelProto, after: onnx.ModelProto, shape: list[int | str]) -> None:
     onnx.checker.check_model(after, full_check=True)
     inputs = rows(shape, 4)
-    np.testing.assert_allclose(run(after, inputs), run(before, inputs), rtol=1e-5, atol=1e-6)
-    assert len(run(after, rows(shape, 0))) == 0
-
-
-def run(graph: onnx.ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"rows": inputs})[0])
+    np.testing.assert_allclose(run(after, inputs)[0], run(before, inputs)[0], rtol=1e-5, atol=1e-6)
+    assert len(run(after, rows(shape, 0))[0]) == 0
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Graphs inside of graphs: what a Loop reads around itself is neither lost nor renamed alone."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -69,8 +70,7 @@ def run(model: onnx.ModelProto, inputs: NDArray[np.float32], prefix: str = "") -
 
 
 def changed(model: onnx.ModelProto, change: Callable[[Rewriter], None]) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     change(Rewriter(copy))
     return copy
 

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from keras import layers
 
@@ -14,6 +13,7 @@ from exporter.keras_to_onnx import convert, load_model
 from exporter.rewrite import attributes
 from server.errors import InvalidModel
 from tests.exporter import keras_models
+from tests.graphs import run
 from training.devices import precision
 
 
@@ -107,10 +107,7 @@ def test_outputs_have_their_names_and_meaning(keras_files: dict[str, Path]) -> N
     branch = convert(source, "image", keras_files["image"])
     assert [output.name for output in branch.graph.output] == ["logit", "heatmap"]
     rows = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    unoptimised = onnxruntime.SessionOptions()
-    unoptimised.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(branch.SerializeToString(), unoptimised)
-    logit, heatmap = session.run(["logit", "heatmap"], {"rows": rows})
+    logit, heatmap = run(branch, rows, optimised=False)
     expected = source(rows)
     np.testing.assert_allclose(logit, expected["logit"], atol=1e-4)
     np.testing.assert_allclose(heatmap, expected["heatmap"], atol=1e-4)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,7 @@ from exporter.head import fold_head
 from exporter.layout import hoist_transposes
 from exporter.nodes import Nodes
 from exporter.rewrite import Rewriter
-from tests.graphs import operators, rewritten, row_graph
+from tests.graphs import operators, rewritten, row_graph, run
 
 Rewrite = Callable[[Rewriter], None]
 RANDOM = np.random.default_rng(0)
@@ -27,15 +26,9 @@ def model(nodes: Nodes, dtype: int, shape: Sequence[int], rank: int) -> onnx.Mod
     return row_graph(nodes, dtype, shape, {"result": [f"d{axis}" for axis in range(rank)]})
 
 
-def run(graph: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
-    return np.asarray(session.run(None, {"rows": rows})[0])
-
-
 def check_same(before: onnx.ModelProto, after: onnx.ModelProto, rows: NDArray[np.generic]) -> None:
-    np.testing.assert_allclose(run(after, rows), run(before, rows), rtol=1e-4, atol=1e-4)
+    (answer,), (expected,) = (run(graph, rows, optimised=False) for graph in (after, before))
+    np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4)
 
 
 def pixels(*shape: int) -> NDArray[np.uint8]:

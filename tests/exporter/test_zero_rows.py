@@ -2,14 +2,12 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from exporter.nodes import Nodes
 from exporter.zero_rows import convolve_constants, fill_recurrent, settle_reshapes
-from tests.graphs import operators, rewritten, row_graph
+from tests.graphs import operators, rewritten, row_graph, run
 
 RANDOM = np.random.default_rng(0)
 STEPS, FEATURES, UNITS = 3, 4, 5
@@ -20,11 +18,6 @@ def model(nodes: Nodes, shape: list[int], outputs: dict[str, int]) -> onnx.Model
     """Rows of this shape in; outputs of these ranks."""
     shapes = {name: [f"{name}{axis}" for axis in range(rank)] for name, rank in outputs.items()}
     return row_graph(nodes, TensorProto.FLOAT, shape, shapes)
-
-
-def run(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return list(session.run(None, {"rows": rows}))
 
 
 def recurrent(kind: str, with_state: bool, only_last: bool) -> onnx.ModelProto:
