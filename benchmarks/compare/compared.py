@@ -10,6 +10,11 @@ Load = str
 """What a server was given: "8 clients", or "95 %" of its capacity at random."""
 
 
+def amount(load: Load) -> int:
+    """Its number: of clients, or percent of the capacity."""
+    return int(load.split()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One server under one load in one round.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.callers.job import Job, Result, run_apart
-from benchmarks.compare.compared import Compared, Turn
+from benchmarks.compare.compared import Compared, Turn, amount
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
 from benchmarks.material.keras_model import raw_graph
@@ -219,6 +219,6 @@ class _Comparison:
             percentile([latency for turn in turns for latency in turn.latencies], 50)
             for name, loads in self._compared.closed.items()
             for load, turns in loads.items()
-            if name != ECHO and load.split()[0] == str(fewest)
+            if name != ECHO and amount(load) == fewest
         ]
         return max(_SHORTEST_DEADLINE, self._plan.deadline * min(medians, default=0.0))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks.compare.compared import Compared
+from benchmarks.compare.compared import Compared, amount
 from benchmarks.compare.lines import closed_lines, open_lines
 from benchmarks.report import figures
 
@@ -16,16 +16,16 @@ def plot(compared: Compared, file: Path) -> None:
     rates, latencies, goodput = figure.subplots(1, 3)
     for server in compared.closed:
         lines = [line for line in closed if line.server == server]
-        clients = [int(line.load.split()[0]) for line in lines]
+        clients = [amount(line.load) for line in lines]
         medians = [line.rate.median for line in lines]
         spreads = [line.rate.half_spread for line in lines]
         rates.errorbar(clients, medians, spreads, marker="o", capsize=3, label=server)
         latencies.plot(clients, [line.p99 for line in lines], marker="o", label=server)
         lines = [line for line in opened if line.server == server]
-        offered = [int(line.load.split()[0]) for line in lines]
+        offered = [amount(line.load) for line in lines]
         goodput.plot(offered, [line.good.median for line in lines], marker="o", label=server)
     loads = next(iter(compared.closed.values()), {})
-    tops = [(int(load.split()[0]), figures.figure(compared.ceiling(load)).median) for load in loads]
+    tops = [(amount(load), figures.figure(compared.ceiling(load)).median) for load in loads]
     rates.plot(*zip(*tops, strict=True), color="black", linestyle="--", label="ceiling")
     rates.set(xlabel="clients", ylabel="answers/s", xscale="log", ylim=(0, None))
     latencies.set(xlabel="clients", ylabel="p99 ms", xscale="log", yscale="log")
