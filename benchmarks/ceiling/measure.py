@@ -21,12 +21,11 @@ from benchmarks.peers.codecs import Pixels, write_messages
 from benchmarks.report.turns import Report, by_turns
 from benchmarks.serving import ServerProcess, of_model, serving
 from benchmarks.yardstick import decoders
-from benchmarks.yardstick.bare import bare_sessions, layouts
+from benchmarks.yardstick.bare import bare_sessions
 from benchmarks.yardstick.sample import TOLERANCES, Sample, rows_in, wrong_answers
 from clients import Detector
 from deepfake.v1 import detector_pb2
 from deepfake.v1.detector_pb2_grpc import DetectorStub
-from server.engine.cores import usable_cores
 from server.engine.manifest import Precision
 from server.engine.precision import PrecisionWish
 from server.engine.providers import Wish, candidates
@@ -110,7 +109,6 @@ def measure(plan: Plan, report: Report) -> Measured:
         bare = bare_sessions(
             graph_file(plan.model, precision),
             (provider.name, provider.options),
-            layouts(usable_cores(), provider.name),
             frames,
         )
         expected = next(iter(bare.values())).probabilities()

@@ -26,7 +26,7 @@ from benchmarks.processes import free_port
 from benchmarks.report.figures import percentile
 from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick import decoders
-from benchmarks.yardstick.bare import BareSession, bare_sessions, layouts
+from benchmarks.yardstick.bare import BareSession, bare_sessions
 from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
 from server.engine.cores import usable_cores
 from server.engine.repository import graph_file
@@ -69,7 +69,7 @@ class _Comparison:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             file = graph_file(self._model, self._workload.precision)
-            bare = bare_sessions(file, PROVIDER, layouts(usable_cores()), self._frames)
+            bare = bare_sessions(file, PROVIDER, self._frames)
             self._expected = next(iter(bare.values())).probabilities()
             self._peers_expected = self._answers_of_raw() or self._expected
             if np.ptp(self._expected) < _TELLING_SPREAD:

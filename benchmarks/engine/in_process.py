@@ -15,7 +15,7 @@ from benchmarks.material.media import photo_rows
 from benchmarks.report.figures import best, percentile
 from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, about, by_turns
-from benchmarks.yardstick.bare import bare_sessions, layouts
+from benchmarks.yardstick.bare import bare_sessions
 from benchmarks.yardstick.sample import TOLERANCES, wrong_answers
 from server.engine.batch import Rows, Scores
 from server.engine.cores import usable_cores
@@ -59,8 +59,7 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
     frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
     provider = next(each for each in candidates(wish) if each.name == session.provider.name)
     measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
-    chosen = layouts(usable_cores(), provider.name)
-    bare = bare_sessions(model, (provider.name, provider.options), chosen, frames)
+    bare = bare_sessions(model, (provider.name, provider.options), frames)
     requests = {
         rows: [of_pictures(manifest, part) for part in frames.reshape(-1, rows, *frames.shape[1:])]
         for _, rows in LOADS

@@ -1,7 +1,6 @@
 """The ceiling: the same rows through a bare ONNX Runtime session, with nothing around it."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.yardstick.captured import Captured, Provider, capturing
 from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
 from benchmarks.yardstick.session import absent, of_frames
+from server.engine.cores import usable_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class BareSession:
         return Sample(rate, runs, used / rows_in(rate, seconds, warm_up))
 
 
-def bare_sessions(
-    model: Path, provider: Provider, chosen: Iterable[Layout], frames: NDArray[np.uint8]
-) -> dict[str, BareSession]:
-    """One in each layout, by its name."""
+def bare_sessions(model: Path, provider: Provider, frames: NDArray[np.uint8]) -> dict[str, BareSession]:
+    """One in each of the `layouts` for this machine and provider, by its name."""
+    name = provider if isinstance(provider, str) else provider[0]
+    chosen = layouts(usable_cores(), name)
     return {str(layout): BareSession(model, provider, layout, frames) for layout in chosen}
