@@ -166,24 +166,19 @@ def _write(
     decoded = decode_files(folder, samples, spec, workers, f"decoding {modality} rows")
     files = (_file_rows(folder, sample, outcome, modality) for sample, outcome in decoded)
     side = spec.height // CELL if modality == "image" and any(sample.mask for sample in samples) else 0
-    unknown = np.full((side, side), UNKNOWN, np.uint8)
     with (part / "values.bin").open("wb") as file, (part / "cells.bin").open("wb") as cells:
         for found in with_pseudo_fakes(files, modality, settings, splits_to_forge(samples), workers):
             if isinstance(found, Rejected):
                 rejected.append(found)
                 continue
             file.write(np.ascontiguousarray(found.values).data)
-            cells.write(
-                (np.stack([unknown] * len(found.values)) if found.cells is None else found.cells).data
-            )
+            unknown = np.full((len(found.values), side, side), UNKNOWN, np.uint8)
+            cells.write((unknown if found.cells is None else found.cells).data)
             row = found.values[0]
             kept.append(found.sample)
             labels += found.labels
             counts.append(len(found.values))
-            digest.update(f"{found.content_hash} {found.sample.label} {found.sample.split}\n".encode())
-            if found.sample.region != WHOLE or found.cells is not None:
-                digest.update(bytes(np.asarray(found.labels, np.int8)))
-                digest.update(b"" if found.cells is None else found.cells.tobytes())
+            digest.update(_identity(found))
     if not kept:
         reasons = "; ".join(f"{entry.path}: {entry.reason}" for entry in rejected[:3]) or "there are none"
         raise DataError(f"no file in {folder} gives {modality} rows ({reasons})")
@@ -198,6 +193,14 @@ def _write(
     }
     (part / "table.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     part.rename(cache)
+
+
+def _identity(file: FileRows) -> bytes:
+    """What `RowTable.data_hash` is made of."""
+    told = f"{file.content_hash} {file.sample.label} {file.sample.split}\n".encode()
+    if file.sample.region != WHOLE or file.cells is not None:
+        told += bytes(np.asarray(file.labels, np.int8))
+    return told if file.cells is None else told + file.cells.tobytes()
 
 
 def _read(cache: Path) -> RowTable:
