@@ -1,7 +1,7 @@
 """The steps of prepare, in order. Each may be killed; the next run goes on where the journal ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
 from training.datasets import find_dataset
 from training.datasets.listing import Dataset, MediaFile, Unlisted
@@ -115,14 +115,11 @@ def _inspect(journal: Journal, settings: PrepareSettings, console: Console) -> N
     if not count:
         return
     done = inspect_files(journal.pending(), settings.workers, settings.decode_timeout_seconds)
-    with _progress(console) as progress:
-        task = progress.add_task("decoding", total=count)
-        for batch in _timed_batches(done):
-            journal.record(batch)
-            progress.advance(task, len(batch))
+    for batch in _timed_batches(track(done, "decoding", count, console=console)):
+        journal.record(batch)
 
 
-def _timed_batches(inspections: Iterator[Inspection]) -> Iterator[list[Inspection]]:
+def _timed_batches(inspections: Iterable[Inspection]) -> Iterator[list[Inspection]]:
     """What came within a moment: a commit costs a write to disk, a kill what was not committed."""
     batch: list[Inspection] = []
     due = time.monotonic() + _SECONDS_BETWEEN_COMMITS
@@ -173,13 +170,3 @@ def _report(summary: Summary, output: Path, console: Console) -> None:
     media = [name for name in MODALITIES if name in fed]
     chosen = "" if len(media) == len(MODALITIES) else f" --media-types {' '.join(media)}"
     console.print(f"Train with: python -m training fit --data-dir {output}{chosen}")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
