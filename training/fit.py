@@ -128,9 +128,7 @@ def fit(
     judged = strategy.experimental_distribute_dataset(
         validation_batches(table, validation, settings.batch_size)
     )
-    for number, phase in enumerate(phases(settings)):
-        if number < progress.phase:
-            continue
+    for phase in phases(settings)[progress.phase :]:
         set_backbone_trainable(model, phase.backbone_trainable)
         with strategy.scope():
             compile_phase(scorer, phase, steps, settings)

@@ -22,7 +22,7 @@ from training.devices import is_chief
 from training.errors import OtherTraining
 from training.evaluation.measure import as_json, evaluate
 from training.files import ABOUT
-from training.fit import checkpoint_of, fit
+from training.fit import Fitted, checkpoint_of, fit
 from training.history import HistoryLog
 from training.models.audio import build_audio_model
 from training.models.frontend import LogMelSpectrogram
@@ -86,28 +86,42 @@ def train_modality(
     if finished is not None:
         console.print(f"{record_path(output, modality)} is of the same data and settings: kept")
         return finished
-    final = output / f"{modality}_model_final.keras"
     fitted = fit(
         partial(build_model, modality, settings),
         table,
         settings,
         best,
-        final,
-        _AUGMENT.get(modality),
-        HistoryLog(output, modality).write if chief else None,
-        row_perturbation(modality, settings),
-        strategy,
+        output / f"{modality}_model_final.keras",
+        augment=_AUGMENT.get(modality),
+        on_epoch=HistoryLog(output, modality).write if chief else None,
+        perturb=row_perturbation(modality, settings),
+        strategy=strategy,
     )
     if not chief:
         return None
     console.print(f"training steps: {fitted.speed}")
+    record = _record(modality, fitted, table, settings, best.name, data)
+    write_record(output, record)
+    checkpoint_of(best).unlink()
+    return record
+
+
+def _record(
+    modality: Modality,
+    fitted: Fitted,
+    table: RowTable,
+    settings: FitSettings,
+    keras_file: str,
+    data: dict[str, Any],
+) -> TrainingRecord:
+    """Calibrates the model on the validation split and measures it on the test split."""
     model = fitted.model
     validation = score_files(model, table, "val")
     calibration = calibrate(validation.logits, validation.starts, validation.file_labels)
     held_out = evaluate(judged_by(score_files(model, table, "test"), calibration, modality))
-    record = TrainingRecord(
+    return TrainingRecord(
         modality=modality,
-        keras_file=best.name,
+        keras_file=keras_file,
         branch=calibration.model_dump() | _rows_per_file(modality, settings, model),
         spec_hash=spec_hash(),
         data=data,
@@ -116,9 +130,6 @@ def train_modality(
         seed=settings.seed,
         metrics={"test": as_json(held_out), "epochs": fitted.history, "speed": _speed(fitted.speed)},
     )
-    write_record(output, record)
-    checkpoint_of(best).unlink()
-    return record
 
 
 def build_model(modality: Modality, settings: FitSettings) -> keras.Model:
