@@ -74,13 +74,13 @@ def main(
                 output or models,
                 name,
                 version,
-                weights,
-                thresholds,
-                max_change,
-                media_dir,
-                wanted,
-                data_dir,
-                lambda step: status.update(escape(step)),
+                fusion_weights=weights,
+                thresholds=thresholds,
+                max_change=max_change,
+                media_folder=media_dir,
+                precisions=wanted,
+                data_folder=data_dir,
+                progress=lambda step: status.update(escape(step)),
             )
     except DetectorError as error:
         _fail(error.code, error.message, error.hint)

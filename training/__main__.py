@@ -73,8 +73,8 @@ def _fit(options: argparse.Namespace, console: Console) -> None:
             settings,
             options.workers,
             console,
-            strategy,
-            options.restart,
+            strategy=strategy,
+            restart=options.restart,
         )
         for modality in options.media_types
     ]
