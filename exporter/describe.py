@@ -2,26 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 import keras
 from pydantic import ValidationError
 
 from exporter.folder import RETRAIN, Trained
-from server.engine.manifest import (
-    AudioBranch,
-    Branch,
-    FusionWeights,
-    ImageBranch,
-    Manifest,
-    Thresholds,
-    VideoBranch,
-)
+from server.engine.manifest import Branch, FusionWeights, Manifest, Thresholds
 from server.errors import InvalidModel
 from server.media.spec import spec_hash
+from training.branches import BRANCHES, sizes_of
 from training.record import record_path
-
-B = TypeVar("B", bound=Branch)
 
 
 def describe(
@@ -39,18 +29,6 @@ def describe(
             contradicts its model, or nothing has a weight.
     """
     height, width = _frame_size(trained, models)
-    branches: dict[str, Branch] = {}
-    for modality, model in models.items():
-        shape = tuple(model.inputs[0].shape)
-        match modality:
-            case "image":
-                rows, columns = model.output["heatmap"].shape[1:]
-                told = {"heatmap_height": rows, "heatmap_width": columns}
-                branches["image"] = _branch(ImageBranch, trained["image"], told)
-            case "video":
-                branches["video"] = _branch(VideoBranch, trained["video"], {"clip_length": shape[1]})
-            case "audio":
-                branches["audio"] = _branch(AudioBranch, trained["audio"], {"window_samples": shape[1]})
     if not any(getattr(fusion_weights, modality) for modality in models):
         raise InvalidModel(
             f"the fusion weights of {', '.join(models)} are all 0", "Give one of them a positive weight."
@@ -65,7 +43,7 @@ def describe(
         fusion_weights=fusion_weights,
         thresholds=thresholds,
         training={modality: model.record.model_dump(mode="json") for modality, model in trained.items()},
-        **branches,
+        **{modality: _branch(trained[modality], model) for modality, model in models.items()},
     )
 
 
@@ -87,16 +65,17 @@ def _frame_size(trained: Mapping[str, Trained], models: Mapping[str, keras.Model
     return next(iter(sizes.values()), (1, 1))
 
 
-def _branch(kind: type[B], trained: Trained, told_by_model: dict[str, Any]) -> B:
+def _branch(trained: Trained, model: keras.Model) -> Branch:
     """The branch out of the record and the sizes that the model tells."""
-    where = record_path(trained.path.parent, trained.record.modality)
-    for field, value in told_by_model.items():
+    modality = trained.record.modality
+    where, sizes = record_path(trained.path.parent, modality), sizes_of(modality, model)
+    for field, value in sizes.items():
         stated = trained.record.branch.get(field, value)
         if stated != value:
             raise InvalidModel(
                 f"{where} says {field} {stated}, but the model in {trained.path} has {value}", RETRAIN
             )
     try:
-        return kind.model_validate(trained.record.branch | told_by_model)
+        return BRANCHES[modality].model_validate(trained.record.branch | sizes)
     except ValidationError as error:
         raise InvalidModel(f"{where}: branch not understood: {error}", RETRAIN) from error

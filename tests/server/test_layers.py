@@ -54,8 +54,10 @@ EXCEPTIONS = {
     *(("clients/embedded.py", module) for module in ("server.app", "server.settings", "server.errors")),
     # What is deployed is measured as clients meet it: through the client, over the wire.
     ("training/evaluation/served_judge.py", "clients"),
-    # Keras models are fused with the weights and thresholds that the exporter will give them.
+    # Keras models are fused as the exporter will fuse them, on the rows that the server will ask for.
+    ("training/branches.py", "server.engine.manifest"),
     ("training/evaluation/keras_judge.py", "server.engine.manifest"),
+    *(("training/evaluation/keras_judge.py", f"server.detect.{module}") for module in ("plan", "request")),
     # Precisions are compared on the rows that the server will ask for.
     *(("exporter/samples.py", f"server.detect.{module}") for module in ("plan", "request")),
 }

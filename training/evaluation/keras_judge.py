@@ -1,8 +1,9 @@
 """The trained Keras models, fused as the exporter would fuse them, on rows from the server's decoders."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import training.models  # noqa: F401  registers the layers, so that Keras can load them
-from server.engine.manifest import (
-    AudioBranch,
-    FusionWeights,
-    ImageBranch,
-    Thresholds,
-    VideoBranch,
-)
+from server.detect.plan import Planner
+from server.detect.request import Options
+from server.engine.manifest import Branch, FusionWeights, Manifest, Thresholds
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import MediaKind, MediaRows, RowSpec
+from training.branches import BRANCHES, sizes_of
 from training.calibrate import Calibration
 from training.decode import decode_each, failure, image_regions, model_rows
 from training.errors import DataError
@@ -41,15 +39,11 @@ _WEIGHTS = FusionWeights()
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A model, and what the manifest of its detector would say of it.
-
-    Attributes:
-        spec: fields of a RowSpec that it decides.
-    """
+    """A model, how its logits become probabilities, and what its detector's manifest would say of it."""
 
     model: keras.Model
     calibration: Calibration
-    spec: dict[str, Any]
+    described: Branch
 
 
 @contextmanager
@@ -66,7 +60,7 @@ def keras_judge(models: Path, workers: int) -> Iterator["KerasJudge"]:
     }
     if not branches:
         raise DataError(f"there are no trained models in {models}")
-    spec = _row_spec([branch.spec for branch in branches.values()])
+    spec = _row_spec(branches)
     with closing(DecodePool(workers, MediaLimits())) as pool:
         yield KerasJudge(branches, spec, pool)
 
@@ -166,56 +160,41 @@ def _load(models: Path, modality: Modality) -> _Branch:
     try:
         model = keras.saving.load_model(file, compile=False)
         model.output["logit"]  # which is asked for with the first rows
-        spec = _SPECS[modality](model, record.branch)
+        _check_colours(model, modality)
+        described = BRANCHES[modality].model_validate(record.branch | sizes_of(modality, model))
     except ValidationError as error:
         raise DataError(f"{record_path(models, modality)}: branch not understood: {error}") from error
     except Exception as error:  # Keras raises whatever its parts raise
         raise DataError(
             f"{file} is not there, cannot be loaded by Keras, or is no model for {modality}: {error}"
         ) from error
-    return _Branch(model, Calibration.model_validate(record.branch), spec)
+    return _Branch(model, Calibration.model_validate(record.branch), described)
 
 
-def _image_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
-    rows, columns = model.output["heatmap"].shape[1:]
-    branch = ImageBranch.model_validate({**stated, "heatmap_height": rows, "heatmap_width": columns})
-    fields = {"crops": branch.crops, "frames": branch.frames_per_video}
-    return {**_frame_size(model), **fields, "want_images": True}
-
-
-def _video_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
-    length = model.inputs[0].shape[1]
-    branch = VideoBranch.model_validate({**stated, "clip_length": length})
-    fields = {"clips": branch.clips_per_video, "clip_stride_seconds": branch.clip_stride_seconds}
-    return {**_frame_size(model), "clip_length": length, **fields, "want_clips": True}
-
-
-def _frame_size(model: keras.Model) -> dict[str, Any]:
-    *_, height, width, colours = model.inputs[0].shape
-    if colours != _COLOURS:
+def _check_colours(model: keras.Model, modality: Modality) -> None:
+    colours = model.inputs[0].shape[-1]
+    if modality != "audio" and colours != _COLOURS:
         raise ValueError(f"its frames have {colours} colours, not {_COLOURS}")
-    return {"height": height, "width": width}
 
 
-def _audio_spec(model: keras.Model, stated: dict[str, Any]) -> dict[str, Any]:
-    _, samples = model.inputs[0].shape
-    branch = AudioBranch.model_validate({**stated, "window_samples": samples})
-    fields = {"sample_rate": branch.sample_rate, "windows": branch.max_windows}
-    return {"window_samples": samples, **fields, "want_audio": True}
-
-
-_SPECS = {"image": _image_spec, "video": _video_spec, "audio": _audio_spec}
-"""What a model, and the branch of its record, decide of a RowSpec."""
-
-
-def _row_spec(parts: Sequence[Mapping[str, Any]]) -> RowSpec:
+def _row_spec(branches: Mapping[Modality, _Branch]) -> RowSpec:
     """The rows that the exported graph will ask the server for."""
-    if len({(part["height"], part["width"]) for part in parts if "height" in part}) > 1:
+    sizes = {
+        branch.model.inputs[0].shape[-3:-1] for modality, branch in branches.items() if modality != "audio"
+    }
+    if len(sizes) > 1:
         raise DataError("the image and the video model want frames of different sizes: no one detector")
-    spec: dict[str, Any] = {"want_images": False, "want_clips": False, "want_audio": False}
-    for part in parts:
-        spec |= part
-    return RowSpec(**spec, by_channel=True)
+    height, width = next(iter(sizes), (1, 1))
+    manifest = Manifest(
+        name="keras",
+        version="0",
+        created=datetime.now(UTC),
+        spec_hash=spec_hash(),
+        height=height,
+        width=width,
+        **{modality: branch.described for modality, branch in branches.items()},
+    )
+    return Planner(manifest).row_spec(Options())
 
 
 def _judged_apart(
