@@ -17,7 +17,14 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
-from server.errors import DeadlineExceeded, DecoderCrashed, DecodeTimeout, EngineFailed, ShuttingDown
+from server.errors import (
+    DeadlineExceeded,
+    DecoderCrashed,
+    DecodeTimeout,
+    EngineFailed,
+    MediaError,
+    ShuttingDown,
+)
 from server.media import wire
 from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.limits import MediaLimits
@@ -194,15 +201,17 @@ class _Worker:
             self._link.set_timeout(limit + _GRACE_SECONDS)
             self._link.send(request, [data])
             header, body = self._link.receive()
+            if header.get("retires"):
+                self._replace()
+            return wire.read_answer(header, body)
         except TimeoutError as error:
             self._replace()
             raise DecodeTimeout(f"decoding took longer than {limit:g} s and was stopped") from error
+        except MediaError:
+            raise
         except Exception as error:
             # Dead, or taken over and talking nonsense: either way not to be used again.
             raise DecoderCrashed(f"the decoder died ({self._replace()})") from error
-        if header.get("retires"):
-            self._replace()
-        return wire.read_answer(header, body)
 
     def stop(self) -> None:
         """Ends the process for good; called from another thread than `decode`, which then fails."""

@@ -142,6 +142,7 @@ def read_answer(header: Header, body: bytearray) -> MediaRows:
 
     Raises:
         MediaError: it answered with one.
+        Exception: any other, if its answer is neither rows nor an error.
     """
     if "error" in header:
         raise _ERRORS[header["error"]](header["message"], header["hint"])

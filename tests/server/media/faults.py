@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from server.errors import CorruptMedia
+from server.media import wire
 from server.media.limits import MediaLimits
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
@@ -58,6 +59,11 @@ def _make_a_mistake(rest: bytes, limits: MediaLimits) -> None:
     raise KeyError("nobody thought of this")
 
 
+def _talk_nonsense(rest: bytes, limits: MediaLimits) -> None:
+    """As a process does that its file has taken over, from now on."""
+    wire.rows_message = lambda rows: ({"facts": 7}, [])
+
+
 def _refuse(rest: bytes, limits: MediaLimits) -> None:
     raise CorruptMedia("as it should be", "a hint")
 
@@ -77,6 +83,7 @@ _FAULTS = {
     b"leak": _leak,
     b"circle": _leave_in_a_circle,
     b"mistake": _make_a_mistake,
+    b"nonsense": _talk_nonsense,
     b"corrupt": _refuse,
     b"wait": _wait_for_file,
 }

@@ -189,6 +189,14 @@ def test_mistakes_of_ours_cost_one_request_too(faulty: DecodePool) -> None:
     assert process(faulty) == before
 
 
+def test_a_process_that_talks_nonsense_is_not_asked_again(faulty: DecodePool) -> None:
+    taken_over = process(faulty)
+    ask(faulty, b"nonsense")
+    with pytest.raises(DecoderCrashed):
+        ask(faulty, b"next")
+    assert process(faulty) != taken_over
+
+
 def test_the_other_workers_go_on(tmp_path: Path) -> None:
     with closing(DecodePool(2, SMALL, FAULTS)) as pool:
         gate = tmp_path / "gate"
