@@ -57,10 +57,6 @@ class DetectorError(Exception):
     def __str__(self) -> str:
         return self.message
 
-    def __reduce__(self) -> tuple[type["DetectorError"], tuple[str, str]]:
-        # Errors cross the process boundary of the decode pool.
-        return type(self), (self.message, self.hint)
-
 
 class InvalidRequest(DetectorError):
     code = "INVALID_REQUEST"
