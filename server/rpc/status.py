@@ -7,13 +7,14 @@ makes gRPC's own retry policy wait that long.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import message
 from google.protobuf.any import pack
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from server import errors
 
@@ -76,13 +77,12 @@ def to_status(error: Exception) -> status_pb2.Status:
 
 async def abort(context: Context, error: Exception) -> NoReturn:
     """Ends the call with the error's status."""
-    status = to_status(error)
-    trailing: Sequence[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
+    status = rpc_status.to_status(to_status(error))
+    trailing = status.trailing_metadata
     if isinstance(error, _RETRYABLE):
-        trailing = [*trailing, ("grpc-retry-pushback-ms", str(int(_retry_after(error) * 1000)))]
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+        trailing = (*trailing, ("grpc-retry-pushback-ms", str(int(_retry_after(error) * 1000))))
     try:
-        await context.abort(code, status.message, tuple(trailing))
+        await context.abort(status.code, status.details, trailing)
     except grpc.aio.AbortError as aborted:
         # gRPC keeps it with the call, and its traceback keeps what its frames hold: the media.
         asyncio.get_running_loop().call_soon(_forget, aborted)
