@@ -98,11 +98,9 @@ class JobQueue(Backlog[Job]):
         """The next batch, at least one job; None once the queue is closed and empty. Blocks."""
         with self._changed:
             while True:
-                if not self._jobs or (self._gathering and not self._closed):
-                    if self._closed:
-                        return None
-                    self._changed.wait()
-                    continue
+                self._changed.wait_for(lambda: self._closed or (self._jobs and not self._gathering))
+                if not self._jobs:
+                    return None
                 self._gather()
                 batch = self._batch()
                 if self._jobs:

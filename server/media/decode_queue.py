@@ -48,8 +48,7 @@ class DecodeQueue(Backlog[DecodeJob]):
     def take(self) -> DecodeJob | None:
         """The most urgent job; None once the queue is closed and empty. Blocks."""
         with self._changed:
-            while not self._jobs and not self._closed:
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._jobs or self._closed)
             return self._pop() if self._jobs else None
 
     def close(self) -> bool:
