@@ -1,6 +1,7 @@
 """From a request to rows: what to decode for this graph, and how decoded media become one request's rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import TypeVar
 
@@ -89,28 +90,32 @@ def _row_spec(manifest: Manifest, options: Options) -> RowSpec:
             f"It judges {', '.join(manifest.modalities)}.",
         )
     image, video, audio = manifest.image, manifest.video, manifest.audio
-    spec: dict[str, int | float] = {"height": manifest.height, "width": manifest.width}
-    if image:
-        spec |= {"crops": image.crops, "frames": options.frames_per_video or image.frames_per_video}
-    if video:
-        spec |= {
-            "clips": video.clips_per_video,
-            "clip_length": video.clip_length,
-            "clip_stride_seconds": video.clip_stride_seconds,
-        }
-    if audio:
-        spec |= {
-            "sample_rate": audio.sample_rate,
-            "window_samples": audio.window_samples,
-            "windows": audio.max_windows,
-        }
-    return RowSpec(
+    spec = RowSpec(
+        manifest.height,
+        manifest.width,
         want_images=IMAGE in wanted,
         want_clips=VIDEO in wanted,
         want_audio=AUDIO in wanted,
         by_channel=True,
-        **spec,  # type: ignore[arg-type]
     )
+    if image:
+        frames = options.frames_per_video or image.frames_per_video
+        spec = replace(spec, crops=image.crops, frames=frames)
+    if video:
+        spec = replace(
+            spec,
+            clips=video.clips_per_video,
+            clip_length=video.clip_length,
+            clip_stride_seconds=video.clip_stride_seconds,
+        )
+    if audio:
+        spec = replace(
+            spec,
+            sample_rate=audio.sample_rate,
+            window_samples=audio.window_samples,
+            windows=audio.max_windows,
+        )
+    return spec
 
 
 def _shifted(index: NDArray[np.int64], offset: int) -> NDArray[np.int64]:
