@@ -51,9 +51,8 @@ class DecodeQueue(Backlog[DecodeJob]):
             self._changed.wait_for(lambda: self._jobs or self._closed)
             return self._pop() if self._jobs else None
 
-    def close(self) -> bool:
-        """Takes no new jobs; False if it was closed already."""
+    def close(self) -> None:
+        """Takes no new jobs; those that wait are still handed out."""
         with self._changed:
-            was_open, self._closed = not self._closed, True
+            self._closed = True
             self._changed.notify_all()
-            return was_open

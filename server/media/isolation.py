@@ -130,9 +130,10 @@ class DecodePool:
 
     def close(self) -> None:
         """Cancels what waits, stops what runs (its futures raise ShuttingDown), ends the processes."""
-        if not self._queue.close():
+        if self._closed:
             return
         self._closed = True
+        self._queue.close()
         for worker in self._workers:
             worker.stop()
         for thread in self._threads:
