@@ -60,11 +60,10 @@ class Sources:
         if source is None:
             known = ", ".join(f"{scheme}://" for scheme in self._schemes)
             raise SourceNotAllowed(f"this server reads {known} URIs only, not {parts.scheme[:20]!r}")
-        loop = asyncio.get_running_loop()
-        # So that what the thread logs carries the request's id.
+        # In a copy of the context, so that what the thread logs carries the request's id.
         run = contextvars.copy_context().run
-        return await loop.run_in_executor(
-            self._threads, lambda: run(source.read, parts, self._max_bytes, deadline, hold)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, run, source.read, parts, self._max_bytes, deadline, hold
         )
 
     def close(self) -> None:
