@@ -82,15 +82,13 @@ class Replica:
         await self._backend.drain()
         await self._backend.close()
 
-    async def Detect(  # noqa: N802
-        self, request: pb.DetectRequest, grpc_context: RayServegRPCContext
-    ) -> pb.DetectResponse:
+    async def Detect(self, request: pb.DetectRequest, grpc_context: RayServegRPCContext) -> pb.DetectResponse:
         try:
             return await self._detector.Detect(request, ServeContext(grpc_context))
         except Aborted:
             return pb.DetectResponse()
 
-    async def DetectUpload(  # noqa: N802
+    async def DetectUpload(
         self, parts: AsyncIterator[pb.DetectUploadRequest], grpc_context: RayServegRPCContext
     ) -> pb.DetectResponse:
         try:
@@ -98,13 +96,13 @@ class Replica:
         except Aborted:
             return pb.DetectResponse()
 
-    async def DetectStream(  # noqa: N802
+    async def DetectStream(
         self, requests: AsyncIterator[pb.DetectRequest], grpc_context: RayServegRPCContext
     ) -> AsyncIterator[pb.DetectStreamResponse]:
         async for answer in self._detector.DetectStream(requests, ServeContext(grpc_context)):
             yield answer
 
-    async def GetModel(  # noqa: N802
+    async def GetModel(
         self, request: pb.GetModelRequest, grpc_context: RayServegRPCContext
     ) -> pb.GetModelResponse:
         return await self._detector.GetModel(request, ServeContext(grpc_context))

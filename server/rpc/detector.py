@@ -31,7 +31,7 @@ class Detector(pb_grpc.DetectorServicer):
         self._reloader = reloader
         self._settings = settings
 
-    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:  # noqa: N802
+    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
         try:
             with self._telemetry.request("Detect", request.id, context.invocation_metadata()) as record:
                 asked = convert.to_request(request, self._settings, context.time_remaining(), MESSAGE_COPIES)
@@ -39,7 +39,7 @@ class Detector(pb_grpc.DetectorServicer):
         except Exception as error:
             await abort(context, error)
 
-    async def DetectUpload(  # noqa: N802
+    async def DetectUpload(
         self, request_iterator: AsyncIterator[pb.DetectUploadRequest], context: Context
     ) -> pb.DetectResponse:
         try:
@@ -53,7 +53,7 @@ class Detector(pb_grpc.DetectorServicer):
         except Exception as error:
             await abort(context, error)
 
-    async def DetectStream(  # noqa: N802
+    async def DetectStream(
         self, request_iterator: AsyncIterator[pb.DetectRequest], context: Context
     ) -> AsyncIterator[pb.DetectStreamResponse]:
         answers: asyncio.Queue[pb.DetectStreamResponse | None] = asyncio.Queue()
@@ -109,11 +109,7 @@ class Detector(pb_grpc.DetectorServicer):
             answers.put_nowait(None)
         return broken
 
-    async def GetModel(  # noqa: N802
-        self,
-        request: pb.GetModelRequest,  # noqa: ARG002
-        context: Context,  # noqa: ARG002
-    ) -> pb.GetModelResponse:
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         return describe(self._reloader.live.current, self._reloader.available, self._settings)
 
     async def _answer(self, message: pb.DetectRequest, request: Request, record: Record) -> pb.DetectResponse:
