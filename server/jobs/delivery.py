@@ -9,6 +9,7 @@ import urllib3
 
 from server.aws import typed_errors
 from server.errors import DeliveryFailed
+from server.jobs.queue import once
 from server.jobs.results import Result
 
 SIGNATURE_HEADER = "Deepfake-Signature"
@@ -70,11 +71,10 @@ class ToQueue:
         self._url = url
 
     def deliver(self, result: Result) -> None:
-        once = {}
-        if self._url.endswith(".fifo"):
-            once = {"MessageGroupId": result.key, "MessageDeduplicationId": result.key}
         with typed_errors(self._url):
-            self._client.send_message(QueueUrl=self._url, MessageBody=result.body.decode(), **once)
+            self._client.send_message(
+                QueueUrl=self._url, MessageBody=result.body.decode(), **once(self._url, result.key)
+            )
 
 
 class ToWebhook:

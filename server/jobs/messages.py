@@ -8,9 +8,9 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from deepfake.v1 import detector_pb2 as pb
 from server.errors import InvalidRequest
+from server.rpc.convert import MAX_ID
 
 _KEYS = {"id", "uri", "options"}
-_MAX_ID = 256
 
 
 def requests(body: str) -> list[pb.DetectRequest]:
@@ -61,7 +61,7 @@ def _of_object(bucket: str, entry: dict[str, str]) -> pb.DetectRequest:
     version = f"?versionId={quote(entry['versionId'])}" if "versionId" in entry else ""
     name = f"{bucket}/{key}"
     return pb.DetectRequest(
-        id=name if len(name) <= _MAX_ID else "",
+        id=name if len(name) <= MAX_ID else "",
         media=[pb.Medium(uri=f"s3://{bucket}/{quote(key)}{version}")],
     )
 
@@ -75,8 +75,8 @@ def _stated(message: dict[str, Any]) -> pb.DetectRequest:
     if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
         raise InvalidRequest("the message's uri must be a string, or a list of strings")
     name = message.get("id", "")
-    if not isinstance(name, str) or len(name) > _MAX_ID:
-        raise InvalidRequest(f"the message's id must be a string of at most {_MAX_ID} characters")
+    if not isinstance(name, str) or len(name) > MAX_ID:
+        raise InvalidRequest(f"the message's id must be a string of at most {MAX_ID} characters")
     try:
         options = ParseDict(message.get("options", {}), pb.DetectOptions())
     except (ParseError, TypeError, AttributeError) as error:

@@ -25,6 +25,11 @@ class Message:
     receives: int
 
 
+def once(url: str, key: str) -> dict[str, str]:
+    """What makes a FIFO queue drop a message that it got within five minutes; nothing for other queues."""
+    return {"MessageGroupId": key, "MessageDeduplicationId": key} if url.endswith(".fifo") else {}
+
+
 class Queue:
     """Blocking calls, from any thread.
 
@@ -81,9 +86,6 @@ class Queue:
         # SQS takes no control characters.
         text = "".join(char if char.isprintable() else " " for char in error.message[:_MAX_ATTRIBUTE])
         attributes = {"ErrorCode": error.code, "ErrorMessage": text or error.code}
-        once = {}
-        if self._dead_letters.endswith(".fifo"):
-            once = {"MessageGroupId": message.id, "MessageDeduplicationId": message.id}
         with typed_errors(self._dead_letters):
             self._client.send_message(
                 QueueUrl=self._dead_letters,
@@ -91,7 +93,7 @@ class Queue:
                 MessageAttributes={
                     name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
                 },
-                **once,
+                **once(self._dead_letters, message.id),
             )
         self.delete(message)
 

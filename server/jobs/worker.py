@@ -1,7 +1,7 @@
 """The loop: fetch messages, judge what they name, deliver the verdicts, and only then delete them.
 
 Whatever stops it in between, the message is seen again after its visibility timeout, by this worker or
-another; the deliveries then made again are told apart by their key. So nothing is lost or doubled.
+another. So no verdict is lost, and one that is delivered twice is recognised by its key.
 """
 
 import asyncio

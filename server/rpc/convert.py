@@ -39,7 +39,8 @@ _PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
 }
 
-_MAX_ID = 256
+MAX_ID = 256
+"""Characters of a request's id."""
 _MAX_NAME = 1024
 # More than there are, so that nobody has us look at millions.
 _MAX_MODALITIES = 16
@@ -86,8 +87,8 @@ def _request(
     seconds: float | None,
     copies: int,
 ) -> Request:
-    if len(message.id) > _MAX_ID:
-        raise InvalidRequest(f"id is longer than {_MAX_ID} characters")
+    if len(message.id) > MAX_ID:
+        raise InvalidRequest(f"id is longer than {MAX_ID} characters")
     allowed = settings.default_deadline_seconds if seconds is None else seconds
     urgency = _priority(message.options.priority), time.monotonic() + allowed
     return Request(media, urgency, to_options(message.options, settings), copies)
