@@ -1,7 +1,5 @@
 """From pieces of PCM to windows; needs no decoder, so that decoded input can come this way too."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,17 +28,17 @@ def rows_of_pieces(
     kept = [index for index, piece in enumerate(pieces) if len(piece) >= enough]
     if len(kept) < len(pieces):
         missing = f"{len(pieces) - len(kept)} of {len(pieces)} windows of sound"
-        facts = replace(facts, warnings=(f"{missing} hold less than {MIN_SECONDS} s and were left out.",))
+        facts = facts.warned(f"{missing} hold less than {MIN_SECONDS} s and were left out.")
     # Nobody hears a constant, which silence is in A-law.
     audible = [index for index in kept if np.ptp(pieces[index]) >= 2 * AUDIBLE]
     if len(audible) < len(kept):
-        silent = f"{len(kept) - len(audible)} of {len(pieces)} windows of sound are silent and were left out."
-        facts, kept = replace(facts, warnings=(*facts.warnings, silent)), audible
-    windows = [np.resize(pieces[index], spec.window_samples) for index in kept]
+        silent = f"{len(kept) - len(audible)} of {len(pieces)} windows of sound"
+        facts = facts.warned(f"{silent} are silent and were left out.")
+    windows = [np.resize(pieces[index], spec.window_samples) for index in audible]
     return MediaRows(
         facts,
         audio=np.stack(windows) if windows else np.zeros((0, spec.window_samples), np.float32),
-        audio_times=spans[kept],
+        audio_times=spans[audible],
     )
 
 
