@@ -5,13 +5,12 @@ from numpy.typing import NDArray
 
 from server.errors import InvalidRequest
 from server.media.sampling import ClipPlan, choose_clips, choose_windows
-from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+from server.media.types import WHOLE_PICTURE, MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.windows import rows_of_pieces, spans_of
 
 # The one row of a decoded photo.
 _FIRST = np.zeros(1, np.int64)
 _NO_TIME = np.zeros((1, 2))
-_WHOLE_PICTURE = np.array([[0, 0, 1, 1]], np.float32)
 
 
 def raw_frame_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
@@ -40,7 +39,7 @@ def raw_frame_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
         frames=pixels,
         image_index=images,
         image_times=np.stack([seconds[images], seconds[images + 1]], 1),
-        image_regions=np.tile(np.array([0, 0, 1, 1], np.float32), (len(images), 1)),
+        image_regions=WHOLE_PICTURE.repeat(len(images), 0),
         clip_index=clips,
         clip_times=np.stack([seconds[clips[:, 0]], seconds[clips[:, -1] + 1]], 1),
     )
@@ -51,7 +50,7 @@ def _photo_rows(pixels: NDArray[np.uint8], spec: RowSpec) -> MediaRows:
     if not spec.want_images:
         return MediaRows(facts, frames=pixels)
     return MediaRows(
-        facts, frames=pixels, image_index=_FIRST, image_times=_NO_TIME, image_regions=_WHOLE_PICTURE
+        facts, frames=pixels, image_index=_FIRST, image_times=_NO_TIME, image_regions=WHOLE_PICTURE
     )
 
 

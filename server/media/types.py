@@ -73,6 +73,8 @@ class MediaFacts:
         return replace(self, warnings=self.warnings + warnings)
 
 
+WHOLE_PICTURE = np.array([[0, 0, 1, 1]], np.float32)
+"""The region of one image row that shows all of its picture."""
 # Shared by all that have none, as nobody writes into rows.
 _NO_FRAMES = np.zeros((0, 0, 0, 3), np.uint8)
 _NO_INDEX = np.zeros(0, np.int64)

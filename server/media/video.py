@@ -16,7 +16,7 @@ from server.media.limits import Budget
 from server.media.pixels import RGB, is_blank
 from server.media.probe import VIDEO_CODECS
 from server.media.sampling import ClipPlan, choose_clips, choose_frames
-from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
+from server.media.types import WHOLE_PICTURE, MediaFacts, MediaKind, MediaRows, RowSpec
 
 Index = NDArray[np.int64]
 
@@ -89,7 +89,7 @@ def _rows(
         frames=np.stack(frames) if frames else np.zeros((0, spec.height, spec.width, 3), np.uint8),
         image_index=lookup(shown) if len(shown) else _NONE,
         image_times=np.stack([begins[shown], ends[shown]], 1),
-        image_regions=np.tile(np.asarray([0, 0, 1, 1], np.float32), (len(shown), 1)),
+        image_regions=WHOLE_PICTURE.repeat(len(shown), 0),
         clip_index=lookup(whole) if len(whole) else whole,
         clip_times=np.stack([begins[whole[:, 0]], ends[whole[:, -1]]], 1),
     )
