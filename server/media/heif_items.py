@@ -139,10 +139,10 @@ def _children(data: bytes) -> dict[bytes, bytes]:
     return dict(reversed(list(boxes(data))))  # of two of a name the first counts
 
 
-def _box(boxes: dict[bytes, bytes], name: bytes) -> bytes:
-    if name not in boxes:
+def _box(parent: dict[bytes, bytes], name: bytes) -> bytes:
+    if name not in parent:
         raise CorruptMedia(f"there is no box {name.decode()} in it")
-    return boxes[name]
+    return parent[name]
 
 
 def _primary(meta: dict[bytes, bytes]) -> int:

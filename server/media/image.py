@@ -119,6 +119,14 @@ def frame_rows(
     spec: RowSpec,
     opaque: bool = False,
 ) -> MediaRows:
+    """The whole picture and its crops, or none if it shows nothing or images are not wanted.
+
+    Args:
+        frame: decoded; of a JPEG that is decoded at a fraction of its size, that fraction.
+        stored: width and height in the file, before turning it upright.
+        facts: to be completed with the size and the turn.
+        opaque: disregard transparency.
+    """
     width, height = orientation.stored_size(*stored)
     facts = replace(
         facts,

@@ -59,14 +59,12 @@ class PixelConverter:
         self, frame: av.VideoFrame, width: int, height: int, orientation: Orientation = UPRIGHT
     ) -> RGB:
         """The whole upright picture squeezed to uint8 [height, width, 3]; alpha lies on white."""
-        if not self._opaque and _has_alpha(frame):
-            frame = self._flattened(frame)
+        frame = self._flattened(frame)
         return orientation.upright(self._rgb(frame, *orientation.stored_size(width, height)))
 
     def native(self, frame: av.VideoFrame, boxes: list[Box], orientation: Orientation = UPRIGHT) -> list[RGB]:
         """Boxes of the upright picture at its own resolution, uint8 [H, W, 3]; alpha lies on white."""
-        if not self._opaque and _has_alpha(frame):
-            frame = self._flattened(frame)
+        frame = self._flattened(frame)
         stored = [orientation.stored_box(box, frame.width, frame.height) for box in boxes]
         windows = [window(box, frame) for box in stored]
         parts = cut(frame, set(windows))
@@ -90,6 +88,9 @@ class PixelConverter:
         return np.asarray(converted.to_ndarray(), np.uint8)
 
     def _flattened(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The same where nothing is transparent, else what is seen of it on white."""
+        if self._opaque or not _has_alpha(frame):
+            return frame
         rgba = self._rgb(frame, frame.width, frame.height, "rgba")
         colour, alpha = rgba[..., :3], rgba[..., 3:]
         if alpha.min() < 255:
