@@ -79,8 +79,8 @@ class Server:
     Attributes:
         address: host:port that is listened on, once started.
         finished: set when the server should stop.
+        dead: whether it should stop because the engine failed.
         metrics_port: where Prometheus scrapes; None if it is off.
-        dead: whether that is because the engine failed.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -48,6 +48,8 @@ class Backend:
 
     Attributes:
         telemetry: for those who let requests in, to record them.
+        pipeline: answers requests.
+        reloader, live: the versions of the model, and the engine that answers now.
         metrics_port: where Prometheus scrapes; None if it is off.
 
     Raises:

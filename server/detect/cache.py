@@ -59,13 +59,14 @@ class VerdictCache:
     For use on one event loop.
 
     Args:
-        max_bytes: of all entries, estimated; 0: nothing is kept, and equal questions are not joined.
+        max_bytes: of all entries, estimated.
         max_entries: how many.
         seconds: how long an entry is good.
 
     Attributes:
         hits: questions answered by an entry, or by somebody else's computation.
         misses: questions that had to be computed.
+        enabled: whether it may keep anything; if not, nobody asks it, and equal questions are not joined.
         size: bytes of all entries, estimated.
     """
 

@@ -60,7 +60,7 @@ class Memory:
 
 
 class Turns:
-    """Lets threads use the device together, or one of them alone."""
+    """Lets threads use the device together, or one of them alone: a readers-writer lock, writers first."""
 
     def __init__(self) -> None:
         self._changed = Condition()
