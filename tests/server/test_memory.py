@@ -2,9 +2,10 @@
 
 import gc
 import os
-import queue
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2 import inference_pb2 as inference
 from tests.running_server import running_server
 from tests.server_process import server_process
+from tests.unfinished_calls import unfinished
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -96,20 +98,16 @@ def test_streams_that_wait_keep_no_media(models: Path) -> None:
     with (
         server_process(command) as (server, address),
         grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel,
+        ExitStack() as waiting,
     ):
         asked = pb.DetectRequest(id="a", media=[pb.Medium(content=JUNK)])
-        waiting: list[tuple[queue.SimpleQueue[pb.DetectRequest | None], Any]] = []
+        stream = partial(DetectorStub(channel).DetectStream, timeout=60)
         for number in range(COUNT + 1):
-            outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
-            outgoing.put(asked)
-            answers: Any = DetectorStub(channel).DetectStream(iter(outgoing.get, None), timeout=60)
+            answers = waiting.enter_context(unfinished(stream, asked))
             assert next(answers).error.message
-            waiting.append((outgoing, answers))
             if number == 0:
                 before = resident_bytes(server.pid)
         assert resident_bytes(server.pid) - before < COUNT * SIZE / 2
-        for outgoing, _ in waiting:
-            outgoing.put(None)
 
 
 def resident_bytes(process: int | str = "self") -> int:

@@ -1,13 +1,12 @@
 """/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
 
-import queue
 import shutil
 import socket
 import struct
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import grpc
@@ -21,6 +20,7 @@ from server.errors import CannotListen
 from tests import media
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION, put_version
+from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 Value = Callable[..., float]
@@ -174,18 +174,13 @@ def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
         pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=1000)),
         pb.DetectUploadRequest(chunk=b"x" * 10),
     )
-    outgoing: queue.SimpleQueue[pb.DetectUploadRequest | None] = queue.SimpleQueue()
-    for part in parts:
-        outgoing.put(part)
 
     def total(**labels: str) -> float:
         return scraped(server)("deepfake_requests_total", method="DetectUpload", **labels)
 
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
-        call: Any = stub.DetectUpload.future(iter(outgoing.get, None), timeout=30)
-        until(lambda: scraped(server)("deepfake_media_bytes") > 0)
-        call.cancel()
-        outgoing.put(None)
+        with unfinished(partial(stub.DetectUpload.future, timeout=30), *parts):
+            until(lambda: scraped(server)("deepfake_media_bytes") > 0)
         until(lambda: total(outcome="CANCELLED") + total(outcome="FAILED") == 1)
         assert total(outcome="CANCELLED") == 1
 

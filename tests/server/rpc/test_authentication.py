@@ -5,7 +5,6 @@ import hashlib
 import queue
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME
+from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 ALICE, BOB, EVE = "alice's-secret-1", "bob's-own-secret", "guessed-by-eve-0"
@@ -128,20 +128,6 @@ def test_clients_send_it(guarded: Server) -> None:
     assert "Bearer" in caught.value.hint
 
 
-@contextmanager
-def silent(call: Any, *messages: Any) -> Iterator[Any]:
-    """A call that sends these messages, and then nothing."""
-    outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    for message in messages:
-        outgoing.put(message)
-    running = call(iter(outgoing.get, None))
-    try:
-        yield running
-    finally:
-        running.cancel()
-        outgoing.put(None)
-
-
 def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a_while_with_one(
     models: Path, tokens: Path
 ) -> None:
@@ -157,13 +143,13 @@ def test_who_never_sends_anything_is_refused_at_once_without_a_token_and_after_a
         serialize = pb.DetectRequest.SerializeToString
         for method in ("Detect", "DetectUpload"):
             raw: Any = channel.stream_unary(f"/deepfake.v1.Detector/{method}", serialize)
-            with silent(partial(raw.future, timeout=30)) as call:
+            with unfinished(partial(raw.future, timeout=30)) as call:
                 assert failure(call.exception(20)) == UNAUTHENTICATED
-            with silent(partial(raw.future, timeout=30, metadata=bearer(ALICE))) as call:
+            with unfinished(partial(raw.future, timeout=30, metadata=bearer(ALICE))) as call:
                 assert failure(call.exception(20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
         for method in ("/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ServerLive"):
             open_to_all: Any = channel.stream_unary(method)
-            with silent(partial(open_to_all.future, timeout=30)) as call:
+            with unfinished(partial(open_to_all.future, timeout=30)) as call:
                 assert failure(call.exception(20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
         assert CALLS["Detect"](DetectorStub(channel), bearer(ALICE))
 
@@ -253,7 +239,7 @@ def test_calls_at_once_are_limited_for_each_name(models: Path, tokens: Path) -> 
 def _refused_beside(begin: Any, stub: DetectorStub, token: str) -> Any:
     # What asks may take the one place before the call that is to hold it arrives: that one then begins again.
     for _ in range(50):
-        with silent(begin) as held:
+        with unfinished(begin) as held:
             while not held.done():
                 call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
                 if call.code() != grpc.StatusCode.OK and not held.done():

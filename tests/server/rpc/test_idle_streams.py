@@ -1,7 +1,7 @@
 """Streams on which nothing happens, and callers who send without reading."""
 
-import queue
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from deepfake.v1 import detector_pb2 as pb
 from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
+from tests.unfinished_calls import unfinished
 
 _COUNT, _BYTES = 400, 100_000
 LIMITS: dict[str, Any] = {"max_stream_concurrency": 4, "stream_idle_timeout_seconds": 60}
@@ -22,15 +23,15 @@ MEDIUM = pb.Medium(content=media.photo_jpeg(64, 48))
 def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
     models: Path, count: int
 ) -> None:
-    outgoing: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
-    for number in range(count):
-        outgoing.put(pb.DetectRequest(id=str(number), media=[MEDIUM]))
-    with running_server(models, stream_idle_timeout_seconds=0.5) as server, stub_of(server) as stub:
-        answers: Any = stub.DetectStream(iter(outgoing.get, None), timeout=30)
+    requests = [pb.DetectRequest(id=str(number), media=[MEDIUM]) for number in range(count)]
+    with (
+        running_server(models, stream_idle_timeout_seconds=0.5) as server,
+        stub_of(server) as stub,
+        unfinished(partial(stub.DetectStream, timeout=30), *requests) as answers,
+    ):
         ids = {next(answers).id for _ in range(count)}
         with pytest.raises(grpc.RpcError) as caught:
             next(answers)
-        outgoing.put(None)
     assert ids == {str(number) for number in range(count)}
     assert failure(caught.value) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
 

@@ -4,7 +4,8 @@ import asyncio
 import queue
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from server.settings import Settings
 from tests import media
 from tests.failures import failure
 from tests.running_server import running_server, stub_of
+from tests.unfinished_calls import unfinished
 
 PHOTO = media.photo_jpeg(64, 48)
 LIMIT = 100_000
@@ -41,23 +43,14 @@ def impatient(models: Path) -> Iterator[DetectorStub]:
         yield stub
 
 
-@contextmanager
-def unfinished(stub: DetectorStub, *parts: pb.DetectUploadRequest) -> Iterator[Any]:
-    """An upload that has sent these parts and waits, and never ends by itself."""
-    outgoing: queue.SimpleQueue[pb.DetectUploadRequest | None] = queue.SimpleQueue()
-    for part in parts:
-        outgoing.put(part)
-    call = stub.DetectUpload.future(iter(outgoing.get, None), timeout=30)
-    try:
-        yield call
-    finally:
-        call.cancel()
-        outgoing.put(None)
+def begun(stub: DetectorStub, *parts: pb.DetectUploadRequest) -> AbstractContextManager[Any]:
+    """An upload that has sent these parts, and never ends by itself."""
+    return unfinished(partial(stub.DetectUpload.future, timeout=30), *parts)
 
 
 @pytest.mark.parametrize("parts", [[], [header()], [header(), chunk(b"x" * 100)]])
 def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.DetectUploadRequest]) -> None:
-    with unfinished(impatient, *parts) as call:
+    with begun(impatient, *parts) as call:
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
 
 
@@ -104,7 +97,7 @@ def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models
     limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
     photo = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
     with running_server(models, **limits) as server, stub_of(server) as stub:
-        with unfinished(stub, *filling(ROOM - 100)):
+        with begun(stub, *filling(ROOM - 100)):
             _until(stub, "OVERLOADED", 101)
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -123,7 +116,7 @@ def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
     with (
         running_server(models, **limits) as server,
         stub_of(server) as stub,
-        unfinished(stub, *filling(held)),
+        begun(stub, *filling(held)),
     ):
         _until(stub, "OVERLOADED", 3 * len(PHOTO))
         call: Any = stub.Detect.future(photo, timeout=30)
