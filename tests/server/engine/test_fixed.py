@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from server.engine import fixed, providers
+from server.engine import fixed
 from server.engine.batch import disassemble, empty_rows
 from server.engine.cuda import Memory
 from server.engine.engine import Engine
@@ -37,15 +37,6 @@ class MemoryApart(Memory):
 
     def download(self) -> None:
         self.host[:] = self.there
-
-
-@pytest.fixture
-def shaped(graph: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
-    ordinary = providers._provider
-    monkeypatch.setattr(
-        providers, "_provider", lambda *of: replace(ordinary(*of), fixed_shapes=True, workers=2)
-    )
-    return Session(graph, "cpu")
 
 
 def test_all_that_a_run_needs_is_copied_to_the_device_and_back(
@@ -95,7 +86,7 @@ def test_a_run_has_room_for_requests_without_rows(shaped: Session, session: Sess
     assert not any(answer.modality_present.any() for answer in answers[:-1])
 
 
-@pytest.mark.usefixtures("shaped")
+@pytest.mark.usefixtures("fixed_shapes")
 def test_what_nobody_uses_any_more_is_gone_at_once(graph: Path) -> None:
     session = Session(graph, "cpu")
     Engine(session).close()

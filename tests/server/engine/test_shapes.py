@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from server.engine import fixed, providers
+from server.engine import fixed
 from server.engine.batch import blank_rows
 from server.engine.cost import CostModel
 from server.engine.cuda import Memory
@@ -22,20 +21,9 @@ from server.urgency import NOT_URGENT
 from tests.random_rows import assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
+pytestmark = pytest.mark.usefixtures("fixed_shapes")
+
 COUNTS = st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9))
-
-
-@pytest.fixture(autouse=True)
-def cpu_that_wants_fixed_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    ordinary = providers._provider
-    monkeypatch.setattr(
-        providers, "_provider", lambda *of: replace(ordinary(*of), fixed_shapes=True, workers=2)
-    )
-
-
-@pytest.fixture
-def shaped(graph: Path) -> Session:
-    return Session(graph, "cpu")
 
 
 def test_photos_sound_and_videos_have_shapes_of_their_own() -> None:
