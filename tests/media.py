@@ -5,6 +5,8 @@ sound the harmonics and syllables of speech, so that codecs behave as they do on
 """
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -47,6 +49,15 @@ def encode_picture(picture: Picture | Image.Image, file_format: str, **options: 
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, by name and content, and its end."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in (*chunks, (b"IEND", b"")))
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def moving_pictures(count: int, width: int = 320, height: int = 240, seed: int = 0) -> list[Picture]:

@@ -27,6 +27,8 @@ from tests.media import (
     moving_pictures,
     photo,
     photo_jpeg,
+    png,
+    png_chunk,
     speech,
     speech_mp3,
     tone,
@@ -111,24 +113,15 @@ def test_compressed_text_in_a_png_is_never_expanded() -> None:
     data = encode_picture(photo(64, 48), "PNG")
     bomb = zlib.compress(bytes(64 * 2**20), 9)
     chunks = b"".join(
-        _png_chunk(name, keyword + b"\0\0" + bomb)
+        png_chunk(name, keyword + b"\0\0" + bomb)
         for name, keyword in ((b"zTXt", b"note"), (b"iCCP", b"profile"))
     )
     loaded = data[:33] + chunks * 5 + data[33:]
     np.testing.assert_array_equal(decode(loaded, SPEC, LIMITS).frames, decode(data, SPEC, LIMITS).frames)
 
 
-def _png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def _png_of(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + _png_chunk(b"IEND", b"")
-
-
 LARGE: dict[str, Callable[[], bytes]] = {
-    "png": lambda: _png_of(20_000, 20_000),
+    "png": lambda: png((b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))),
     "gif": lambda: _patched(encode_picture(photo(16, 16), "GIF"), 6, struct.pack("<HH", 20_000, 20_000)),
     "bmp": lambda: _patched(encode_picture(photo(16, 16), "BMP"), 18, struct.pack("<ii", 20_000, -20_000)),
     "webp": lambda: b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (19_999).to_bytes(3, "little") * 2,

@@ -12,7 +12,7 @@ from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
-from tests.media import Picture, encode_picture, encode_video, photo
+from tests.media import Picture, encode_picture, encode_video, photo, png
 
 LIMITS = MediaLimits()
 WIDTH, HEIGHT = 96, 64
@@ -43,13 +43,6 @@ def test_a_gif_without_its_end_is_refused_whatever_follows(missing: int) -> None
         native(data[:-missing])
     with pytest.raises(CorruptMedia):
         native(data[:-missing] + b";" * (missing > 2))
-
-
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in (*chunks, (b"IEND", b""))
-    )
 
 
 @pytest.mark.usefixtures("with_blank_pictures")

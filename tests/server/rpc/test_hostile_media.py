@@ -21,16 +21,12 @@ ZIP = b"PK\x03\x04" + bytes(100)
 MATROSKA = b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x01" + b"\xff" * 7
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
 def _png_that_unpacks_to(size: int) -> bytes:
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
-    return PNG[:8] + header + _chunk(b"IDAT", zlib.compress(bytes(size), 9)) + _chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)
+    return media.png((b"IHDR", header), (b"IDAT", zlib.compress(bytes(size), 9)))
 
 
-TEXT = _chunk(b"tEXt", b"a\0b")
+TEXT = media.png_chunk(b"tEXt", b"a\0b")
 
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "png that never comes to its picture": ("CORRUPT_MEDIA", lambda: PNG[:33] + TEXT * 100_000),
