@@ -11,7 +11,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -148,14 +147,6 @@ def test_windows_is_told_what_to_use(
     assert "WSL 2" in capsys.readouterr().err
 
 
-def test_reflection_lists_the_service(server: Server) -> None:
-    with grpc.insecure_channel(server.address) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        (answer,) = stub.ServerReflectionInfo(asked, timeout=30)
-    assert "deepfake.v1.Detector" in {entry.name for entry in answer.list_services_response.service}
-
-
 def test_a_full_server_refuses_at_once_and_says_when_to_come_back(models: Path) -> None:
     video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(4.0, width=640, height=480))])
     with running_server(models, max_queue_size=1) as server, stub_of(server) as stub:
@@ -184,13 +175,6 @@ def test_a_model_trained_on_other_rows_is_refused(tmp_path: Path, monkeypatch: p
 def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound), running_server(tmp_path):
         pass
-
-
-def test_json_logs_are_one_object_a_line() -> None:
-    environment = {**os.environ, "DEEPFAKE_LOG_FORMAT": "json", "DEEPFAKE_MODELS": "nowhere"}
-    failed = subprocess.run(command(), capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    assert failed.stderr.strip().startswith('{"time":')
-    assert '"level": "error"' in failed.stderr
 
 
 async def test_a_server_that_is_stopped_while_its_graph_loads_closes_cleanly(models: Path) -> None:

@@ -63,13 +63,6 @@ def test_a_provider_that_refuses_empty_inputs_gives_the_same_answers(graph: Path
         assert_same(answer, expected)
 
 
-def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"not a graph")
-    with pytest.raises(InvalidModel, match=r"model\.onnx"):
-        Session(path)
-
-
 def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> None:
     foreign = onnx.load(graph)
     del foreign.metadata_props[:]
@@ -86,7 +79,7 @@ def test_a_provider_that_is_not_there_is_an_error(graph: Path) -> None:
 @pytest.mark.parametrize("wish", ["auto", "cpu"])
 def test_a_file_that_is_no_graph_is_to_blame_and_not_the_provider(tmp_path: Path, wish: Wish) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(InvalidModel, match="not a graph"):
+    with pytest.raises(InvalidModel, match=r"model\.onnx is not a graph"):
         Session(tmp_path / "model.onnx", wish)
 
 

@@ -19,6 +19,9 @@ from tests import media
 from tests.running_server import running_server, stub_of
 from tests.waiting import until
 
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a connection begins: the preface, and an empty SETTINGS frame."""
+
 
 @contextmanager
 def connected(server: Server) -> Iterator[socket.socket]:
@@ -60,8 +63,7 @@ def test_a_connection_without_calls_is_closed_and_clients_connect_again(models: 
     with running_server(models, **settings) as server, stub_of(server) as stub:
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
         with connected(server) as connection:
-            # The preface of HTTP/2, and an empty SETTINGS frame.
-            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            connection.sendall(HTTP2)
             assert hung_up(connection)
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
 
@@ -104,7 +106,7 @@ def _model(stub: DetectorStub) -> grpc.StatusCode:
 def test_an_old_connection_is_closed_after_its_grace(models: Path) -> None:
     ages = {"max_connection_age_seconds": 0.3, "max_connection_age_grace_seconds": 0.3}
     with running_server(models, **ages) as server, connected(server) as connection:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        connection.sendall(HTTP2)
         assert hung_up(connection)
 
 

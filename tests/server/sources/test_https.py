@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
+from deepfake.v1 import detector_pb2 as pb
 from server.detect.media_bytes import MediaBytes
 from server.errors import (
     DeadlineExceeded,
@@ -353,8 +354,6 @@ def test_no_signature_is_logged_or_told(site: _Server, read: Read, caplog: pytes
 
 
 def test_the_server_reads_none_by_default_and_never_from_itself(models: Path) -> None:
-    from deepfake.v1 import detector_pb2 as pb
-
     request = pb.DetectRequest(media=[pb.Medium(uri="https://localhost/photo.jpg")])
     for named in ((), ("localhost", "*")):
         with running_server(models, https_hosts=named) as server, stub_of(server) as stub:

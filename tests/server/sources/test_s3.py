@@ -67,7 +67,6 @@ def read(
     return source.read(urlsplit(uri), max_bytes, time.monotonic() + seconds, lambda size: None)
 
 
-@pytest.mark.usefixtures("bucket")
 def test_an_object_comes_whole_and_with_what_s3_says_of_it(endpoint: str, bucket: Any) -> None:
     fetched = read(endpoint)
     assert fetched.content == CONTENT
