@@ -8,12 +8,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import promql_parser
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from deepfake.v1 import detector_pb2 as pb
 from server import errors
@@ -21,6 +19,7 @@ from server.configuration import ENV_PREFIX
 from server.jobs.settings import JobSettings
 from server.settings import Settings
 from tests.media import photo_jpeg
+from tests.metrics import samples
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import tiny_detector
 
@@ -152,9 +151,7 @@ def test_every_metric_is_in_the_servers_answer(tmp_path: Path) -> None:
         stub.Detect(pb.DetectRequest(media=[photo]), timeout=30)
         with pytest.raises(Exception, match="unknown format"):
             stub.Detect(pb.DetectRequest(media=[pb.Medium(content=b"none")]), timeout=30)
-        with urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as answer:
-            families = list(text_string_to_metric_families(answer.read().decode()))
-    there = {sample.name for family in families for sample in family.samples}
+        there = {sample.name for sample in samples(server.metrics_port)}
     asked = {name for text in expressions() for name in re.findall(r"\b(?:deepfake|process)_\w+", text)}
     assert asked
     assert asked <= there

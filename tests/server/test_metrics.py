@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from urllib.request import urlopen
 
 import grpc
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from deepfake.v1 import detector_pb2 as pb
 from server import metrics
 from server.app import Server
 from server.errors import CannotListen
 from tests import media
+from tests.metrics import samples
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION, put_version
 from tests.unfinished_calls import unfinished
@@ -30,15 +29,11 @@ SOUND = pb.Medium(content=media.speech_mp3(0.5))
 
 def scraped(server: Server) -> Value:
     """The value of a sample by its name and labels; 0 if it is not there."""
-    with urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as answer:
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    samples = {
+    values = {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
+        for sample in samples(server.metrics_port)
     }
-    return lambda sample, **labels: samples.get((sample, frozenset(labels.items())), 0.0)
+    return lambda sample, **labels: values.get((sample, frozenset(labels.items())), 0.0)
 
 
 def test_requests_stages_and_batches_are_counted(models: Path) -> None:

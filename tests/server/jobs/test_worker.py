@@ -12,15 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import boto3
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.processes import free_port
 from tests import media
 from tests.aws import Fault, faulty_proxy, s3_error
+from tests.metrics import samples
 from tests.server.jobs.webhook import webhook_receiver
 from tests.tiny_graph import put_version
 from tests.waiting import until
@@ -109,11 +108,9 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
 
 def outcomes(metrics_port: int) -> dict[str, float]:
     """How many messages had each."""
-    text = urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).read().decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {
         sample.labels["outcome"]: sample.value
-        for sample in samples
+        for sample in samples(metrics_port)
         if sample.name == "deepfake_job_messages_total" and sample.value
     }
 
