@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from deepfake.v1 import detector_pb2 as pb
@@ -19,7 +20,7 @@ from server import processes
 from server.settings import Settings
 from tests import media
 from tests.running_server import running_server
-from tests.server_process import ROOT, server_process
+from tests.server_process import ROOT, alive, server_process
 from tests.tiny_graph import put_version
 from tests.waiting import until
 
@@ -36,34 +37,19 @@ def two_servers(models: Path) -> AbstractContextManager[tuple["subprocess.Popen[
     return server_process(command(models))
 
 
-def state_and_parent(number: int) -> tuple[str, int]:
-    """As in /proc; Z for one that is gone, or that ended and nobody has asked how."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        state, parent, *_ = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-        return state, int(parent)
-    return "Z", 0
-
-
-def alive(number: int) -> bool:
-    return state_and_parent(number)[0] != "Z"
-
-
 def servers_of(process: "subprocess.Popen[str]") -> list[int]:
     return children(process.pid)
 
 
 def children(parent: int) -> list[int]:
-    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sorted(number for number in numbers if state_and_parent(number)[1] == parent)
+    return sorted(child.pid for child in psutil.Process(parent).children())
 
 
 def listening(number: int) -> bool:
     """Whether the process has one of the sockets that take connections."""
-    process = Path(f"/proc/{number}")
-    with suppress(FileNotFoundError):  # it, or a descriptor, is gone while we look
-        lines = [line.split() for name in ("tcp", "tcp6") for line in (process / "net" / name).open()]
-        listeners = {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
-        return any(str(each.readlink()) in listeners for each in (process / "fd").iterdir())
+    with suppress(psutil.Error):  # it is gone
+        sockets = psutil.Process(number).net_connections("tcp")
+        return any(socket.status == psutil.CONN_LISTEN for socket in sockets)
     return False
 
 

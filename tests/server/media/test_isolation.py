@@ -32,6 +32,7 @@ from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 from server.urgency import Priority
 from tests.media import encode_picture, photo_jpeg, speech_mp3, video_mp4
+from tests.server_process import alive
 from tests.waiting import until
 
 LIMITS = MediaLimits()
@@ -338,16 +339,7 @@ def test_processes_die_with_the_one_that_made_the_pool() -> None:
     worker = int(owner.stdout.readline())
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    until(lambda: not _alive(worker))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    until(lambda: not alive(worker))
 
 
 def test_a_decoder_that_was_killed_while_idle_costs_nobody_a_request(faulty: DecodePool) -> None:
