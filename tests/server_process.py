@@ -23,16 +23,27 @@ def alive(pid: int) -> bool:
 @contextmanager
 def server_process(command: Sequence[str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Runs `command` with flags for tests until it listens; gives the process and its address."""
+    with ready_process(command, r"listening on (\S+)") as (server, found):
+        yield server, found[1]
+
+
+@contextmanager
+def ready_process(
+    command: Sequence[str], said: str
+) -> Iterator[tuple["subprocess.Popen[str]", re.Match[str]]]:
+    """Runs `command` with flags for tests until a line of its log matches; gives process and match."""
     arguments = [*command, "--profile", "test", "--log-level", "info"]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
-            assert server.stderr is not None
-            found = next(
-                filter(None, (re.search(r"listening on (\S+)", line) for line in server.stderr)), None
-            )
-            assert found, "the server did not start"
+            assert process.stderr is not None
+            found, log = None, []
+            for line in process.stderr:
+                log.append(line)
+                if found := re.search(said, line):
+                    break
+            assert found, "".join(log)
             # Somebody must read what it logs, or it would block on a full pipe.
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            yield server, found[1]
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield process, found
         finally:
-            server.kill()
+            process.kill()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,10 @@ from tests import media
 from tests.aws import Fault, faulty_proxy, s3_error
 from tests.metrics import samples
 from tests.server.jobs.webhook import webhook_receiver
+from tests.server_process import ROOT, ready_process
 from tests.tiny_graph import put_version
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60.0
 
 
@@ -75,8 +74,6 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
     """A worker that has begun to work."""
     values = {
         "models": models,
-        "profile": "test",
-        "log_level": "info",
         "s3_buckets": aws.media.name,
         "s3_endpoint": aws.endpoint,
         "sqs_endpoint": aws.endpoint,
@@ -88,22 +85,8 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
         **settings,
     }
     flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    with subprocess.Popen(
-        [sys.executable, "-m", "server.jobs", *flags], stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stderr
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "working on" in line:
-                break
-        else:
-            pytest.fail("".join(lines))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        try:
-            yield process
-        finally:
-            process.kill()
+    with ready_process([sys.executable, "-m", "server.jobs", *flags], "working on") as (process, _):
+        yield process
 
 
 def outcomes(metrics_port: int) -> dict[str, float]:
