@@ -99,6 +99,12 @@ def tone(seconds: float = 2.0, sample_rate: int = 44_100, frequency: float = 440
     return (0.5 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
+def pitch(sound: Sound, sample_rate: int = 16_000) -> float:
+    """The loudest frequency, in Hz."""
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(spectrum.argmax() * sample_rate / len(sound))
+
+
 def tone_wav(seconds: float, sample_rate: int = 44_100) -> bytes:
     """A sine as 16-bit WAV."""
     return encode_sound(tone(seconds, sample_rate), "wav", "pcm_s16le", sample_rate)

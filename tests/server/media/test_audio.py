@@ -21,6 +21,7 @@ from tests.media import (
     encode_video,
     moving_pictures,
     photo,
+    pitch,
     speech,
     speech_mp3,
     speech_wav,
@@ -267,11 +268,6 @@ def test_times_after_a_pause_are_those_of_the_track() -> None:
     # What straddles the pause ends behind it.
     assert all(begin < 8 or begin >= 18 for begin, _ in found.audio_times)
     assert all(end <= 8 or end > 18 for _, end in found.audio_times)
-
-
-def pitch(sound: Sound) -> float:
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    return float(spectrum.argmax() * RATE / len(sound))
 
 
 @pytest.mark.parametrize(

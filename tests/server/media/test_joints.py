@@ -13,15 +13,12 @@ from hypothesis import strategies as st
 
 from server.media.decode import decode
 from server.media.joints import JoinedClock
-from server.media.limits import MediaLimits
-from server.media.pixels import PixelConverter
 from server.media.types import MediaRows, RowSpec
-from tests.media import Picture, Sound, encode_sound, encode_video, moving_pictures, tone
+from tests.media import Sound, encode_sound, encode_video, moving_pictures, pitch, tone
+from tests.server.media.test_video import COUNT, HEIGHT, LIMITS, WIDTH, in_sequence, numbers
 
-LIMITS = MediaLimits()
-WIDTH, HEIGHT, RATE = 96, 64, 16_000
+RATE = 16_000
 SPEC = RowSpec(width=WIDTH, height=HEIGHT, frames=12, want_clips=False, window_samples=RATE)
-COUNT = 60
 SECONDS = COUNT / 25
 LOW, HIGH = 440, 1_000
 
@@ -48,23 +45,14 @@ def part(
     )
 
 
-def in_sequence(parts: list[bytes]) -> list[Picture]:
-    converter, frames = PixelConverter(), []
-    for data in parts:
-        with av.open(io.BytesIO(data), "r") as container:
-            frames += [converter.scaled(frame, WIDTH, HEIGHT) for frame in container.decode(video=0)]
-    return frames
-
-
-def numbers(rows: MediaRows, parts: list[bytes]) -> list[int]:
+def shown_frames(rows: MediaRows, parts: list[bytes]) -> list[int]:
     """Which frame of those of all parts each row is, to the bit."""
-    frames = in_sequence(parts)
-    return [[np.array_equal(frame, row) for frame in frames].index(True) for row in rows.frames]
+    return numbers(rows, [frame for data in parts for frame in in_sequence(data)])
 
 
-def pitch(sound: Sound) -> int:
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    return LOW if abs(spectrum.argmax() * RATE / len(sound) - LOW) < 20 else HIGH
+def heard_as(sound: Sound) -> int:
+    """The one of two frequencies that it has."""
+    return min(LOW, HIGH, key=lambda frequency: abs(pitch(sound, RATE) - frequency))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +64,7 @@ def test_joined_videos(container: str, codec: str, clocks: tuple[int, ...]) -> N
     rows = decode(b"".join(parts), SPEC, LIMITS)
     assert rows.facts.duration_seconds == pytest.approx(len(parts) * SECONDS, abs=0.05)
     assert rows.facts.frame_rate == pytest.approx(25, rel=0.02)
-    np.testing.assert_allclose(np.asarray(numbers(rows, parts)) / 25, rows.image_times[:, 0], atol=0.05)
+    np.testing.assert_allclose(np.asarray(shown_frames(rows, parts)) / 25, rows.image_times[:, 0], atol=0.05)
 
 
 @pytest.mark.parametrize("frames", [("0", "3"), ("3", "0")])
@@ -87,7 +75,7 @@ def test_pictures_that_are_not_stored_as_shown_stay_on_their_side_of_the_joint(
     rows = decode(b"".join(parts), SPEC, LIMITS)
     assert rows.facts.duration_seconds == pytest.approx(2 * SECONDS)
     assert rows.facts.frame_rate == pytest.approx(25)
-    np.testing.assert_allclose(np.asarray(numbers(rows, parts)) / 25, rows.image_times[:, 0], atol=1e-3)
+    np.testing.assert_allclose(np.asarray(shown_frames(rows, parts)) / 25, rows.image_times[:, 0], atol=1e-3)
 
 
 @pytest.mark.parametrize("container", ["mpegts", "mpeg"])
@@ -98,13 +86,13 @@ def test_sound_stays_with_its_pictures(container: str, clocks: tuple[int, ...], 
     codec = "libx264" if container == "mpegts" or heard == SECONDS else "mpeg2video"
     parts = [part(number, container, codec, clock, heard) for number, clock in enumerate(clocks)]
     rows = decode(b"".join(parts), SPEC, LIMITS)
-    places, frames = np.divmod(numbers(rows, parts), COUNT)
+    places, frames = np.divmod(shown_frames(rows, parts), COUNT)
     expected = places * heard + frames / 25
     np.testing.assert_allclose(expected, rows.image_times[:, 0], atol=0.12 * len(parts))
     for sound, (begin, end) in zip(rows.audio, rows.audio_times, strict=True):
         place = int((begin + end) / 2 // heard)
         if place * heard <= begin + 0.3 and end - 0.3 <= (place + 1) * heard:
-            assert pitch(sound) == (LOW, HIGH)[place % 2]
+            assert heard_as(sound) == (LOW, HIGH)[place % 2]
     assert rows.audio_times.max() == pytest.approx(len(parts) * heard, abs=0.12 * len(parts))
 
 
@@ -113,7 +101,7 @@ def test_a_part_without_sound_is_silent_in_its_place() -> None:
     parts.append(part(1, heard=SECONDS))
     rows = decode(b"".join(parts), SPEC, LIMITS)
     assert rows.facts.duration_seconds == pytest.approx(len(parts) * SECONDS, abs=0.1)
-    times = {pitch(sound): span for sound, span in zip(rows.audio, rows.audio_times, strict=True)}
+    times = {heard_as(sound): span for sound, span in zip(rows.audio, rows.audio_times, strict=True)}
     assert times[HIGH][1] == pytest.approx(len(parts) * SECONDS, abs=0.1)
 
 
@@ -122,7 +110,7 @@ def test_one_recording_keeps_its_times(clock: float) -> None:
     # The clock of MPEG has 33 bits: a day and two hours.
     data = part(0, clock=clock, heard=SECONDS)
     rows = decode(data, SPEC, LIMITS)
-    np.testing.assert_allclose(np.asarray(numbers(rows, [data])) / 25, rows.image_times[:, 0], atol=1e-3)
+    np.testing.assert_allclose(np.asarray(shown_frames(rows, [data])) / 25, rows.image_times[:, 0], atol=1e-3)
     assert rows.audio_times.max() == pytest.approx(SECONDS, abs=0.05)
 
 
@@ -161,7 +149,7 @@ def test_chained_ogg(seconds: tuple[int, int]) -> None:
     assert len(rows.audio) == 8
     for sound, (begin, end) in zip(rows.audio, rows.audio_times, strict=True):
         if not begin < seconds[0] < end:
-            assert pitch(sound) == (LOW if begin < seconds[0] else HIGH)
+            assert heard_as(sound) == (LOW if begin < seconds[0] else HIGH)
 
 
 # The clock alone, of packets every half second, in ticks of a thousandth.
