@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     sys.exit(f"error: {missing(error)}")
 
 with atheris.instrument_imports():
-    from server.media import jpeg, probe, stills
+    from server.media import jpeg, probe, still_headers
 
 _HEADER = 4096
 
@@ -28,9 +28,9 @@ def read_headers(data: bytes) -> None:
     try:
         found = probe.identify(data)
         if found.still:
-            stills.read_still(data, found)
+            still_headers.read_still(data, found)
         elif found is probe.GIF:
-            stills.gif_size(data)
+            still_headers.gif_size(data)
         if found is probe.JPEG:
             jpeg.read_jpeg(data)
     except MediaError:

@@ -14,7 +14,7 @@ from server.media.heif import decode_heif
 from server.media.image import check_gif, decode_only, decode_still
 from server.media.limits import Budget, MediaLimits
 from server.media.png import read_png
-from server.media.stills import gif_size
+from server.media.still_headers import gif_size
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.video import picture_facts, picture_rows
 

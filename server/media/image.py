@@ -18,7 +18,7 @@ from server.media.probe import Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
 from server.media.still import Still
-from server.media.stills import gif_pictures, read_still
+from server.media.still_headers import gif_pictures, read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
