@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.container import Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.limits import Budget
-from server.media.mixing import Downmix, add_to
+from server.media.mixing import Channels, Downmix, add_to
 from server.media.probe import AUDIO_CODECS
 from server.media.sampling import choose_windows
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.voices import Voices, spoken
-from server.media.windows import Sound, rows_of_pieces, spans_of
+from server.media.windows import rows_of_pieces, spans_of
 
 _SAMPLE_RATES = range(4_000, 384_001)
 _MAX_CHANNELS = 16
@@ -52,11 +52,12 @@ def sound_rows(
         raise CorruptMedia("the sound track is empty")
     tune_decoder(stream.codec_context, budget)
     voices = Voices() if spec.by_channel else None
-    rows = _rows(_Track(stream, packets, budget, voices), origin, spec)
+    [rows] = _rows(_Track(stream, packets, budget, voices), origin, spec)
     apart = voices.apart() if voices else ()
+    if not apart:
+        return rows
     # Decoded again, as ordinary sounds must not need the memory for all of their channels.
-    alone = [_rows(_Track(stream, packets, budget, alone=channel), origin, spec) for channel in apart]
-    return _side_by_side(rows.facts, apart, alone) if alone else rows
+    return _side_by_side(rows.facts, apart, _rows(_Track(stream, packets, budget, apart=apart), origin, spec))
 
 
 def _side_by_side(facts: MediaFacts, channels: tuple[int, ...], rows: list[MediaRows]) -> MediaRows:
@@ -68,16 +69,17 @@ def _side_by_side(facts: MediaFacts, channels: tuple[int, ...], rows: list[Media
     return MediaRows(facts, audio=audio, audio_times=times[order], audio_channel=owners[order])
 
 
-def _rows(track: "_Track", origin: float | None, spec: RowSpec) -> MediaRows:
+def _rows(track: "_Track", origin: float | None, spec: RowSpec) -> list[MediaRows]:
+    """Of the mean of its channels, or of each of those that are apart."""
     window, rate = spec.window_samples, spec.sample_rate
     total = round(track.seconds * rate)
     starts = choose_windows(total, window, spec.windows, spec.phase)
     whole = len(starts) * window >= _WORTH_DECODING_ALL * total
     if whole:
-        sound = track.decode_all(rate)
-        total = len(sound)
+        sounds = track.decode_all(rate)
+        total = sounds.shape[1]
         starts = choose_windows(total, window, spec.windows, spec.phase)
-        pieces = [sound[start : start + window] for start in starts]
+        pieces = [sounds[:, start : start + window] for start in starts]
     else:
         parts = [track.decode_part(int(start), window, rate) for start in starts]
         pieces = [piece for piece, _ in parts]
@@ -92,12 +94,15 @@ def _rows(track: "_Track", origin: float | None, spec: RowSpec) -> MediaRows:
         channels=track.channels,
     )
     offset = 0.0 if origin is None else track.origin - origin
-    spans = spans_of(pieces, starts, rate)
-    if track.alone is not None:
-        pieces, spans = spoken(pieces, spans, rate)
-    rows = rows_of_pieces(facts, pieces, spans, spec)
-    times = track.with_pauses(rows.audio_times) if whole else rows.audio_times
-    return replace(rows, audio_times=times + offset)
+    rows = []
+    for sound in map(list, zip(*pieces, strict=True)):
+        spans = spans_of(sound, starts, rate)
+        if track.apart:
+            sound, spans = spoken(sound, spans, rate)
+        of_sound = rows_of_pieces(facts, sound, spans, spec)
+        times = track.with_pauses(of_sound.audio_times) if whole else of_sound.audio_times
+        rows.append(replace(of_sound, audio_times=times + offset))
+    return rows
 
 
 def sound_facts(stream: av.AudioStream | None) -> MediaFacts:
@@ -120,7 +125,7 @@ class _Track:
         voices: hears the channels of what is decoded.
 
     Attributes:
-        alone: the only channel to take; None for the mean of all.
+        apart: channels that are taken each by itself; none for the mean of all.
         codec: its name.
         origin: seconds of its first sample on the stream's clock.
         seconds: its length, told by its packets (headers lie).
@@ -134,10 +139,10 @@ class _Track:
         packets: list[Packet],
         budget: Budget,
         voices: Voices | None = None,
-        alone: int | None = None,
+        apart: tuple[int, ...] = (),
     ) -> None:
         self._decoder, self._packets, self._budget = stream.codec_context, packets, budget
-        self._voices, self.alone = voices, alone
+        self._voices, self.apart = voices, apart
         self.codec = codec_name(stream)
         base = float(stream.time_base or 0)
         starts = np.asarray([np.nan if p.pts is None else p.pts * base for p in packets])
@@ -161,38 +166,38 @@ class _Track:
         ranks = [np.searchsorted(begins, spans[:, 0], "right"), np.searchsorted(begins, spans[:, 1], "left")]
         return np.asarray(spans + lags[np.stack(ranks, 1)])
 
-    def decode_all(self, sample_rate: int) -> Sound:
-        """The whole sound, float32 mono at `sample_rate`."""
-        sound, _ = self._decode(self._packets)
-        return _resampled(sound, self.rate, sample_rate)
+    def decode_all(self, sample_rate: int) -> Channels:
+        """The whole of its sounds at `sample_rate`: [1, samples] for the mean, or as many as are apart."""
+        sounds, _ = self._decode(self._packets)
+        return _resampled(sounds, self.rate, sample_rate)
 
-    def decode_part(self, start: int, length: int, sample_rate: int) -> tuple[Sound, int]:
-        """What `decode_all(sample_rate)[start : start + length]` would be, decoding no more than needed.
+    def decode_part(self, start: int, length: int, sample_rate: int) -> tuple[Channels, int]:
+        """What `decode_all(sample_rate)[:, start : start + length]` would be, decoding no more than needed.
 
         Returns:
-            The sound, and where it starts: a little earlier if the track ends sooner than its
+            The sounds, and where they start: a little earlier if the track ends sooner than its
             packets tell, as the padding of some codecs does.
         """
         # Both rates have a sample at every multiple of the grid: cutting there keeps their phase.
         begin = start / sample_rate - _RESAMPLER_LEAD_SECONDS - 1 / gcd(self._stated_rate, sample_rate)
         end = (start + length) / sample_rate + _RESAMPLER_LEAD_SECONDS
         wanted = (self._ends - self.origin > begin - _CODEC_LEAD_SECONDS) & (self._starts - self.origin < end)
-        sound, first_time = self._decode([self._packets[index] for index in np.flatnonzero(wanted)])
-        if not len(sound):
-            return sound, start
+        sounds, first_time = self._decode([self._packets[index] for index in np.flatnonzero(wanted)])
+        if not sounds.shape[1]:
+            return sounds, start
         grid = self.rate // gcd(self.rate, sample_rate)
         have = round((first_time - self.origin) * self.rate)
         cut = max(ceil(begin * self.rate / grid), ceil(have / grid), 0) * grid
-        resampled = _resampled(sound[cut - have :], self.rate, sample_rate)
-        skip = min(start - cut * sample_rate // self.rate, len(resampled) - length)
+        resampled = _resampled(sounds[:, cut - have :], self.rate, sample_rate)
+        skip = min(start - cut * sample_rate // self.rate, resampled.shape[1] - length)
         skip = max(skip, 0)
-        return resampled[skip : skip + length], skip + cut * sample_rate // self.rate
+        return resampled[:, skip : skip + length], skip + cut * sample_rate // self.rate
 
-    def _decode(self, packets: list[Packet]) -> tuple[Sound, float]:
+    def _decode(self, packets: list[Packet]) -> tuple[Channels, float]:
         """Decodes what can be of a run of packets.
 
         Returns:
-            The sound, mono at the track's own rate, and the time of its first sample.
+            The sounds at the track's own rate, and the time of their first sample.
         """
         self._decoder.flush_buffers()
         runs: list[Downmix] = []
@@ -211,11 +216,12 @@ class _Track:
                     first_time = self._check(frame)
                 if frame.sample_rate in _SAMPLE_RATES:
                     self._note_pause(frame, first_time, decoded)
-                    add_to(runs, frame, self._voices, self.alone)
+                    add_to(runs, frame, self._voices, self.apart)
                     decoded += round(frame.samples * self.rate / frame.sample_rate)
-        parts = [_at_rate(run.sound(), run.rate, self.rate) for run in runs]
-        sound = np.concatenate([np.zeros(0, np.float32), *parts])
-        return sound, self.origin if first_time is None else first_time
+        nothing = np.zeros((len(self.apart) or 1, 0), np.float32)
+        parts = [_at_rate(run.sounds(), run.rate, self.rate) for run in runs]
+        sounds = np.concatenate([nothing, *parts], 1)
+        return sounds, self.origin if first_time is None else first_time
 
     def _note_pause(self, frame: av.AudioFrame, first_time: float, decoded: int) -> None:
         # Recorders write nothing while a microphone is mute.
@@ -235,11 +241,12 @@ class _Track:
         return float(frame.pts * frame.time_base)
 
 
-def _resampled(sound: Sound, rate: int, sample_rate: int) -> Sound:
-    return np.clip(_at_rate(sound, rate, sample_rate), -1, 1)
+def _resampled(sounds: Channels, rate: int, sample_rate: int) -> Channels:
+    return np.clip(_at_rate(sounds, rate, sample_rate), -1, 1)
 
 
-def _at_rate(sound: Sound, rate: int, sample_rate: int) -> Sound:
-    if rate == sample_rate or not len(sound):
-        return sound
-    return np.asarray(soxr.resample(sound, rate, sample_rate, quality="HQ"), np.float32)
+def _at_rate(sounds: Channels, rate: int, sample_rate: int) -> Channels:
+    if rate == sample_rate or not sounds.shape[1]:
+        return sounds
+    resampled = [soxr.resample(sound, rate, sample_rate, quality="HQ") for sound in sounds]
+    return np.stack(resampled).astype(np.float32, copy=False)

@@ -37,33 +37,33 @@ class Downmix:
 
     Args:
         voices: hears the channels before they are mixed.
-        alone: the only channel to take.
+        apart: channels to take unmixed, instead of the mean of all.
     """
 
     def __init__(
-        self, rate: int, channels: int, voices: Voices | None = None, alone: int | None = None
+        self, rate: int, channels: int, voices: Voices | None = None, apart: tuple[int, ...] = ()
     ) -> None:
         self.rate, self.channels = rate, channels
-        self._voices = voices
-        self._taken = slice(None) if alone is None else slice(alone, alone + 1)
+        self._voices, self._apart = voices, apart
         self._block = round(rate * _BLOCK_SECONDS)
         self._waiting: list[Channels] = []
         self._length = 0
         self._signs: NDArray[np.int64] | None = None
-        self._mixed: list[Sound] = []
+        self._mixed: list[Channels] = []
 
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame, of this sample rate and number of channels."""
-        self._waiting.append(_samples(frame)[self._taken])
+        channels = _samples(frame)
+        self._waiting.append(channels[list(self._apart)] if self._apart else channels)
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
             self._mix(self._block)
 
-    def sound(self) -> Sound:
-        """All that was added."""
+    def sounds(self) -> Channels:
+        """All that was added: the mean, [1, samples], or the channels apart."""
         if self._length:
             self._mix(0)
-        return np.concatenate([np.zeros(0, np.float32), *self._mixed])
+        return np.concatenate([np.zeros((len(self._apart) or 1, 0), np.float32), *self._mixed], 1)
 
     def _mix(self, kept: int) -> None:
         channels = np.concatenate(self._waiting, 1)
@@ -71,14 +71,14 @@ class Downmix:
         self._waiting, self._length = [rest.copy()], kept
         if self._voices:
             self._voices.add(channels, self.rate)
-        if len(channels) == 1:
-            self._mixed.append(channels[0])
+        if self._apart or len(channels) == 1:
+            self._mixed.append(channels)
             return
         # What is left over is part of the last block.
         starts = np.arange(0, max(channels.shape[1] - self._block, 0) + 1, self._block)
         signs = self._signs_of(channels, starts)
         total = self._turned(channels, starts, signs) if (signs < 0).any() else channels.sum(0)
-        self._mixed.append(total / np.float32(len(channels)))
+        self._mixed.append(total[None] / np.float32(len(channels)))
         self._signs = signs[:, -1]
 
     def _signs_of(self, channels: Channels, starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -110,16 +110,16 @@ class Downmix:
 
 
 def add_to(
-    runs: list[Downmix], frame: av.AudioFrame, voices: Voices | None = None, alone: int | None = None
+    runs: list[Downmix], frame: av.AudioFrame, voices: Voices | None = None, apart: tuple[int, ...] = ()
 ) -> None:
     """Adds a frame to the last of the runs, or begins another: joined sounds may change on the way.
 
     Args:
-        voices, alone: see `Downmix`.
+        voices, apart: see `Downmix`.
     """
     layout = (frame.sample_rate, frame.layout.nb_channels)
     if not runs or (runs[-1].rate, runs[-1].channels) != layout:
-        runs.append(Downmix(*layout, voices, alone))
+        runs.append(Downmix(*layout, voices, apart))
     runs[-1].add(frame)
 
 
@@ -128,7 +128,7 @@ def mono(frames: Iterable[av.AudioFrame]) -> Sound:
     runs: list[Downmix] = []
     for frame in frames:
         add_to(runs, frame)
-    return np.concatenate([run.sound() for run in runs])
+    return np.concatenate([run.sounds()[0] for run in runs])
 
 
 def _samples(frame: av.AudioFrame) -> Channels:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from server.media.decode import decode
 from server.media.limits import MediaLimits
+from server.media.mixing import Downmix
 from server.media.types import MediaRows, RowSpec
 from server.media.voices import Voices, spoken
 from tests.media import Sound, encode_sound, encode_video, moving_pictures, voice
@@ -51,6 +53,19 @@ def test_each_voice_has_the_windows_that_it_has_alone() -> None:
         own = found.audio_channel == channel
         np.testing.assert_array_equal(found.audio[own], alone.audio)
         np.testing.assert_allclose(found.audio_times[own], alone.audio_times)
+
+
+def test_all_voices_are_decoded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+
+    class Counted(Downmix):
+        def add(self, frame: av.AudioFrame) -> None:
+            decoded.append(frame.samples)
+            super().add(frame)
+
+    monkeypatch.setattr("server.media.mixing.Downmix", Counted)
+    assert set(rows(ONE, OTHER, THIRD).audio_channel) == {0, 1, 2}
+    assert sum(decoded) == 2 * len(ONE)  # once to find them
 
 
 def test_of_a_long_sound_each_voice_has_as_many_windows_as_a_sound() -> None:
