@@ -75,8 +75,8 @@ def test_closing_wakes_those_who_wait_and_hands_out_the_rest() -> None:
 
 def test_waiting_for_work_needs_no_clock() -> None:
     queue, waiting = DecodeQueue(), job()
-    threading.Timer(0.05, lambda: queue.put(waiting)).start()
     start = time.monotonic()
+    threading.Timer(0.05, lambda: queue.put(waiting)).start()
     assert queue.take() is waiting
     assert time.monotonic() - start >= 0.04
 
