@@ -24,5 +24,7 @@ def _signature(path: Path) -> tuple[int, ...]:
         status = path.stat()
     except OSError:
         return (0, 0, 0)
-    # The time of the last change, too: a file that could not be read may be given to us later.
-    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    # Who may read it, too: a file that could not be read may be given to us later. The time of that change
+    # alone would not tell, as most file systems keep it in steps of milliseconds.
+    given = (status.st_mode, status.st_uid, status.st_gid, status.st_ctime_ns)
+    return (status.st_ino, status.st_mtime_ns, status.st_size, *given)
