@@ -1,12 +1,16 @@
 """What processes have used, together with those that they started."""
 
 import resource
+import secrets
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
+
+# Below those that a system gives to whoever asks for any.
+_PORTS = range(20_000, 32_000)
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:
@@ -37,7 +41,8 @@ def _used(members: Sequence[psutil.Process]) -> float:
 
 
 def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """One that nobody listens on now, nor gets by chance before its server has started."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

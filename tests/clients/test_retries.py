@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
+from benchmarks.processes import free_port
 from clients import DetectionError, Detector
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
@@ -136,13 +137,14 @@ def test_all_servers_behind_a_name_are_used() -> None:
 
 
 def test_a_server_that_was_away_is_found_again_at_once() -> None:
+    port = free_port()
     with ExitStack() as stack:
-        with fake_server() as first:
+        with fake_server(port) as first:
             detectors = [stack.enter_context(Detector(first.address)) for _ in range(8)]
             for detector in detectors:
                 detector.detect(b"real")
         # So long that those who try again wait as long as they ever do between their attempts.
         time.sleep(9)
-        with fake_server(int(first.address.rpartition(":")[2])), ThreadPoolExecutor(8) as pool:
+        with fake_server(port), ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda detector: detector.detect(b"real"), detectors))
     assert len(answers) == 8

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from training.record import read_record
 
 pytestmark = pytest.mark.timeout(300)
@@ -20,7 +20,7 @@ def test_two_workers_train_one_model(noises: Path, tmp_path: Path) -> None:
         "--media-types audio --workers 1 --window-seconds 0.5 --max-windows 1 --batch-size 8 --epochs 2 "
         "--strategy multi-worker"
     )
-    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
     workers = []
     for index in range(len(addresses)):
         place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -39,11 +39,3 @@ def test_two_workers_train_one_model(noises: Path, tmp_path: Path) -> None:
         "audio_model_best.keras",
         "audio_model_final.keras",
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
