@@ -61,7 +61,7 @@ def test_no_reference_is_followed_even_by_a_demuxer_that_would(demuxer: str, tmp
     visits: list[str] = []
     handler = type("Visits", (_Visits,), {"seen": visits})
     with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/segment.ts"
         scripts = {
             "concat": f"ffconcat version 1.0\nfile '{sound}'\n",
