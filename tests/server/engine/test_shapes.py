@@ -120,7 +120,14 @@ def test_as_many_requests_as_fit_share_one_run(shaped: Session, monkeypatch: pyt
         "server.engine.engine.warm_up", lambda _: CostModel(1e-6, (1e-6,) * 3, (math.inf,) * 3)
     )
     together: list[int] = []
-    engine = Engine(shaped, 1, max_queue_delay=0.2, on_batch=lambda jobs, _: together.append(len(jobs)))
+    # It waits until all are there, however long that takes.
+    engine = Engine(
+        shaped,
+        1,
+        max_batch_size=20,
+        max_queue_delay=30.0,
+        on_batch=lambda jobs, _: together.append(len(jobs)),
+    )
     # The largest run has room for 20 frames of videos.
     for future in [engine.submit(blank_rows(shaped.manifest, 1, 0, 1), NOT_URGENT) for _ in range(20)]:
         future.result(30)
