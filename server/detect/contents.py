@@ -25,6 +25,11 @@ _Each = TypeVar("_Each")
 _Result = TypeVar("_Result")
 
 
+def by_uri(request: Request) -> bool:
+    """Whether media are yet to be fetched."""
+    return any(isinstance(medium.source, str) for medium in request.media)
+
+
 async def fetched(
     request: Request, sources: Sources, held: Holding, timing: Stopwatch
 ) -> tuple[Request, tuple[SourceFacts | None, ...]]:
@@ -33,14 +38,14 @@ async def fetched(
     Raises:
         SourceError, MediaLimitExceeded, Overloaded, DeadlineExceeded, InvalidRequest: see `Sources.read`.
     """
-    if not any(isinstance(medium.source, str) for medium in request.media):
+    if not by_uri(request):
         return request, (None,) * len(request.media)
 
     async def fetch(medium: Medium) -> tuple[Medium, SourceFacts | None]:
         if not isinstance(medium.source, str):
             return medium, None
         start = time.perf_counter()
-        content = await sources.read(medium.source, request.deadline, held.add)
+        content = await sources.read(medium.source, request.urgency, held.add)
         timing.lap("fetch", start, time.perf_counter(), bytes=len(content.content))
         return replace(medium, source=content.content), content.facts
 

@@ -69,7 +69,7 @@ class Pipeline:
         self.mailbox = Mailbox()
         self._sources = sources
         self._planner = Planner(live.current.manifest)
-        self.admission = Admission(live, decoders, max_requests)
+        self.admission = Admission(live, decoders, sources.pool, max_requests)
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
         self._sampling_key = sampling_key
@@ -88,7 +88,8 @@ class Pipeline:
             detection = self._known(request, hashes)
             if detection is None:
                 work = partial(self._detect, request, hashes, timing)
-                detection = await self.admit(work, request.urgency, request.copies * request.size)
+                size = request.copies * request.size
+                detection = await self.admit(work, request.urgency, size, contents.by_uri(request))
         except DetectorError as error:
             if error.medium is not None:
                 _name_medium(error, request.media, error.medium)
@@ -97,7 +98,11 @@ class Pipeline:
         return detection
 
     async def admit(
-        self, work: Callable[[Engine], Awaitable[_Answer]], urgency: Urgency, size: int
+        self,
+        work: Callable[[Engine], Awaitable[_Answer]],
+        urgency: Urgency,
+        size: int,
+        by_uri: bool = False,
     ) -> _Answer:
         """Does `work` with the current engine, as one of the accepted requests.
 
@@ -105,13 +110,14 @@ class Pipeline:
             work: cancelled at the deadline.
             urgency: its priority and deadline.
             size: bytes that it holds.
+            by_uri: whether media of it are yet to be fetched.
 
         Raises:
             ShuttingDown, Overloaded: not accepted.
             DeadlineExceeded: not done in time.
         """
         # Bytes first: nobody must give way to one that is refused for want of them.
-        with self.media_bytes.hold(size), self.admission.accepted(urgency):
+        with self.media_bytes.hold(size), self.admission.accepted(urgency, by_uri):
             try:
                 async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:

@@ -1,14 +1,15 @@
 """Reads the bytes that a URI names, where the settings allow it."""
 
-import asyncio
 import contextvars
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from server.errors import InvalidRequest, SourceNotAllowed
 from server.sources.fetched import Fetched, Hold
+from server.sources.fetching import FetchPool
+from server.urgency import Urgency
 
 _MAX_URI = 8192
 
@@ -35,15 +36,18 @@ class Sources:
         max_bytes: size of one medium at most.
         workers: media read at once; others wait their turn.
         schemes: who reads which.
+
+    Attributes:
+        pool: where media wait to be read.
     """
 
     def __init__(self, max_bytes: int, workers: int, schemes: Mapping[str, Source]) -> None:
         self._max_bytes = max_bytes
         self._schemes = schemes
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
+        self.pool = FetchPool(workers)
 
-    async def read(self, uri: str, deadline: float, hold: Hold) -> Fetched:
-        """The content of `uri`. `deadline` is a time.monotonic(), `hold` is told of the bytes.
+    async def read(self, uri: str, urgency: Urgency, hold: Hold) -> Fetched:
+        """The content of `uri`, the most urgent first; `hold` is told of the bytes.
 
         Raises:
             InvalidRequest: not a URI.
@@ -62,13 +66,12 @@ class Sources:
             raise SourceNotAllowed(f"this server reads {known} URIs only, not {parts.scheme[:20]!r}")
         # In a copy of the context, so that what the thread logs carries the request's id.
         run = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, run, source.read, parts, self._max_bytes, deadline, hold
-        )
+        read = partial(run, source.read, parts, self._max_bytes, urgency[1], hold)
+        return await self.pool.fetch(read, urgency)
 
     def close(self) -> None:
         """Does not wait for what is still being read: nobody does."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.pool.close()
 
 
 def _split(uri: str) -> SplitResult:

@@ -11,14 +11,17 @@ from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority
 
 
-def admission(wait: float, media: int = 0) -> Admission:
+def admission(wait: float, media: int = 0, fetching: float = 0.0) -> Admission:
     """In front of an engine that has `wait` seconds to do, and decoders that have so many media.
 
-    Each of these keeps the others back for 2 seconds there, and for 1 in the engine.
+    Each of these keeps the others back for 2 seconds there, and for 1 in the engine. Those that fetch
+    media have `fetching` seconds to do.
     """
     engine = SimpleNamespace(backlog_seconds=wait, seconds_before=lambda _: wait, seconds_each=1.0)
     decoders = SimpleNamespace(unfinished=media, unfinished_before=lambda _: media, seconds_each=2.0)
-    return Admission(cast("Any", SimpleNamespace(current=engine)), cast("Any", decoders), 10)
+    fetchers = SimpleNamespace(backlog_seconds=fetching, seconds_before=lambda _: fetching)
+    live = cast("Any", SimpleNamespace(current=engine))
+    return Admission(live, cast("Any", decoders), cast("Any", fetchers), 10)
 
 
 def ask(admission: Admission, seconds: float, error: Exception | None = None) -> None:
@@ -40,6 +43,23 @@ def test_media_that_are_being_decoded_come_to_the_engine_first() -> None:
     with pytest.raises(Overloaded, match=r"8\.0 s"):
         ask(busy, seconds=10.0)
     ask(busy, seconds=20.0)
+
+
+def test_only_who_has_to_be_fetched_waits_for_others_that_are_being_fetched() -> None:
+    busy = admission(wait=0.0, fetching=8.0)
+    soon = Priority.NORMAL, time.monotonic() + 10
+    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon, by_uri=True):
+        pass
+    with busy.accepted(soon):
+        pass
+
+
+def test_how_long_fetching_takes_says_nothing_of_what_comes_with_its_request() -> None:
+    idle = admission(wait=0.0)
+    with idle.accepted((Priority.NORMAL, time.monotonic() + 10), by_uri=True):
+        time.sleep(0.05)
+    assert idle.forecast_by_uri.alone > 0
+    assert idle.forecast.alone == 0
 
 
 def test_a_late_request_makes_the_margin_wider() -> None:

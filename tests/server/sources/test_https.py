@@ -35,6 +35,7 @@ from server.errors import (
 from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
+from server.urgency import Priority
 from tests import media
 from tests.running_server import running_server, stub_of
 
@@ -176,7 +177,7 @@ def read(site: _Server, authority: trustme.CA) -> Read:
         with room.hold(others), room.hold() as held:
             try:
                 uri = uri.replace(":0", f":{port}")
-                return asyncio.run(sources.read(uri, time.monotonic() + seconds, held.add))
+                return asyncio.run(sources.read(uri, (Priority.NORMAL, time.monotonic() + seconds), held.add))
             finally:
                 sources.close()
 
@@ -236,7 +237,7 @@ def test_by_default_no_name_of_this_machine_leads_anywhere(site: _Server, name: 
     sources = Sources(100, 1, {"https": source})
     uri = f"https://{name}:{site.server_port}/photo.jpg"
     with pytest.raises((SourceNotAllowed, SourceNotFound)):
-        asyncio.run(sources.read(uri, time.monotonic() + 10, lambda size: None))
+        asyncio.run(sources.read(uri, (Priority.NORMAL, time.monotonic() + 10), lambda size: None))
     assert site.visits == []
 
 

@@ -21,12 +21,17 @@ from server.errors import (
 from server.sources.fetched import sha256
 from server.sources.files import Files
 from server.sources.source import Sources
+from server.urgency import Priority, Urgency
+
+
+def soon() -> Urgency:
+    return Priority.NORMAL, time.monotonic() + 10
 
 
 def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
     sources = Sources(max_bytes, 2, {"file": Files(roots)})
     try:
-        return asyncio.run(sources.read(uri, time.monotonic() + 10, lambda size: None)).content
+        return asyncio.run(sources.read(uri, soon(), lambda size: None)).content
     finally:
         sources.close()
 
@@ -49,7 +54,7 @@ def test_a_file_below_a_root(folder: Path) -> None:
 def test_a_file_comes_with_its_hash_and_age(folder: Path) -> None:
     path = folder / "a b.bin"
     sources = Sources(100, 2, {"file": Files([folder])})
-    facts = asyncio.run(sources.read(path.as_uri(), time.monotonic() + 10, lambda size: None)).facts
+    facts = asyncio.run(sources.read(path.as_uri(), soon(), lambda size: None)).facts
     assert facts.sha256 == sha256(b"content")
     assert facts.last_modified is not None
     assert facts.last_modified.timestamp() == pytest.approx(path.stat().st_mtime)
@@ -166,7 +171,7 @@ def test_a_file_for_which_there_is_no_room_is_not_read(folder: Path) -> None:
     sources = Sources(100, 1, {"file": Files([folder])})
     room = MediaBytes(10)
     with room.hold(5), room.hold() as held, pytest.raises(Overloaded):
-        asyncio.run(sources.read((folder / "a b.bin").as_uri(), time.monotonic() + 10, held.add))
+        asyncio.run(sources.read((folder / "a b.bin").as_uri(), soon(), held.add))
 
 
 def test_names_need_not_be_utf8(folder: Path) -> None:
