@@ -163,7 +163,7 @@ class _Values(Collector):
             (
                 "wait_stretch",
                 "How many times longer than estimated a wait is taken for.",
-                max(pipeline.admission.forecast.stretch, pipeline.admission.forecast_by_uri.stretch),
+                max(forecast.stretch for forecast in pipeline.admission.forecasts.values()),
             ),
             ("engine_workers", "Batches that the engine runs at once.", engine.workers),
             ("engine_workers_busy", "Batches that are running.", engine.running),

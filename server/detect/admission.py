@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from server.detect.forecast import Forecast
+from server.detect.request import Stage
 from server.engine.live import LiveEngine
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
@@ -31,8 +32,7 @@ class Admission:
     Attributes:
         in_flight: accepted and not yet answered.
         draining: whether all are refused.
-        forecast: how long newcomers will wait.
-        forecast_by_uri: the same of those whose media are named by URI, as these take longer.
+        forecasts: how long newcomers will take, by the first stage that they have to go through.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Admission:
         self._decoders = decoders
         self._fetching = fetching
         self._max_requests = max_requests
-        self.forecast, self.forecast_by_uri = Forecast(), Forecast()
+        self.forecasts = {stage: Forecast() for stage in Stage}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -54,15 +54,15 @@ class Admission:
         await self._idle.wait()
 
     @contextmanager
-    def accepted(self, urgency: Urgency, by_uri: bool = False) -> Iterator[None]:
+    def accepted(self, urgency: Urgency, first: Stage = Stage.DECODE) -> Iterator[None]:
         """Counts a request until the context ends. Raises ShuttingDown, DeadlineExceeded, Overloaded.
 
         Args:
-            by_uri: whether media of it are yet to be fetched.
+            first: stage that it has to go through.
         """
         began, deadline = time.monotonic(), urgency[1]
-        forecast = self.forecast_by_uri if by_uri else self.forecast
-        wait = self._check(urgency, began, forecast, by_uri)
+        forecast = self.forecasts[first]
+        wait = self._check(urgency, began, first)
         self.in_flight += 1
         self._idle.clear()
         allowed = deadline - began
@@ -81,20 +81,23 @@ class Admission:
             if self.in_flight == 0:
                 self._idle.set()
 
-    def _check(self, urgency: Urgency, now: float, forecast: Forecast, by_uri: bool) -> float:
+    def _check(self, urgency: Urgency, now: float, first: Stage) -> float:
         """Estimated seconds until its turn. Raises ShuttingDown, DeadlineExceeded, Overloaded."""
         if self.draining:
             raise ShuttingDown("the server is stopping")
-        deadline = urgency[1]
+        deadline, forecast = urgency[1], self.forecasts[first]
         if deadline <= now:
             # Let in, it would be learnt from as if its wait had been estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
         # All that waits, a sum that is at hand; what of it goes first has to be counted one by one.
-        wait = self._seconds(self._decoders.unfinished, self._live.current.backlog_seconds)
-        wait += self._fetching.backlog_seconds if by_uri else 0.0
+        wait = self._live.current.backlog_seconds
+        if first >= Stage.DECODE:
+            wait += self._decoding_seconds(self._decoders.unfinished)
+        if first >= Stage.FETCH:
+            wait += self._fetching.backlog_seconds
         full = self.in_flight >= self._max_requests
         if full or now + forecast.seconds(wait) > deadline:
-            wait = self._seconds_before(urgency, by_uri)
+            wait = self._seconds_before(urgency, first)
         if now + forecast.seconds(wait) > deadline:
             raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", retry_after=wait)
         if full and not self._made_room(urgency, wait):
@@ -104,15 +107,17 @@ class Admission:
             )
         return wait
 
-    def _seconds_before(self, urgency: Urgency, by_uri: bool) -> float:
-        engine = self._live.current
-        wait = self._seconds(self._decoders.unfinished_before(urgency), engine.seconds_before(urgency))
-        return wait + (self._fetching.seconds_before(urgency) if by_uri else 0.0)
+    def _seconds_before(self, urgency: Urgency, first: Stage) -> float:
+        wait = self._live.current.seconds_before(urgency)
+        if first >= Stage.DECODE:
+            wait += self._decoding_seconds(self._decoders.unfinished_before(urgency))
+        if first >= Stage.FETCH:
+            wait += self._fetching.seconds_before(urgency)
+        return wait
 
-    def _seconds(self, media: float, in_engine: float) -> float:
-        """What media that are yet to be decoded will take, and what the engine has to do."""
+    def _decoding_seconds(self, media: float) -> float:
         # The engine has to do with them, too, and mostly on the same cores.
-        return media * (self._decoders.seconds_each + self._live.current.seconds_each) + in_engine
+        return media * (self._decoders.seconds_each + self._live.current.seconds_each)
 
     def _made_room(self, urgency: Urgency, wait: float) -> bool:
         """Whether a less urgent request gave way."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from blake3 import blake3
 
 from server.detect.media_bytes import Holding
-from server.detect.request import Medium, Request, Stopwatch
+from server.detect.request import Medium, Request, Stage, Stopwatch
 from server.errors import DetectorError
 from server.media.types import MediaKind
 from server.sources.fetched import SourceFacts
@@ -25,9 +25,11 @@ _Each = TypeVar("_Each")
 _Result = TypeVar("_Result")
 
 
-def by_uri(request: Request) -> bool:
-    """Whether media are yet to be fetched."""
-    return any(isinstance(medium.source, str) for medium in request.media)
+def first_stage(request: Request) -> Stage:
+    """Where the medium begins that has most to go through."""
+    if any(isinstance(medium.source, str) for medium in request.media):
+        return Stage.FETCH
+    return Stage.DECODE if encoded(request) else Stage.ENGINE
 
 
 async def fetched(
@@ -38,7 +40,7 @@ async def fetched(
     Raises:
         SourceError, MediaLimitExceeded, Overloaded, DeadlineExceeded, InvalidRequest: see `Sources.read`.
     """
-    if not by_uri(request):
+    if first_stage(request) != Stage.FETCH:
         return request, (None,) * len(request.media)
 
     async def fetch(medium: Medium) -> tuple[Medium, SourceFacts | None]:
@@ -51,6 +53,11 @@ async def fetched(
 
     media, facts = zip(*await of_each(request.media, fetch), strict=True)
     return replace(request, media=media), facts
+
+
+def encoded(request: Request) -> int:
+    """How many media of a request that was fetched have to be decoded."""
+    return sum(isinstance(medium.source, bytes) for medium in request.media)
 
 
 def hashes_at_once(request: Request) -> Hashes | None:
@@ -71,7 +78,7 @@ async def hashes_of_files(request: Request) -> Hashes:
 
 
 def _only_files(request: Request) -> bool:
-    return all(isinstance(medium.source, bytes) for medium in request.media)
+    return encoded(request) == len(request.media)
 
 
 def _hashes(request: Request) -> Hashes:

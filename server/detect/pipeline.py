@@ -21,6 +21,7 @@ from server.detect.request import (
     RawAudio,
     RawFrames,
     Request,
+    Stage,
     Stopwatch,
 )
 from server.engine.engine import Engine
@@ -89,7 +90,7 @@ class Pipeline:
             if detection is None:
                 work = partial(self._detect, request, hashes, timing)
                 size = request.copies * request.size
-                detection = await self.admit(work, request.urgency, size, contents.by_uri(request))
+                detection = await self.admit(work, request.urgency, size, contents.first_stage(request))
         except DetectorError as error:
             if error.medium is not None:
                 _name_medium(error, request.media, error.medium)
@@ -102,7 +103,7 @@ class Pipeline:
         work: Callable[[Engine], Awaitable[_Answer]],
         urgency: Urgency,
         size: int,
-        by_uri: bool = False,
+        first: Stage,
     ) -> _Answer:
         """Does `work` with the current engine, as one of the accepted requests.
 
@@ -110,14 +111,14 @@ class Pipeline:
             work: cancelled at the deadline.
             urgency: its priority and deadline.
             size: bytes that it holds.
-            by_uri: whether media of it are yet to be fetched.
+            first: stage that it has to go through.
 
         Raises:
             ShuttingDown, Overloaded: not accepted.
             DeadlineExceeded: not done in time.
         """
         # Bytes first: nobody must give way to one that is refused for want of them.
-        with self.media_bytes.hold(size), self.admission.accepted(urgency, by_uri):
+        with self.media_bytes.hold(size), self.admission.accepted(urgency, first):
             try:
                 async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:
@@ -167,7 +168,7 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         parts, owners = voices.split(planner.merge(media, weights), media)
         submitted = time.perf_counter()
-        each = len(media) / len(parts)
+        each = contents.encoded(request) / len(parts)
         scores = await self.mailbox.bring_all(engine.submit(rows, request.urgency, each) for rows in parts)
         timing.ran(submitted, scores)
         evidence = Evidence(media, voices.join(scores, owners, weights), weights)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,14 @@ from server.sources.fetched import SourceFacts
 from server.urgency import Urgency
 
 IMAGE, VIDEO, AUDIO = MODALITIES
+
+
+class Stage(IntEnum):
+    """What a request goes through, the last one first."""
+
+    ENGINE = 0
+    DECODE = 1
+    FETCH = 2
 
 
 class Verdict(StrEnum):

@@ -139,7 +139,7 @@ class Engine:
 
     @property
     def seconds_each(self) -> float:
-        """Estimated seconds for which a medium like the latest keeps back those behind it."""
+        """Estimated seconds for which a decoded medium like the latest keeps back those behind it."""
         return self._mean_cost / self._parallel
 
     @property
@@ -175,7 +175,8 @@ class Engine:
         Cancelling the future, or passing the deadline, drops the request if it is not running yet.
 
         Args:
-            media: how many the rows are of; less than 1 for a part of one.
+            media: how many were decoded for the rows; less than 1 for a part of one, 0 for rows that came
+                as such, and say nothing of what those will cost that are being decoded.
 
         Raises:
             ShuttingDown: after `close`.
@@ -187,8 +188,9 @@ class Engine:
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
         job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
-        each = job.cost / media
-        self._mean_cost += _NEWEST_SHARE * (each - self._mean_cost) if self._mean_cost else each
+        if media:
+            each = job.cost / media
+            self._mean_cost += _NEWEST_SHARE * (each - self._mean_cost) if self._mean_cost else each
         self._queue.put(job)
         return job.future
 

@@ -10,10 +10,13 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.engine.batch import Rows
 from server.engine.engine import Engine
 from server.urgency import Urgency
 from tests import media
+from tests.raw_requests import PHOTO as ROWS
+from tests.raw_requests import message
 from tests.running_server import running_server, stub_of
 
 VIDEO = media.video_mp4(4.0, width=640, height=480)
@@ -79,19 +82,24 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once(models: Path) -> Non
             call.cancel()
 
 
-def test_what_a_medium_costs_is_learnt_from_requests_of_many_and_of_parts_of_one(
+def test_what_a_medium_costs_is_learnt_from_what_is_decoded_be_it_many_or_a_part_of_one(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[float] = []
     submit = Engine.submit
 
-    def noted(engine: Engine, rows: Rows, urgency: Urgency, each: float = 1.0) -> Any:
-        submitted.append(each)
-        return submit(engine, rows, urgency, each)
+    def noted(engine: Engine, rows: Rows, urgency: Urgency, media: float = 1.0) -> Any:
+        submitted.append(media)
+        return submit(engine, rows, urgency, media)
 
     monkeypatch.setattr(Engine, "submit", noted)
     two_voices = np.stack([media.voice(5.0, seed=seed) for seed in (1, 2)])
     with running_server(models) as server, stub_of(server) as stub:
         stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)] * 3), timeout=60)
         stub.Detect(asked(media.encode_sound(two_voices, "wav", "pcm_s16le", 16_000)), timeout=60)
-    assert submitted == [3, 0.5, 0.5]
+        raw = pb.Medium(frames=pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32))
+        stub.Detect(pb.DetectRequest(media=[raw, raw]), timeout=60)
+        stub.Detect(pb.DetectRequest(media=[raw, pb.Medium(content=PHOTO)]), timeout=60)
+        with grpc.insecure_channel(server.address) as channel:
+            GRPCInferenceServiceStub(channel).ModelInfer(message(ROWS), timeout=60)
+    assert submitted == [3, 0.5, 0.5, 0, 1, 0]

@@ -11,6 +11,7 @@ from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
 from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
+from server.detect.request import Stage
 from server.detect.tensors import infer
 from server.engine.engine import Engine
 from server.engine.live import LiveEngine
@@ -152,7 +153,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
             return response
 
         size = copies * sum(tensor.nbytes for tensor in inputs.values())
-        return await self._pipeline.admit(work, urgency, size)
+        return await self._pipeline.admit(work, urgency, size, Stage.ENGINE)
 
     async def _stream_answer(
         self, request: pb.ModelInferRequest, context: Context

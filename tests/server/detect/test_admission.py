@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from server.detect.admission import Admission
+from server.detect.request import Stage
 from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority
 
@@ -48,18 +49,27 @@ def test_media_that_are_being_decoded_come_to_the_engine_first() -> None:
 def test_only_who_has_to_be_fetched_waits_for_others_that_are_being_fetched() -> None:
     busy = admission(wait=0.0, fetching=8.0)
     soon = Priority.NORMAL, time.monotonic() + 10
-    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon, by_uri=True):
+    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon, Stage.FETCH):
         pass
     with busy.accepted(soon):
         pass
 
 
+def test_rows_that_are_there_do_not_wait_for_decoders() -> None:
+    busy = admission(wait=2.0, media=2)
+    soon = Priority.NORMAL, time.monotonic() + 10
+    with busy.accepted(soon, Stage.ENGINE):
+        pass
+    with pytest.raises(Overloaded), busy.accepted(soon, Stage.DECODE):
+        pass
+
+
 def test_how_long_fetching_takes_says_nothing_of_what_comes_with_its_request() -> None:
     idle = admission(wait=0.0)
-    with idle.accepted((Priority.NORMAL, time.monotonic() + 10), by_uri=True):
+    with idle.accepted((Priority.NORMAL, time.monotonic() + 10), Stage.FETCH):
         time.sleep(0.05)
-    assert idle.forecast_by_uri.alone > 0
-    assert idle.forecast.alone == 0
+    assert idle.forecasts[Stage.FETCH].alone > 0
+    assert idle.forecasts[Stage.DECODE].alone == 0
 
 
 def test_a_late_request_makes_the_margin_wider() -> None:
@@ -81,11 +91,11 @@ def test_who_comes_too_late_changes_no_estimate() -> None:
 
 def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
     idle = admission(wait=0.0)
-    before = idle.forecast.alone
+    before = idle.forecasts[Stage.DECODE].alone
     for _ in range(100):
         with pytest.raises(DeadlineExceeded):
             ask(idle, seconds=0.001, error=DeadlineExceeded("too late"))
-    assert idle.forecast.alone >= before
+    assert idle.forecasts[Stage.DECODE].alone >= before
 
 
 def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
@@ -101,15 +111,15 @@ def given_up(busy: Admission, seconds: float, after: float) -> None:
 
 def test_a_call_that_grpc_ended_at_its_deadline_was_late() -> None:
     busy = admission(wait=0.02)
-    before = busy.forecast.seconds(1.0)
+    before = busy.forecasts[Stage.DECODE].seconds(1.0)
     with suppress(Overloaded):
         for _ in range(20):
             given_up(busy, seconds=0.05, after=0.05)
-    assert busy.forecast.seconds(1.0) > before
+    assert busy.forecasts[Stage.DECODE].seconds(1.0) > before
 
 
 def test_a_call_that_its_caller_gave_up_tells_nothing() -> None:
     busy = admission(wait=0.02)
-    before = busy.forecast.seconds(1.0)
+    before = busy.forecasts[Stage.DECODE].seconds(1.0)
     given_up(busy, seconds=60, after=0)
-    assert busy.forecast.seconds(1.0) == before
+    assert busy.forecasts[Stage.DECODE].seconds(1.0) == before
