@@ -220,4 +220,5 @@ def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detecti
 
 def _name_medium(error: DetectorError, media: tuple[Medium, ...], number: int) -> None:
     if len(media) > 1 or media[number].name:
-        error.message = f"media[{number}] {media[number].name}: {error.message}"
+        which = f"media[{number}] {media[number].name}".rstrip()
+        error.message = f"{which}: {error.message}"

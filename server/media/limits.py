@@ -78,5 +78,5 @@ class Budget:
     def check_duration(self, seconds: float) -> None:
         if seconds > self.limits.max_duration_seconds:
             raise MediaLimitExceeded(
-                f"{seconds:.0f} s are more than the {self.limits.max_duration_seconds:g} s allowed"
+                f"{seconds:g} s are more than the {self.limits.max_duration_seconds:g} s allowed"
             )

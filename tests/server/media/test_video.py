@@ -307,6 +307,11 @@ def test_limits_of_pixels_duration_and_packets() -> None:
             decode(data, SPEC, limits)
 
 
+def test_a_video_that_is_a_little_too_long_is_told_how_long_it_is() -> None:
+    with pytest.raises(MediaLimitExceeded, match=r"2\.4 s are more than the 2\.39 s allowed"):
+        decode(encode_video(PICTURES), SPEC, MediaLimits(max_duration_seconds=2.39))
+
+
 def test_frames_that_show_nothing_are_no_evidence() -> None:
     black = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 25
     found = decode(encode_video([*black, *PICTURES[:25]]), SPEC, LIMITS)

@@ -201,7 +201,10 @@ def test_bad_input_gets_a_typed_error(stub: DetectorStub, bad: pb.DetectRequest,
 def test_one_broken_medium_of_several_is_named(stub: DetectorStub) -> None:
     bad = request(PHOTO, PHOTO[:200])
     bad.media[1].name = "passport.jpg"
-    with pytest.raises(grpc.RpcError, match=r"media\[1\] passport\.jpg"):
+    with pytest.raises(grpc.RpcError, match=r"media\[1\] passport\.jpg: "):
+        stub.Detect(bad, timeout=30)
+    bad.media[1].name = ""
+    with pytest.raises(grpc.RpcError, match=r"media\[1\]: "):
         stub.Detect(bad, timeout=30)
 
 
