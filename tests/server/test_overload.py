@@ -1,5 +1,6 @@
 """More work than time: who is answered, who has to wait, who is refused, and how."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.engine.batch import Rows
 from server.engine.engine import Engine
+from server.sources.files import Files
 from server.urgency import Urgency
 from tests import media
 from tests.raw_requests import PHOTO as ROWS
@@ -80,6 +82,27 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once(models: Path) -> Non
         assert "go first" in hopeless[-1].details()
         for call in ahead:
             call.cancel()
+
+
+def test_media_of_a_slow_store_are_refused_at_once_or_fetched_in_time_the_urgent_first(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Files.read
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.2)
+        return read(*arguments)
+
+    monkeypatch.setattr(Files, "read", slow)
+    (tmp_path / "photo.jpg").write_bytes(PHOTO)
+    by_uri = pb.DetectRequest(media=[pb.Medium(uri=(tmp_path / "photo.jpg").as_uri())])
+    with running_server(models, file_roots=(tmp_path,), fetch_workers=1) as server, stub_of(server) as stub:
+        stub.Detect(by_uri, timeout=60)
+        calls = [stub.Detect.future(by_uri, timeout=3) for _ in range(30)]
+        by_uri.options.priority = pb.PRIORITY_INTERACTIVE
+        stub.Detect(by_uri, timeout=3)
+        assert not all(call.done() for call in calls)
+        assert set(outcomes(calls)) == {OK, REFUSED}
 
 
 def test_what_a_medium_costs_is_learnt_from_what_is_decoded_be_it_many_or_a_part_of_one(
