@@ -14,6 +14,8 @@ from server.sources.fetching import FetchPool
 from server.urgency import Urgency, has_passed
 
 _SHORTEST_RETRY_SECONDS = 0.1
+# Deadlines that differ by less than this share of the time left count as the same.
+_ALIKE_SHARE = 0.1
 
 
 class Admission:
@@ -32,7 +34,7 @@ class Admission:
     Attributes:
         in_flight: accepted and not yet answered.
         draining: whether all are refused.
-        forecasts: how long newcomers will take, by the first stage that they have to go through.
+        forecasts: how long newcomers will take, by where they begin.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Admission:
         """Counts a request until the context ends. Raises ShuttingDown, DeadlineExceeded, Overloaded.
 
         Args:
-            first: stage that it has to go through.
+            first: where it begins.
         """
         began, deadline = time.monotonic(), urgency[1]
         forecast = self.forecasts[first]
@@ -90,14 +92,18 @@ class Admission:
             # Let in, it would be learnt from as if its wait had been estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
         # All that waits, a sum that is at hand; what of it goes first has to be counted one by one.
-        wait = self._live.current.backlog_seconds
-        if first >= Stage.DECODE:
-            wait += self._decoding_seconds(self._decoders.unfinished)
-        if first >= Stage.FETCH:
-            wait += self._fetching.backlog_seconds
+        engine, decoders, fetching = self._live.current, self._decoders, self._fetching
+        wait = self._seconds(first, engine.backlog_seconds, decoders.unfinished, fetching.backlog_seconds)
         full = self.in_flight >= self._max_requests
         if full or now + forecast.seconds(wait) > deadline:
-            wait = self._seconds_before(urgency, first)
+            # With those whose deadlines are about the same: it would go before them, and make them late.
+            those = urgency[0], deadline + _ALIKE_SHARE * (deadline - now)
+            wait = self._seconds(
+                first,
+                engine.seconds_before(those),
+                decoders.unfinished_before(those),
+                fetching.seconds_before(those),
+            )
         if now + forecast.seconds(wait) > deadline:
             raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", retry_after=wait)
         if full and not self._made_room(urgency, wait):
@@ -107,17 +113,15 @@ class Admission:
             )
         return wait
 
-    def _seconds_before(self, urgency: Urgency, first: Stage) -> float:
-        wait = self._live.current.seconds_before(urgency)
+    def _seconds(self, first: Stage, in_engine: float, undecoded: float, fetching: float) -> float:
+        """Of the work that one who begins there meets: seconds of the engine, media, seconds of fetching."""
+        wait = in_engine
         if first >= Stage.DECODE:
-            wait += self._decoding_seconds(self._decoders.unfinished_before(urgency))
+            # The engine has to do with them, too, and mostly on the same cores.
+            wait += undecoded * (self._decoders.seconds_each + self._live.current.seconds_each)
         if first >= Stage.FETCH:
-            wait += self._fetching.seconds_before(urgency)
+            wait += fetching
         return wait
-
-    def _decoding_seconds(self, media: float) -> float:
-        # The engine has to do with them, too, and mostly on the same cores.
-        return media * (self._decoders.seconds_each + self._live.current.seconds_each)
 
     def _made_room(self, urgency: Urgency, wait: float) -> bool:
         """Whether a less urgent request gave way."""

@@ -111,7 +111,7 @@ class Pipeline:
             work: cancelled at the deadline.
             urgency: its priority and deadline.
             size: bytes that it holds.
-            first: stage that it has to go through.
+            first: where it begins.
 
         Raises:
             ShuttingDown, Overloaded: not accepted.

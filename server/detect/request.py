@@ -17,7 +17,7 @@ IMAGE, VIDEO, AUDIO = MODALITIES
 
 
 class Stage(IntEnum):
-    """What a request goes through, the last one first."""
+    """Where a request begins: with rows, with files, or with URIs; each goes through those below it, too."""
 
     ENGINE = 0
     DECODE = 1

@@ -70,7 +70,9 @@ class FetchPool(Backlog[FetchJob]):
             job.future.cancel()
 
     def _seconds(self, ahead: float) -> float:
-        return (ahead + 1) * self._mean_seconds / self._workers if self._running >= self._workers else 0.0
+        # What waits beside an idle thread is about to be taken.
+        turns = max(0.0, ahead + self._running + 1 - self._workers)
+        return turns * self._mean_seconds / self._workers
 
     def _next(self) -> None:
         with self._lock:

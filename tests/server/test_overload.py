@@ -102,7 +102,11 @@ def test_media_of_a_slow_store_are_refused_at_once_or_fetched_in_time_the_urgent
         by_uri.options.priority = pb.PRIORITY_INTERACTIVE
         stub.Detect(by_uri, timeout=3)
         assert not all(call.done() for call in calls)
-        assert set(outcomes(calls)) == {OK, REFUSED}
+        found = outcomes(calls)
+        assert {OK, REFUSED} <= set(found)
+        # Without an estimate half of them would be.
+        late = [outcome for outcome in found if outcome not in {OK, REFUSED}]
+        assert len(late) < 5
 
 
 def test_what_a_medium_costs_is_learnt_from_what_is_decoded_be_it_many_or_a_part_of_one(

@@ -55,6 +55,24 @@ def test_only_who_has_to_be_fetched_waits_for_others_that_are_being_fetched() ->
         pass
 
 
+def test_who_comes_with_about_the_same_deadline_makes_nobody_late() -> None:
+    now = time.monotonic()
+    before = Priority.NORMAL, now + 10.0
+    engine = SimpleNamespace(
+        backlog_seconds=8.0, seconds_before=lambda than: 8.0 if before <= than else 0.0, seconds_each=1.0
+    )
+    idle = SimpleNamespace(unfinished=0, unfinished_before=lambda _: 0, seconds_each=2.0)
+    unused = SimpleNamespace(backlog_seconds=0.0, seconds_before=lambda _: 0.0)
+    live = cast("Any", SimpleNamespace(current=engine))
+    busy = Admission(live, cast("Any", idle), cast("Any", unused), 10)
+    with pytest.raises(Overloaded), busy.accepted((Priority.NORMAL, now + 9.9)):
+        pass
+    with busy.accepted((Priority.NORMAL, now + 5.0)):
+        pass
+    with busy.accepted((Priority.INTERACTIVE, now + 10.1)):
+        pass
+
+
 def test_rows_that_are_there_do_not_wait_for_decoders() -> None:
     busy = admission(wait=2.0, media=2)
     soon = Priority.NORMAL, time.monotonic() + 10
