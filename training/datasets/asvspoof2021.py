@@ -3,25 +3,33 @@
 keys/{LA,DF}/CM/trial_metadata.txt  SPEAKER TRIAL CODEC SOURCE ATTACK KEY TRIM SUBSET …, as in
     "LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval"
 ASVspoof2021_{LA,DF}_eval/flac/TRIAL.flac
+
+Beside CM, the published keys have those of speaker verification, ASV, in files of the same name.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from training.datasets.asvspoof2019 import COLLECTION, KEYS
 from training.datasets.listing import Dataset, Entries, MediaFile, Unlisted, identity, shallow
 from training.errors import DataError
 
-_LISTING = "trial_metadata.txt"
+_LISTINGS = ("LA/CM/trial_metadata.txt", "DF/CM/trial_metadata.txt")
 _FLAC_FOLDER = "ASVspoof2021_*_eval/flac"
 
 
 def _found_in(root: Path) -> bool:
-    return next(shallow(root, _LISTING), None) is not None
+    return next(_listings(root), None) is not None
+
+
+def _listings(root: Path) -> Iterator[Path]:
+    for pattern in _LISTINGS:
+        yield from shallow(root, pattern, depth=2)
 
 
 def _read(root: Path) -> Entries:
     folders = {path.parent.name.split("_")[1]: path for path in shallow(root, _FLAC_FOLDER, depth=2)}
-    for listing in shallow(root, _LISTING):
+    for listing in _listings(root):
         listed: dict[str, set[str]] = {}
         with listing.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):

@@ -220,6 +220,17 @@ def test_asvspoof2021_key_is_in_column_6(tmp_path: Path, part: str, lines: str) 
     assert isinstance(found[f"ASVspoof2021_{part}_eval/flac/{part}_E_77.flac"], Unlisted)
 
 
+def test_asvspoof2021_keys_hold_other_trials_too(tmp_path: Path) -> None:
+    keys = tmp_path / "LA-keys-full" / "keys"
+    touch(keys, "LA/CM/trial_metadata.txt", "LA/ASV/trial_metadata.txt", "PA/CM/trial_metadata.txt")
+    (keys / "LA/CM/trial_metadata.txt").write_text("LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval\n")
+    (keys / "LA/ASV/trial_metadata.txt").write_text(
+        "LA_0007 LA_E_5013670 alaw ita_tx bonafide target notrim eval\n"
+    )
+    (keys / "PA/CM/trial_metadata.txt").write_text("PA_0010 PA_E_1 R1 M3 d3 r1 m1 s4 c4 spoof notrim eval\n")
+    assert [path.rpartition("/")[2] for path in read(tmp_path, "asvspoof2021")] == ["LA_E_9332881.flac"]
+
+
 @pytest.mark.parametrize("own_folder", ["FakeAVCeleb/", ""])
 def test_fakeavceleb_has_ten_columns_the_last_unnamed(tmp_path: Path, own_folder: str) -> None:
     real, fake = (f"{kind}/African/men/id00076" for kind in ("RealVideo-FakeAudio", "FakeVideo-FakeAudio"))
