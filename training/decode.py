@@ -69,11 +69,13 @@ def decode_files(
     """Every sample, in order, with what came of it; shows a progress bar with this title."""
     limits = MediaLimits()
 
-    def read() -> Iterator[tuple[tuple[Sample, str], bytes | OSError, MediaKind]]:
+    def read() -> Iterator[tuple[tuple[Sample, str], bytes | OSError, MediaKind | None]]:
         for sample in track(samples, title, transient=True):
             content = read_bytes(folder / sample.path)
             content_hash = "" if isinstance(content, OSError) else hashlib.sha256(content).hexdigest()
-            yield (sample, content_hash), content, MediaKind(sample.modality)
+            # A video may be listed for its sound.
+            kind = None if sample.modality == "audio" else MediaKind(sample.modality)
+            yield (sample, content_hash), content, kind
 
     with closing(DecodePool(workers, limits)) as pool:
         for (sample, content_hash), rows in decode_each(pool, read(), spec, _AHEAD_PER_WORKER * workers):
@@ -85,14 +87,14 @@ def decode_files(
 
 def decode_each(
     pool: DecodePool,
-    media: Iterable[tuple[Key, bytes | OSError, MediaKind]],
+    media: Iterable[tuple[Key, bytes | OSError, MediaKind | None]],
     spec: RowSpec,
     ahead: int,
 ) -> Iterator[tuple[Key, MediaRows | MediaError | OSError]]:
     """Decodes each, in order, while `ahead` more are worked on.
 
     Args:
-        media: a key to know it by, its bytes or why there are none, and what it is said to be.
+        media: a key to know it by, its bytes or why there are none, and what it is said to be, if anything.
     """
     # A few files ahead of the slowest keep all workers busy without holding the corpus in memory.
     waiting: deque[tuple[Key, Future[MediaRows]]] = deque()
@@ -135,7 +137,9 @@ def failure(error: MediaError | OSError) -> str:
     return f"cannot be read: {error.strerror}"
 
 
-def _submit(pool: DecodePool, content: bytes | OSError, spec: RowSpec, kind: MediaKind) -> Future[MediaRows]:
+def _submit(
+    pool: DecodePool, content: bytes | OSError, spec: RowSpec, kind: MediaKind | None
+) -> Future[MediaRows]:
     if isinstance(content, bytes):
         return pool.submit(content, spec, kind)
     failed: Future[MediaRows] = Future()

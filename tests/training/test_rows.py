@@ -67,6 +67,16 @@ def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(
     assert clips.files("train").tolist() == []
 
 
+def test_a_video_listed_for_its_sound_gives_windows(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(video_mp4())
+    (tmp_path / "silent.mp4").write_bytes(video_mp4(sound=False))
+    samples = [Sample(name, "audio", 1, "test", name) for name in ("clip.mp4", "silent.mp4")]
+    table = load_rows(tmp_path, samples, "audio", SETTINGS, workers=1)
+    assert table.values.shape[1:] == (8000,)
+    assert [sample.path for sample in table.samples] == ["clip.mp4"]
+    assert [entry.reason for entry in table.rejected] == ["it gives no audio rows"]
+
+
 def replace_settings(**changes: object) -> FitSettings:
     return SETTINGS.model_copy(update=changes)
 
