@@ -29,6 +29,7 @@ from exporter.bodies import redirect
 from exporter.errors import reason, refused
 from exporter.graph import IR_VERSION, OPSET, OUTPUTS
 from server.errors import InvalidModel
+from training.devices import compute_in_float32
 
 _INPUT = {"image": ("uint8", 4), "video": ("uint8", 5), "audio": ("float32", 2)}
 _SHAPES = {
@@ -36,7 +37,6 @@ _SHAPES = {
     "video": "[batch, frames, height, width, 3]",
     "audio": "[batch, samples]",
 }
-_HALVES = ("float16", "bfloat16")
 _RETRAIN = "Train it again, or remove it and its record to export the other modalities alone."
 
 
@@ -56,7 +56,7 @@ def load_model(path: Path, modality: str) -> keras.Model:
         raise InvalidModel(f"{path} cannot be loaded by Keras: {reason(error)}", _RETRAIN) from error
     _check_input(model, path, modality)
     _check_outputs(model, path, modality)
-    _compute_in_float32(model)
+    compute_in_float32(model)
     return model
 
 
@@ -96,18 +96,6 @@ def _inlined() -> Iterator[None]:
         yield
     finally:
         tensorflow.config.run_functions_eagerly(before)
-
-
-def _compute_in_float32(model: keras.Model) -> None:
-    """Undoes mixed precision, whose weights are float32: other precisions are made from the graph."""
-    for layer in model._flatten_layers():
-        if layer.dtype_policy.name.startswith("mixed_"):
-            layer.dtype_policy = "float32"
-        # A Sequential casts its input to the dtype that the policy had given it.
-        inner = getattr(layer, "_functional", None)
-        for source in (layer, *(inner._inputs if inner else ())):
-            if isinstance(source, (keras.layers.InputLayer, keras.KerasTensor)) and source.dtype in _HALVES:
-                source._dtype = "float32"
 
 
 def _check_input(model: Any, path: Path, modality: str) -> None:

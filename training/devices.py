@@ -10,6 +10,8 @@ import tensorflow as tf
 from training.errors import DataError
 from training.settings import Strategy
 
+_HALVES = ("float16", "bfloat16")
+
 
 def make_strategy(name: Strategy) -> tf.distribute.Strategy:
     """Says where models are trained; called before anything is computed, once per process.
@@ -55,6 +57,21 @@ def precision(mixed: bool) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def compute_in_float32(model: keras.Model) -> None:
+    """Undoes mixed precision of a loaded model, whose weights are float32: so it is judged and exported.
+
+    The exporter makes other precisions from the graph.
+    """
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = "float32"
+        # A Sequential casts its input to the dtype that the policy had given it.
+        inner = getattr(layer, "_functional", None)
+        for source in (layer, *(inner._inputs if inner else ())):
+            if isinstance(source, (keras.layers.InputLayer, keras.KerasTensor)) and source.dtype in _HALVES:
+                source._dtype = "float32"
 
 
 def make_deterministic(seed: int) -> None:

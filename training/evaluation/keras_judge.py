@@ -24,6 +24,7 @@ from server.media.types import MediaKind, MediaRows, RowSpec
 from training.branches import BRANCHES, sizes_of
 from training.calibrate import Calibration
 from training.decode import decode_each, failure, image_regions, model_rows
+from training.devices import compute_in_float32
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, JudgedRow, verdict_of
@@ -159,6 +160,7 @@ def _load(models: Path, modality: Modality) -> _Branch:
     file = models / record.keras_file
     try:
         model = keras.saving.load_model(file, compile=False)
+        compute_in_float32(model)
         model.output["logit"]  # which is asked for with the first rows
         _check_colours(model, modality)
         described = BRANCHES[modality].model_validate(record.branch | sizes_of(modality, model))

@@ -12,6 +12,7 @@ from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import RowSpec
+from tests.exporter import other_models
 from tests.media import encode_sound, photo_jpeg, speech_wav, voice
 from training.__main__ import main
 from training.calibrate import Calibration
@@ -76,6 +77,23 @@ def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(t
     with keras_judge(tmp_path, workers=1) as judge:
         photo, voice = judge.judge(tasks)
     assert [row.modality for row in (*photo.rows, *voice.rows)] == ["image"] * 3 + ["audio"] * 3
+
+
+def test_a_model_in_mixed_precision_is_judged_as_its_graph_computes(tmp_path: Path) -> None:
+    probabilities = []
+    for policy in ("float32", "mixed_bfloat16"):
+        folder = tmp_path / policy
+        folder.mkdir()
+        keras.utils.set_random_seed(1)
+        other_models.in_half(lambda: other_models.sound_model(other_models.attention), policy).save(
+            folder / "audio_model_best.keras"
+        )
+        record = {"modality": "audio", "keras_file": "audio_model_best.keras", "branch": {}}
+        write_record(folder, TrainingRecord.model_validate({**record, "spec_hash": spec_hash()}))
+        with keras_judge(folder, workers=1) as judge:
+            (answer,) = judge.judge([Task(JudgedFile(path="a", label=0, kind="audio"), speech_wav(1.0))])
+        probabilities.append(answer.fake_probability)
+    assert probabilities[1] == pytest.approx(probabilities[0], abs=1e-6)
 
 
 @pytest.mark.parametrize(("colours", "outputs", "told"), [(1, {"logit"}, "1 colours"), (3, set(), "logit")])
