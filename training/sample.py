@@ -105,7 +105,7 @@ def _sample(row: dict[str, str]) -> Sample:
         split=_meaning(row, "split", _SPLITS),
         group=row["group"],
         manipulation=row.get("manipulation") or ("unknown" if label else "none"),
-        region=_region(row["region"]) if row.get("region") else WHOLE,
+        region=_region(row) if row.get("region") else WHOLE,
         identities=_entries(row.get("identities", "")),
         compression=row.get("compression", ""),
         dataset=row.get("dataset", ""),
@@ -123,8 +123,13 @@ def _meaning(row: Mapping[str, str], column: str, words: Mapping[str, T]) -> T:
     return words[word]
 
 
-def _region(cell: str) -> Region:
-    left, top, right, bottom = map(float, cell.split())
+def _region(row: Mapping[str, str]) -> Region:
+    left, top, right, bottom = map(float, row["region"].split())
+    # In pixels, no row would show any of it: all rows of the fake would count as real.
+    if not (0 <= left <= right <= 1 and 0 <= top <= bottom <= 1):
+        raise ValueError(
+            f"region of {row['path']} must be left, top, right and bottom as fractions, not {row['region']!r}"
+        )
     return left, top, right, bottom
 
 

@@ -67,6 +67,8 @@ def test_a_foreign_csv_is_named(tmp_path: Path, text: str) -> None:
         ("a.jpg,image,fake,train,a", "label of a.jpg must be 0 or 1, not 'fake'"),
         ("a.jpg,image,1,validation,a", "split of a.jpg must be train or val or test, not 'validation'"),
         ("a.jpg,image", "label of a.jpg must be 0 or 1, not ''"),
+        ("a.jpg,image,1,train,a,10 20 90 80", "region of a.jpg must be .* fractions, not '10 20 90 80'"),
+        ("a.jpg,image,1,train,a,0.9 0 0.1 1", "region of a.jpg must be"),
         ("other.jpg,image,0,train,a", "lists other.jpg twice"),
         ("./other.jpg,image,0,train,a", "lists other.jpg twice"),
         ("other.jpg,audio,1,test,b", "file other.jpg is in more than one split"),
@@ -74,7 +76,7 @@ def test_a_foreign_csv_is_named(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_a_line_that_means_nothing_is_named(tmp_path: Path, line: str, told: str) -> None:
-    lines = ["path,modality,label,split,group", "other.jpg,image,1,train,o", line]
+    lines = ["path,modality,label,split,group,region", "other.jpg,image,1,train,o", line]
     (tmp_path / "corpus.csv").write_text("\n".join(lines), encoding="latin-1")
     with pytest.raises(DataError, match=told):
         find_samples(tmp_path)
