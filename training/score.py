@@ -55,7 +55,7 @@ def judged_by(scored: FileLogits, calibration: Calibration, modality: Modality) 
         JudgedRow(modality, int(label), 0.0, 0.0, float(probability))
         for label, probability in zip(scored.labels, calibration.probability(scored.logits), strict=True)
     ]
-    ends = [*scored.starts[1:], len(rows)]
+    ends = np.append(scored.starts, len(rows))[1:]
     return [
         unjudged(sample, sample.path, "").answered(
             **{f"{modality}_probability": float(probability)}, rows=tuple(rows[start:end])
