@@ -154,7 +154,10 @@ class KerasJudge:
 
 
 def _load(models: Path, modality: Modality) -> _Branch:
-    record = read_record(models, modality)
+    try:
+        record = read_record(models, modality)
+    except ValueError as error:
+        raise DataError(f"{record_path(models, modality)} is not a training record: {error}") from error
     if record.spec_hash != spec_hash():
         raise DataError(f"{record_path(models, modality)}: trained on other rows than this version makes")
     file = models / record.keras_file

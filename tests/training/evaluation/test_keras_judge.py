@@ -37,6 +37,15 @@ def test_a_model_that_cannot_be_loaded_is_named(
     assert name in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff"])
+def test_a_record_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "audio_model.json").write_bytes(content)
+    assert main(["evaluate", "--data-dir", str(tmp_path), "--models", str(tmp_path)]) == 1
+    assert "audio_model.json is not a training record" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
     def model(rows: Any, training: bool) -> dict[str, Any]:
         return {"logit": 10 * rows.mean(1)}
