@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.batches import Augment, steps_per_epoch, training_batches, validat
 from training.cell_loss import CellLoss
 from training.checkpoint import Progress, read_checkpoint, restore, run_identity, save_checkpoint, save_model
 from training.devices import is_chief, make_deterministic, precision
-from training.errors import DataError
+from training.errors import DataError, Diverged
 from training.labels import UNCLEAR
 from training.models.backbone import set_backbone_trainable
 from training.perturb.rows import Perturb
@@ -149,6 +150,8 @@ def fit(
                 scorer.reset_metrics()
                 speed = run_steps(step, batches, steps, len(training), partial(bar.advance, task))
                 logs = _measured(scorer, test, judged)
+                if not isfinite(logs["val_loss"]):  # the last step was one too far
+                    raise Diverged
                 if logs["val_auc"] > progress.best:
                     keep(best_file)
                 progress = progress.after_epoch(logs, speed)

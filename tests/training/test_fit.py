@@ -146,6 +146,13 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
         _fit(tmp_path, settings, build=_untouched)
 
 
+def test_a_last_step_that_ruins_the_model_ends_the_training(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e30, "epochs": 1, "batch_size": 64})
+    with pytest.raises(Diverged):
+        _fit(tmp_path, settings)
+    assert not (tmp_path / "best.keras").exists()
+
+
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
     table = _table(64)
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8})
