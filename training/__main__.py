@@ -14,7 +14,7 @@ from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
 from training.quiet import missing, start_tensorflow
-from training.settings import MODALITIES, FitSettings, add_workers
+from training.settings import MODALITIES, FitSettings, add_workers, at_least_one
 
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="train, calibrate and measure models on your own data")
     fit.add_argument("--data-dir", type=Path, default=Path("data"), help="media; see training/files.py")
-    fit.add_argument("--max-samples", type=int, help="files of each modality, at most")
+    fit.add_argument("--max-samples", type=at_least_one, help="files of each modality, at most")
     _add_training(fit, FitSettings())
     fit.set_defaults(run=_fit)
 

@@ -23,11 +23,12 @@ _LEARNING_RATE_TINY_VISUAL = 3e-3
 def add_workers(parser: ArgumentParser) -> None:
     """Adds the flag for the number of decoding processes."""
     parser.add_argument(
-        "--workers", type=_worker_count, default=os.cpu_count() or 1, help="decoding processes"
+        "--workers", type=at_least_one, default=os.cpu_count() or 1, help="decoding processes"
     )
 
 
-def _worker_count(text: str) -> int:
+def at_least_one(text: str) -> int:
+    """A number of an argument, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"at least one is needed, not {text}")
     return int(text)

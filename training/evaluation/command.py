@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from training.quiet import start_tensorflow
-from training.settings import add_workers
+from training.settings import add_workers, at_least_one
 
 if TYPE_CHECKING:
     from training.evaluation.judge import Judge
@@ -50,7 +50,7 @@ def add_evaluate(commands: Any) -> None:
         default = os.environ.get(f"DETECTOR_{name.upper()}") or None
         parser.add_argument(f"--{name}", type=Path, default=default, help=f"PEM {content}, for --server")
     parser.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
-    parser.add_argument("--max-samples", type=int, help="files of each kind and folder, at most")
+    parser.add_argument("--max-samples", type=at_least_one, help="files of each kind and folder, at most")
     parser.add_argument(
         "--robustness", type=int, default=0, metavar="N", help="perturb N files of each kind in every way (0)"
     )
@@ -59,7 +59,7 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--false-positive-rates",
-        type=float,
+        type=_rate,
         nargs="+",
         metavar="RATE",
         help="to find thresholds for (0.001 0.01 0.05 0.1)",
@@ -71,6 +71,12 @@ def add_evaluate(commands: Any) -> None:
     _add_report_dir(parser)
     add_workers(parser)
     parser.set_defaults(run=_evaluate)
+
+
+def _rate(text: str) -> float:
+    if not 0 <= float(text) < 1:
+        raise argparse.ArgumentTypeError(f"a share of the real files is needed, as 0.01, not {text}")
+    return float(text)
 
 
 def add_report(commands: Any) -> None:

@@ -51,6 +51,13 @@ def test_where_the_server_is_the_environment_says_as_to_clients(
         assert main(command) == 1  # it speaks plain text
 
 
+@pytest.mark.parametrize("argument", ["--false-positive-rates=5", "--max-samples=-1"])
+def test_numbers_that_mean_nothing_are_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--data-dir", "data", argument])
+    assert "is needed" in capsys.readouterr().err
+
+
 def test_results_that_could_not_be_written_are_not_measured_first(
     models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
