@@ -108,7 +108,7 @@ def read_asv_errors(file: Path) -> AsvErrors:
 
 
 def _asv_trials(file: Path) -> Iterator[tuple[str, float]]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         fields = line.split()
         try:
             key, score = fields[-2], float(fields[-1])

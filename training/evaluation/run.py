@@ -1,6 +1,6 @@
 """One detector on labelled folders: judged, measured, perturbed, timed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -79,6 +79,7 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
         folders = ", ".join(map(str, wanted.folders))
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
     held = _files(wanted, "val") if wanted.split == "test" else []
+    metrics = _metrics(wanted.asv_scores)
     if missing := [file.mask for file in (*files, *held) if file.mask and not file.mask.is_file()]:
         raise DataError(f"there is no mask {missing[0]}")
     # First: a server remembers its verdicts on files that it has seen.
@@ -93,7 +94,7 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
         split=wanted.split or "all",
         files=len(judged),
         failed=failed,
-        evaluations=measure(judged, wanted.asv_scores),
+        evaluations=measure(judged, metrics),
         operations=operations(judged, validation, (judge.real_threshold, judge.fake_threshold), wanted.rates),
         robustness=measure_robustness(
             judge, [file.task for file in _few(files, wanted.robustness_files)], wanted.workers, console
@@ -123,7 +124,7 @@ def results_of_predictions(
         split="all",
         files=len(judged),
         failed={file.path: file.error for file in judged if file.error},
-        evaluations=measure(judged, asv_scores),
+        evaluations=measure(judged, _metrics(asv_scores)),
         operations=operations(judged, [], limits),
     )
 
@@ -135,15 +136,24 @@ def _by_limits(file: JudgedFile, limits: tuple[float, float]) -> JudgedFile:
     return file.answered(verdict=verdict_of(file.fake_probability, *limits))
 
 
-def measure(judged: Sequence[JudgedFile], asv_scores: Path | None = None) -> list[Evaluation]:
-    """All metrics, the challenges' costs among them, for every voice, kind of file and slice.
+def _metrics(asv_scores: Path | None) -> dict[str, Metric]:
+    """All metrics, the challenges' costs among them.
 
     Raises:
-        DataError: nothing was judged.
+        DataError: the ASV scores are none, or t-DCF is not defined for them.
     """
     metrics: dict[str, Metric] = METRICS | COSTS
     if asv_scores is not None:
         metrics["min_tdcf"] = min_tdcf(read_asv_errors(asv_scores))
+    return metrics
+
+
+def measure(judged: Sequence[JudgedFile], metrics: Mapping[str, Metric]) -> list[Evaluation]:
+    """These metrics for every voice, kind of file and slice.
+
+    Raises:
+        DataError: nothing was judged.
+    """
     evaluations = evaluate(judged, metrics, metrics)
     if not evaluations:
         raise DataError("none of the files could be judged")

@@ -58,6 +58,20 @@ def test_numbers_that_mean_nothing_are_refused(argument: str, capsys: pytest.Cap
     assert "is needed" in capsys.readouterr().err
 
 
+def test_speaker_verification_scores_are_read_before_anything_is_judged(
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "1"]
+    (tmp_path / "asv.txt").write_bytes(b"\xff no scores")
+    (data / "real" / "images" / "broken.jpg").write_bytes(b"")
+    command += ["--output-dir", str(tmp_path), "--asv-scores", str(tmp_path / "asv.txt")]
+    with running_server(models) as server:
+        assert main([*command, "--server", server.address]) == 1
+    said = capsys.readouterr().out
+    assert "not KEY SCORE" in said
+    assert "could not be judged" not in said
+
+
 def test_results_that_could_not_be_written_are_not_measured_first(
     models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
