@@ -34,6 +34,8 @@ from training.settings import MODALITIES, Modality
 
 _FILES_AT_ONCE = 16
 _ROWS_AT_ONCE = 32
+# Of a model's input, the axis of its rows included.
+_DIMENSIONS = {"image": 4, "video": 5, "audio": 2}
 _COLOURS = 3
 _WEIGHTS = FusionWeights()
 
@@ -165,7 +167,7 @@ def _load(models: Path, modality: Modality) -> _Branch:
         model = keras.saving.load_model(file, compile=False)
         compute_in_float32(model)
         model.output["logit"]  # which is asked for with the first rows
-        _check_colours(model, modality)
+        _check_input(model.inputs[0].shape, modality)
         described = BRANCHES[modality].model_validate(record.branch | sizes_of(modality, model))
     except ValidationError as error:
         raise DataError(f"{record_path(models, modality)}: branch not understood: {error}") from error
@@ -176,10 +178,11 @@ def _load(models: Path, modality: Modality) -> _Branch:
     return _Branch(model, Calibration.model_validate(record.branch), described)
 
 
-def _check_colours(model: keras.Model, modality: Modality) -> None:
-    colours = model.inputs[0].shape[-1]
-    if modality != "audio" and colours != _COLOURS:
-        raise ValueError(f"its frames have {colours} colours, not {_COLOURS}")
+def _check_input(shape: tuple[int | None, ...], modality: Modality) -> None:
+    if len(shape) != _DIMENSIONS[modality]:
+        raise ValueError(f"its input has {len(shape)} dimensions, not {_DIMENSIONS[modality]}")
+    if modality != "audio" and shape[-1] != _COLOURS:
+        raise ValueError(f"its frames have {shape[-1]} colours, not {_COLOURS}")
 
 
 def _row_spec(branches: Mapping[Modality, _Branch]) -> RowSpec:

@@ -105,16 +105,30 @@ def test_a_model_in_mixed_precision_is_judged_as_its_graph_computes(tmp_path: Pa
     assert probabilities[1] == pytest.approx(probabilities[0], abs=1e-6)
 
 
-@pytest.mark.parametrize(("colours", "outputs", "told"), [(1, {"logit"}, "1 colours"), (3, set(), "logit")])
+@pytest.mark.parametrize(
+    ("modality", "colours", "outputs", "told"),
+    [
+        ("image", 1, {"logit"}, "1 colours"),
+        ("image", 3, set(), "logit"),
+        ("video", 3, {"logit"}, "4 dimensions"),
+        ("audio", 3, {"logit"}, "4 dimensions"),
+    ],
+)
 def test_a_model_of_something_else_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], colours: int, outputs: set[str], told: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    modality: str,
+    colours: int,
+    outputs: set[str],
+    told: str,
 ) -> None:
     rows = keras.Input((20, 28, colours), dtype="uint8")
     cells = layers.Conv2D(1, 3)(layers.Rescaling(1 / 255)(rows))
     given = {"heatmap": layers.Reshape(cells.shape[1:3])(cells)}
     given |= dict.fromkeys(outputs, layers.Reshape(())(layers.GlobalMaxPooling2D()(cells)))
-    keras.Model(rows, given).save(tmp_path / "image_model_best.keras")
-    record = {"modality": "image", "keras_file": "image_model_best.keras", "branch": {}}
+    name = f"{modality}_model_best.keras"
+    keras.Model(rows, given).save(tmp_path / name)
+    record = {"modality": modality, "keras_file": name, "branch": {}}
     write_record(tmp_path, TrainingRecord.model_validate({**record, "spec_hash": spec_hash()}))
     photo = tmp_path / "real" / "images" / "a.jpg"
     photo.parent.mkdir(parents=True)
