@@ -173,6 +173,16 @@ def test_an_engine_that_keeps_failing_reports_its_death_once(watched: WatchedSes
     assert deaths == [True]
 
 
+def test_failures_with_a_success_between_them_are_no_death(watched: WatchedSession) -> None:
+    engine = Engine(watched, workers=1)
+    watched.poison = random_rows(engine.manifest, 1, images=1)
+    for seed in range(2, 6):
+        with pytest.raises(EngineFailed):
+            engine.submit(watched.poison, soon()).result(10)
+        engine.submit(random_rows(engine.manifest, seed, images=1), soon()).result(10)
+    engine.close()
+
+
 def test_a_request_all_of_whose_parts_fail_has_failed_once(watched: WatchedSession) -> None:
     engine = Engine(watched, workers=1)
     watched.poison = random_rows(engine.manifest, 1, windows=1)
