@@ -183,6 +183,18 @@ def test_failures_with_a_success_between_them_are_no_death(watched: WatchedSessi
     engine.close()
 
 
+def test_requests_too_large_for_a_device_are_no_death(
+    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "share", lambda rows: 1.5)
+    engine = Engine(watched, workers=1)
+    watched.poison = random_rows(engine.manifest, 1, images=1)
+    for _ in range(4):
+        with pytest.raises(EngineFailed):
+            engine.submit(watched.poison, soon()).result(10)
+    engine.close()
+
+
 def test_a_request_all_of_whose_parts_fail_has_failed_once(watched: WatchedSession) -> None:
     engine = Engine(watched, workers=1)
     watched.poison = random_rows(engine.manifest, 1, windows=1)
