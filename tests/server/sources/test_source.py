@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from urllib.parse import SplitResult
 
 import pytest
 
@@ -18,7 +19,8 @@ from server.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
-from server.sources.fetched import sha256
+from server.logs import request_id
+from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
 from server.sources.files import Files
 from server.sources.source import Sources
 from server.urgency import Priority, Urgency
@@ -185,3 +187,17 @@ def test_a_root_that_is_not_there_is_told_at_the_start(
 ) -> None:
     Files([tmp_path, tmp_path / "mistyped"])
     assert caplog.messages == [f"file_roots: there is no folder {tmp_path / 'mistyped'}"]
+
+
+def test_what_is_logged_while_reading_carries_the_id_of_the_request() -> None:
+    class Telling:
+        def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
+            return Fetched(request_id.get().encode(), SourceFacts(""))
+
+    async def asked() -> Fetched:
+        request_id.set("upload-1")
+        return await sources.read("told://x", time.monotonic() + 10, lambda size: None)
+
+    sources = Sources(100, 1, {"told": Telling()})
+    assert asyncio.run(asked()).content == b"upload-1"
+    sources.close()
