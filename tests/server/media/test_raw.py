@@ -17,6 +17,7 @@ def test_one_picture_is_a_photo() -> None:
     assert rows.image_index.tolist() == [0]
     assert len(rows.clip_index) == 0
     assert rows.image_times.tolist() == [[0, 0]]
+    assert rows.image_regions.tolist() == [[0, 0, 1, 1]]
 
 
 def test_several_pictures_are_frames_of_a_video() -> None:
@@ -28,6 +29,7 @@ def test_several_pictures_are_frames_of_a_video() -> None:
     assert (np.diff(rows.clip_index, axis=1) == 1).all()
     assert rows.clip_index.shape == (2, 3)
     np.testing.assert_allclose(rows.image_times[3], [0.12, 0.16])
+    assert rows.image_regions.tolist() == [[0, 0, 1, 1]] * 10
 
 
 def test_only_wanted_rows_are_made() -> None:

@@ -171,6 +171,7 @@ def test_sound_that_is_too_short_is_inconclusive_and_has_no_probability(stub: De
         (request(), "INVALID_REQUEST"),
         (request(*[b"x"] * 17), "INVALID_REQUEST"),
         (pb.DetectRequest(media=[pb.Medium()]), "INVALID_REQUEST"),
+        (pb.DetectRequest(id="a" * 257, media=[pb.Medium(content=PHOTO)]), "INVALID_REQUEST"),
         (request(PHOTO, threshold=1.5), "INVALID_REQUEST"),
         (request(PHOTO, frames_per_video=0), "INVALID_REQUEST"),
         (request(PHOTO, frames_per_video=10_000), "INVALID_REQUEST"),
