@@ -92,17 +92,18 @@ class _Killed(Exception):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights_and_history(tmp_path: Path) -> None:
-    """Phases of one and two epochs; interrupted in the second, before its checkpoint is written."""
+    """Phases of one and two epochs; interrupted in each of the two, before its checkpoint is written."""
     settings = SETTINGS.model_copy(update={"backbone": "efficientnetb0", "weights": "given", "epochs": 3})
 
-    def kill(history: dict[str, list[float]]) -> None:
-        if len(history["loss"]) == 2:
+    def kill(epochs: int, history: dict[str, list[float]]) -> None:
+        if len(history["loss"]) == epochs:
             raise _Killed
 
     whole = _fit(tmp_path / "whole", settings, augment=augment_images)
     assert len(whole.history["loss"]) == 3
-    with pytest.raises(_Killed):
-        _fit(tmp_path / "killed", settings, augment=augment_images, on_epoch=kill)
+    for epochs in (2, 3):
+        with pytest.raises(_Killed):
+            _fit(tmp_path / "killed", settings, augment=augment_images, on_epoch=partial(kill, epochs))
     resumed = _fit(tmp_path / "killed", settings, augment=augment_images)
     assert resumed.history == whole.history
     for name in ("best", "final"):
