@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from server.detect.forecast import Forecast
 from server.detect.request import Stage
+from server.engine.engine import Engine
 from server.engine.live import LiveEngine
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.media.isolation import DecodePool
@@ -56,34 +57,35 @@ class Admission:
         await self._idle.wait()
 
     @contextmanager
-    def accepted(self, urgency: Urgency, first: Stage = Stage.DECODE) -> Iterator[None]:
+    def accepted(self, urgency: Urgency, size: int = 0, first: Stage = Stage.DECODE) -> Iterator[None]:
         """Counts a request until the context ends. Raises ShuttingDown, DeadlineExceeded, Overloaded.
 
         Args:
+            size: bytes that came with it.
             first: where it begins.
         """
         began, deadline = time.monotonic(), urgency[1]
         forecast = self.forecasts[first]
-        wait = self._check(urgency, began, first)
+        wait = self._check(urgency, began, size, first)
         self.in_flight += 1
         self._idle.clear()
         allowed = deadline - began
         try:
             yield
-            forecast.learn(wait, time.monotonic() - began, allowed)
+            forecast.learn(wait, size, time.monotonic() - began, allowed)
         except (DeadlineExceeded, asyncio.CancelledError) as error:
             # gRPC cancels a call at its deadline, mostly before the time-out here is noticed.
             late = isinstance(error, DeadlineExceeded) or has_passed(deadline)
             # All that is known is that it takes longer than `allowed`: that must not lower an estimate.
-            if late and (wait or allowed > forecast.alone):
-                forecast.learn(wait, allowed, allowed)
+            if late and (wait or allowed > forecast.alone.of(size)):
+                forecast.learn(wait, size, allowed, allowed)
             raise
         finally:
             self.in_flight -= 1
             if self.in_flight == 0:
                 self._idle.set()
 
-    def _check(self, urgency: Urgency, now: float, first: Stage) -> float:
+    def _check(self, urgency: Urgency, now: float, size: int, first: Stage) -> float:
         """Estimated seconds until its turn. Raises ShuttingDown, DeadlineExceeded, Overloaded."""
         if self.draining:
             raise ShuttingDown("the server is stopping")
@@ -91,20 +93,15 @@ class Admission:
         if deadline <= now:
             # Let in, it would be learnt from as if its wait had been estimated wrongly.
             raise DeadlineExceeded("the deadline had passed before the request was there")
+        ahead = self._stages()[: first + 1]
         # All that waits, a sum that is at hand; what of it goes first has to be counted one by one.
-        engine, decoders, fetching = self._live.current, self._decoders, self._fetching
-        wait = self._seconds(first, engine.backlog_seconds, decoders.unfinished, fetching.backlog_seconds)
+        wait = sum(stage.backlog_seconds for stage in ahead)
         full = self.in_flight >= self._max_requests
-        if full or now + forecast.seconds(wait) > deadline:
+        if full or now + forecast.seconds(wait, size) > deadline:
             # With those whose deadlines are about the same: it would go before them, and make them late.
             those = urgency[0], deadline + _ALIKE_SHARE * (deadline - now)
-            wait = self._seconds(
-                first,
-                engine.seconds_before(those),
-                decoders.unfinished_before(those),
-                fetching.seconds_before(those),
-            )
-        if now + forecast.seconds(wait) > deadline:
+            wait = sum(stage.seconds_before(those) for stage in ahead)
+        if now + forecast.seconds(wait, size) > deadline:
             raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", retry_after=wait)
         if full and not self._made_room(urgency, wait):
             raise Overloaded(
@@ -113,20 +110,13 @@ class Admission:
             )
         return wait
 
-    def _seconds(self, first: Stage, in_engine: float, undecoded: float, fetching: float) -> float:
-        """Of the work that one who begins there meets: seconds of the engine, media, seconds of fetching."""
-        wait = in_engine
-        if first >= Stage.DECODE:
-            # The engine has to do with them, too, and mostly on the same cores.
-            wait += undecoded * (self._decoders.seconds_each + self._live.current.seconds_each)
-        if first >= Stage.FETCH:
-            wait += fetching
-        return wait
+    def _stages(self) -> tuple[Engine, DecodePool, FetchPool]:
+        """Where requests wait, in the order of `Stage`."""
+        return self._live.current, self._decoders, self._fetching
 
     def _made_room(self, urgency: Urgency, wait: float) -> bool:
         """Whether a less urgent request gave way."""
-        stages = (self._fetching, self._decoders, self._live.current)
-        least_urgent = [(stage.least_urgent(), stage) for stage in stages]
+        least_urgent = [(stage.least_urgent(), stage) for stage in self._stages()]
         waiting = [(least, stage) for least, stage in least_urgent if least is not None]
         if not waiting:
             return False

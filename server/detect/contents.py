@@ -29,7 +29,8 @@ def first_stage(request: Request) -> Stage:
     """Where the medium begins that has most to go through."""
     if any(isinstance(medium.source, str) for medium in request.media):
         return Stage.FETCH
-    return Stage.DECODE if encoded(request) else Stage.ENGINE
+    encoded = any(isinstance(medium.source, bytes) for medium in request.media)
+    return Stage.DECODE if encoded else Stage.ENGINE
 
 
 async def fetched(
@@ -55,11 +56,6 @@ async def fetched(
     return replace(request, media=media), facts
 
 
-def encoded(request: Request) -> int:
-    """How many media of a request that was fetched have to be decoded."""
-    return sum(isinstance(medium.source, bytes) for medium in request.media)
-
-
 def hashes_at_once(request: Request) -> Hashes | None:
     """None if that takes a while, because there is much to hash or it has to be fetched first."""
     return _hashes(request) if _only_files(request) and request.size <= _AT_ONCE_BYTES else None
@@ -78,7 +74,7 @@ async def hashes_of_files(request: Request) -> Hashes:
 
 
 def _only_files(request: Request) -> bool:
-    return encoded(request) == len(request.media)
+    return all(isinstance(medium.source, bytes) for medium in request.media)
 
 
 def _hashes(request: Request) -> Hashes:

@@ -28,6 +28,7 @@ from server.engine.engine import Engine
 from server.engine.live import LiveEngine
 from server.engine.manifest import Manifest
 from server.errors import DeadlineExceeded, DetectorError
+from server.estimates import BySize
 from server.media.isolation import DecodePool
 from server.media.raw import raw_audio_rows, raw_frame_rows
 from server.media.types import MediaRows, RowSpec
@@ -74,6 +75,7 @@ class Pipeline:
         self.media_bytes = MediaBytes(max_bytes)
         self.verdicts = verdicts
         self._sampling_key = sampling_key
+        self._engine_seconds = BySize()
 
     async def detect(self, request: Request, timing: Stopwatch) -> Detection:
         """Judges one request, and notes in `timing` how long each stage took, also if one fails.
@@ -118,7 +120,7 @@ class Pipeline:
             DeadlineExceeded: not done in time.
         """
         # Bytes first: nobody must give way to one that is refused for want of them.
-        with self.media_bytes.hold(size), self.admission.accepted(urgency, first):
+        with self.media_bytes.hold(size), self.admission.accepted(urgency, size, first):
             try:
                 async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:
@@ -168,11 +170,17 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         parts, owners = voices.split(planner.merge(media, weights), media)
         submitted = time.perf_counter()
-        each = contents.encoded(request) / len(parts)
-        scores = await self.mailbox.bring_all(engine.submit(rows, request.urgency, each) for rows in parts)
+        self._learn(request.media, sum(engine.seconds(rows) for rows in parts))
+        scores = await self.mailbox.bring_all(engine.submit(rows, request.urgency) for rows in parts)
         timing.ran(submitted, scores)
         evidence = Evidence(media, voices.join(scores, owners, weights), weights)
         return _judged(evidence, request, engine.manifest)
+
+    def _learn(self, media: tuple[Medium, ...], seconds: float) -> None:
+        """What those behind the request wait for its rows, which its media share."""
+        for medium in media:
+            if isinstance(medium.source, bytes):
+                self._engine_seconds.learn(medium.size, seconds / len(media))
 
     async def _specs(self, request: Request, spec: RowSpec, hashes: Hashes | None) -> tuple[RowSpec, ...]:
         key = self._sampling_key
@@ -189,8 +197,10 @@ class Pipeline:
                 return raw_audio_rows(pcm, sample_rate, spec)
             case bytes(content):
                 start = time.perf_counter()
+                # The engine has to do with it, too, and mostly on the same cores.
+                cost = self._decoders.seconds(len(content)) + self._engine_seconds.of(len(content))
                 rows = await self.mailbox.bring(
-                    self._decoders.submit(content, spec, medium.kind, request.urgency)
+                    self._decoders.submit(content, spec, medium.kind, request.urgency, cost)
                 )
                 timing.lap("decode", start, time.perf_counter(), bytes=len(content))
                 return rows

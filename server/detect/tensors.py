@@ -52,7 +52,7 @@ async def infer(
     """
     subjects = split(tensors, engine.manifest, max_rows)
     submitted = time.perf_counter()
-    scores = await mailbox.bring_all(engine.submit(subject.rows, urgency, media=0) for subject in subjects)
+    scores = await mailbox.bring_all(engine.submit(subject.rows, urgency) for subject in subjects)
     timing.ran(submitted, scores)
     return join(subjects, scores, engine.manifest)
 

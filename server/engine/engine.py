@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 _SERIALS = itertools.count()
 _FAILURES_UNTIL_DEAD = 3
 _LOOK_SECONDS = 0.5
-# How much the latest request counts in the mean of what media cost.
-_NEWEST_SHARE = 0.1
 # How many times its estimate a run may take, for sizes at which the estimate is poor.
 _SLACK = 10
 
@@ -97,7 +95,6 @@ class Engine:
             # While a device runs one, another worker puts the next one together.
             max_runs=math.inf if session.provider.on_cpu else 1,
         )
-        self._mean_cost = 0.0
         self._last_end = 0.0
         self._begun = 0
         self._run_timeout = run_timeout
@@ -138,11 +135,6 @@ class Engine:
         return self._seconds_until_free() + self._queue.cost / self._parallel
 
     @property
-    def seconds_each(self) -> float:
-        """Estimated seconds for which a decoded medium like the latest keeps back those behind it."""
-        return self._mean_cost / self._parallel
-
-    @property
     def waiting(self) -> int:
         """Requests that wait to be run."""
         return len(self._queue)
@@ -161,6 +153,10 @@ class Engine:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
         return self._seconds_until_free() + self._queue.cost_before(urgency) / self._parallel
 
+    def seconds(self, rows: Rows) -> float:
+        """Estimated seconds for which a request with these rows keeps back those behind it."""
+        return self._costs.seconds(rows) / self._parallel
+
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""
         return self._queue.least_urgent()
@@ -169,14 +165,10 @@ class Engine:
         """Fails the least urgent request that waits with `error`, if it is less urgent than `than`."""
         return self._queue.drop(than, error)
 
-    def submit(self, rows: Rows, urgency: Urgency, media: float = 1.0) -> "Future[Scores]":
+    def submit(self, rows: Rows, urgency: Urgency) -> "Future[Scores]":
         """Queues one request.
 
         Cancelling the future, or passing the deadline, drops the request if it is not running yet.
-
-        Args:
-            media: how many were decoded for the rows; less than 1 for a part of one, 0 for rows that came
-                as such, and say nothing of what those will cost that are being decoded.
 
         Raises:
             ShuttingDown: after `close`.
@@ -188,9 +180,6 @@ class Engine:
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
         job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
-        if media:
-            each = job.cost / media
-            self._mean_cost += _NEWEST_SHARE * (each - self._mean_cost) if self._mean_cost else each
         self._queue.put(job)
         return job.future
 

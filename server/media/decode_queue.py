@@ -16,7 +16,7 @@ class DecodeJob:
     """One medium; ordered by urgency, then by arrival.
 
     Attributes:
-        cost: one medium, as nothing is known of how long it will take.
+        cost: estimated seconds for which it keeps back those behind it.
     """
 
     urgency: Urgency
@@ -24,8 +24,8 @@ class DecodeJob:
     data: bytes = field(compare=False)
     spec: RowSpec = field(compare=False)
     kind: MediaKind | None = field(compare=False)
+    cost: float = field(compare=False)
     future: "Future[MediaRows]" = field(compare=False, default_factory=Future)
-    cost: float = field(compare=False, default=1.0, init=False)
 
 
 class DecodeQueue(Backlog[DecodeJob]):

@@ -25,6 +25,7 @@ from server.errors import (
     MediaError,
     ShuttingDown,
 )
+from server.estimates import BySize
 from server.media import wire
 from server.media.decode_queue import DecodeJob, DecodeQueue
 from server.media.limits import MediaLimits
@@ -37,9 +38,6 @@ _START_SECONDS = 60.0
 _SOCKET_BYTES = 2**20
 # Freed memory that a worker keeps for the next medium.
 _KEPT_BYTES = 64 * 2**20
-
-# How much the last medium counts in the mean time that decoding takes.
-_NEWEST_SHARE = 0.1
 
 
 class DecodePool:
@@ -59,10 +57,10 @@ class DecodePool:
         self._lock = threading.Lock()
         self._closed = False
         self._limits = limits
-        self._running = 0
+        self._running_cost = 0.0
         self._threads_in_use = 0
         self._busy_seconds = 0.0
-        self._mean_seconds = 0.0
+        self._seconds = BySize()
         self._workers = [_Worker(limits, decoder) for _ in range(workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name=f"decode-{index}", daemon=True)
@@ -87,18 +85,17 @@ class DecodePool:
         return self._busy_seconds
 
     @property
-    def unfinished(self) -> int:
-        """Media that wait for a decoder or have one."""
-        return len(self._queue) + self._running
+    def backlog_seconds(self) -> float:
+        """Estimated cost of the media that wait for a decoder or have one."""
+        return self._queue.cost + self._running_cost
 
-    @property
-    def seconds_each(self) -> float:
-        """Estimated seconds for which each of them keeps back those behind it."""
-        return self._mean_seconds / len(self._workers)
+    def seconds_before(self, urgency: Urgency) -> float:
+        """The same of those that go before a medium of this urgency, if it came now."""
+        return self._queue.cost_before(urgency) + self._running_cost
 
-    def unfinished_before(self, urgency: Urgency) -> float:
-        """How many of them go before a medium of this urgency, if it came now."""
-        return self._queue.cost_before(urgency) + self._running
+    def seconds(self, size: int) -> float:
+        """Estimated seconds for which a medium of so many bytes keeps back those behind it."""
+        return self._seconds.of(size) / len(self._workers)
 
     def least_urgent(self) -> Urgency | None:
         """Of the media that wait."""
@@ -109,12 +106,18 @@ class DecodePool:
         return self._queue.drop(than, error)
 
     def submit(
-        self, data: bytes, spec: RowSpec, kind: MediaKind | None, urgency: Urgency = NOT_URGENT
+        self,
+        data: bytes,
+        spec: RowSpec,
+        kind: MediaKind | None,
+        urgency: Urgency = NOT_URGENT,
+        cost: float = 0.0,
     ) -> Future[MediaRows]:
         """Queues one medium; cancelling the future before a worker takes it costs nothing.
 
         Args:
             urgency: the most urgent medium is decoded first, and none beyond its deadline.
+            cost: estimated seconds for which it keeps back those behind it, here (`seconds`) and later.
 
         Returns:
             A future that raises what `server.media.decode.decode` raises, DecodeTimeout when the
@@ -124,7 +127,7 @@ class DecodePool:
         Raises:
             ShuttingDown: the pool is closed.
         """
-        job = DecodeJob(urgency, data, spec, kind)
+        job = DecodeJob(urgency, data, spec, kind, cost)
         self._queue.put(job)
         return job.future
 
@@ -154,7 +157,8 @@ class DecodePool:
         if left < 0:
             job.future.set_exception(DeadlineExceeded("no time was left to decode the medium"))
             return
-        threads = self._take_threads()
+        cost, size = job.cost, len(job.data)
+        threads = self._begin(cost)
         start = time.perf_counter()
         try:
             job.future.set_result(worker.decode(job.data, job.spec, job.kind, left, threads))
@@ -163,23 +167,24 @@ class DecodePool:
         finally:
             # The frames of an error, of which this is one, would keep the job, and that the error.
             del job
-        self._count(time.perf_counter() - start, threads)
+        seconds = time.perf_counter() - start
+        self._seconds.learn(size, seconds)
+        self._end(cost, seconds, threads)
 
-    def _take_threads(self) -> int:
-        """How many one medium may use: those of the workers that have nothing to do."""
+    def _begin(self, cost: float) -> int:
+        """How many threads a medium may use: those of the workers that have nothing to do."""
         with self._lock:
             threads = max(1, min(self._limits.max_threads, len(self._workers) - self._threads_in_use))
             self._threads_in_use += threads
-            self._running += 1
+            self._running_cost += cost
             return threads
 
-    def _count(self, seconds: float, threads: int) -> None:
+    def _end(self, cost: float, seconds: float, threads: int) -> None:
         with self._lock:
             self._threads_in_use -= threads
-            self._running -= 1
+            # Without the rest that sums of floats leave.
+            self._running_cost = self._running_cost - cost if self._threads_in_use else 0.0
             self._busy_seconds += seconds
-            share = _NEWEST_SHARE if self._mean_seconds else 1.0
-            self._mean_seconds += share * (seconds - self._mean_seconds)
 
 
 class _Worker:

@@ -12,10 +12,9 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
-from server.engine.batch import Rows
 from server.engine.engine import Engine
+from server.media.isolation import DecodePool
 from server.sources.files import Files
-from server.urgency import Urgency
 from tests import media
 from tests.raw_requests import PHOTO as ROWS
 from tests.raw_requests import message
@@ -109,24 +108,27 @@ def test_media_of_a_slow_store_are_refused_at_once_or_fetched_in_time_the_urgent
         assert len(late) < 5
 
 
-def test_what_a_medium_costs_is_learnt_from_what_is_decoded_be_it_many_or_a_part_of_one(
+def test_what_the_engine_has_to_do_with_a_medium_is_known_from_others_of_its_size(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submitted: list[float] = []
-    submit = Engine.submit
+    costs: list[float] = []
+    submit = DecodePool.submit
 
-    def noted(engine: Engine, rows: Rows, urgency: Urgency, media: float = 1.0) -> Any:
-        submitted.append(media)
-        return submit(engine, rows, urgency, media)
+    def noted(pool: DecodePool, *arguments: Any) -> Any:
+        costs.append(arguments[-1])
+        return submit(pool, *arguments)
 
-    monkeypatch.setattr(Engine, "submit", noted)
-    two_voices = np.stack([media.voice(5.0, seed=seed) for seed in (1, 2)])
-    with running_server(models) as server, stub_of(server) as stub:
-        stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)] * 3), timeout=60)
-        stub.Detect(asked(media.encode_sound(two_voices, "wav", "pcm_s16le", 16_000)), timeout=60)
-        raw = pb.Medium(frames=pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32))
-        stub.Detect(pb.DetectRequest(media=[raw, raw]), timeout=60)
-        stub.Detect(pb.DetectRequest(media=[raw, pb.Medium(content=PHOTO)]), timeout=60)
+    monkeypatch.setattr(DecodePool, "submit", noted)
+    monkeypatch.setattr(DecodePool, "seconds", lambda pool, size: 0.0)
+    monkeypatch.setattr(Engine, "seconds", lambda engine, rows: 6.0)
+    photo = pb.Medium(content=PHOTO)
+    raw = pb.Medium(frames=pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32))
+    voices = np.stack([media.voice(5.0, seed=seed) for seed in (1, 2)])
+    call = pb.Medium(content=media.encode_sound(voices, "wav", "pcm_s16le", 16_000))
+    with running_server(models, cache_max_bytes=0) as server, stub_of(server) as stub:
+        for request in ([photo] * 3, [photo], [raw], [raw, photo], [photo], [call], [call]):
+            stub.Detect(pb.DetectRequest(media=request), timeout=60)
         with grpc.insecure_channel(server.address) as channel:
             GRPCInferenceServiceStub(channel).ModelInfer(message(ROWS), timeout=60)
-    assert submitted == [3, 0.5, 0.5, 0, 1, 0]
+    # The newest counts a tenth. A call is judged in two parts, and before the first it is taken for a photo.
+    assert costs == pytest.approx([0, 0, 0, 2, 2.4, 2.46, 2.814, 12])

@@ -9,89 +9,99 @@ import pytest
 from server.detect.admission import Admission
 from server.detect.request import Stage
 from server.errors import DeadlineExceeded, Overloaded
-from server.urgency import Priority
+from server.urgency import Priority, Urgency
+
+MOST_URGENT: Urgency = (Priority.INTERACTIVE, 0.0)
 
 
-def admission(wait: float, media: int = 0, fetching: float = 0.0) -> Admission:
-    """In front of an engine that has `wait` seconds to do, and decoders that have so many media.
+def stage(seconds: float, urgency: Urgency = MOST_URGENT) -> Any:
+    """Where work of that urgency waits."""
+    return SimpleNamespace(
+        backlog_seconds=seconds, seconds_before=lambda than: seconds if urgency <= than else 0.0
+    )
 
-    Each of these keeps the others back for 2 seconds there, and for 1 in the engine. Those that fetch
-    media have `fetching` seconds to do.
-    """
-    engine = SimpleNamespace(backlog_seconds=wait, seconds_before=lambda _: wait, seconds_each=1.0)
-    decoders = SimpleNamespace(unfinished=media, unfinished_before=lambda _: media, seconds_each=2.0)
-    fetchers = SimpleNamespace(backlog_seconds=fetching, seconds_before=lambda _: fetching)
-    live = cast("Any", SimpleNamespace(current=engine))
-    return Admission(live, cast("Any", decoders), cast("Any", fetchers), 10)
+
+IDLE = stage(0.0)
+
+
+def admission(engine: Any, decoders: Any = IDLE, fetching: Any = IDLE) -> Admission:
+    return Admission(cast("Any", SimpleNamespace(current=engine)), decoders, fetching, 10)
+
+
+def soon(seconds: float = 10.0) -> Urgency:
+    return Priority.NORMAL, time.monotonic() + seconds
 
 
 def ask(admission: Admission, seconds: float, error: Exception | None = None) -> None:
-    with admission.accepted((Priority.NORMAL, time.monotonic() + seconds)):
+    with admission.accepted(soon(seconds)):
         if error:
             raise error
 
 
 def test_a_margin_is_kept_to_the_deadline() -> None:
-    busy = admission(wait=8.0)
+    busy = admission(stage(8.0))
     with pytest.raises(Overloaded):
         ask(busy, seconds=10.0)
     ask(busy, seconds=20.0)
     assert busy.in_flight == 0
 
 
-def test_media_that_are_being_decoded_come_to_the_engine_first() -> None:
-    busy = admission(wait=2.0, media=2)
+def test_the_work_of_all_stages_goes_first() -> None:
+    busy = admission(stage(2.0), stage(6.0))
     with pytest.raises(Overloaded, match=r"8\.0 s"):
         ask(busy, seconds=10.0)
     ask(busy, seconds=20.0)
 
 
 def test_only_who_has_to_be_fetched_waits_for_others_that_are_being_fetched() -> None:
-    busy = admission(wait=0.0, fetching=8.0)
-    soon = Priority.NORMAL, time.monotonic() + 10
-    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon, Stage.FETCH):
+    busy = admission(IDLE, fetching=stage(8.0))
+    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon(), first=Stage.FETCH):
         pass
-    with busy.accepted(soon):
-        pass
-
-
-def test_who_comes_with_about_the_same_deadline_makes_nobody_late() -> None:
-    now = time.monotonic()
-    before = Priority.NORMAL, now + 10.0
-    engine = SimpleNamespace(
-        backlog_seconds=8.0, seconds_before=lambda than: 8.0 if before <= than else 0.0, seconds_each=1.0
-    )
-    idle = SimpleNamespace(unfinished=0, unfinished_before=lambda _: 0, seconds_each=2.0)
-    unused = SimpleNamespace(backlog_seconds=0.0, seconds_before=lambda _: 0.0)
-    live = cast("Any", SimpleNamespace(current=engine))
-    busy = Admission(live, cast("Any", idle), cast("Any", unused), 10)
-    with pytest.raises(Overloaded), busy.accepted((Priority.NORMAL, now + 9.9)):
-        pass
-    with busy.accepted((Priority.NORMAL, now + 5.0)):
-        pass
-    with busy.accepted((Priority.INTERACTIVE, now + 10.1)):
-        pass
+    ask(busy, seconds=10.0)
 
 
 def test_rows_that_are_there_do_not_wait_for_decoders() -> None:
-    busy = admission(wait=2.0, media=2)
-    soon = Priority.NORMAL, time.monotonic() + 10
-    with busy.accepted(soon, Stage.ENGINE):
+    busy = admission(stage(2.0), stage(6.0))
+    with busy.accepted(soon(), first=Stage.ENGINE):
         pass
-    with pytest.raises(Overloaded), busy.accepted(soon, Stage.DECODE):
+    with pytest.raises(Overloaded):
+        ask(busy, seconds=10.0)
+
+
+def test_who_comes_with_about_the_same_deadline_makes_nobody_late() -> None:
+    urgency = soon(10.0)
+    busy = admission(stage(8.0, urgency))
+    with pytest.raises(Overloaded):
+        ask(busy, seconds=9.9)
+    ask(busy, seconds=5.0)
+    with busy.accepted((Priority.INTERACTIVE, urgency[1])):
         pass
 
 
-def test_how_long_fetching_takes_says_nothing_of_what_comes_with_its_request() -> None:
-    idle = admission(wait=0.0)
-    with idle.accepted((Priority.NORMAL, time.monotonic() + 10), Stage.FETCH):
-        time.sleep(0.05)
-    assert idle.forecasts[Stage.FETCH].alone > 0
-    assert idle.forecasts[Stage.DECODE].alone == 0
+@pytest.mark.parametrize(
+    ("slow", "quick"),
+    [
+        ({"size": 20_000_000}, {"size": 400_000}),
+        ({"first": Stage.FETCH}, {"first": Stage.DECODE}),
+    ],
+)
+def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
+    slow: dict[str, Any], quick: dict[str, Any]
+) -> None:
+    engine = stage(0.0)
+    server = admission(engine)
+    for kind, seconds in ((quick, 0.001), (slow, 0.3)):
+        with server.accepted(soon(), **kind):
+            time.sleep(seconds)
+    engine.backlog_seconds, engine.seconds_before = 0.001, lambda _: 0.001
+    with pytest.raises(Overloaded), server.accepted(soon(0.2), **slow):
+        pass
+    with server.accepted(soon(0.2), **quick):
+        pass
 
 
 def test_a_late_request_makes_the_margin_wider() -> None:
-    busy = admission(wait=6.0)
+    busy = admission(stage(6.0))
     with pytest.raises(DeadlineExceeded):
         ask(busy, seconds=9.1, error=DeadlineExceeded("too late"))
     with pytest.raises(Overloaded):
@@ -99,7 +109,7 @@ def test_a_late_request_makes_the_margin_wider() -> None:
 
 
 def test_who_comes_too_late_changes_no_estimate() -> None:
-    busy = admission(wait=6.0)
+    busy = admission(stage(6.0))
     for _ in range(100):
         with pytest.raises(DeadlineExceeded):
             ask(busy, seconds=-1.0)
@@ -108,16 +118,16 @@ def test_who_comes_too_late_changes_no_estimate() -> None:
 
 
 def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
-    idle = admission(wait=0.0)
-    before = idle.forecasts[Stage.DECODE].alone
+    idle = admission(IDLE)
+    before = idle.forecasts[Stage.DECODE].alone.of(0)
     for _ in range(100):
         with pytest.raises(DeadlineExceeded):
             ask(idle, seconds=0.001, error=DeadlineExceeded("too late"))
-    assert idle.forecasts[Stage.DECODE].alone >= before
+    assert idle.forecasts[Stage.DECODE].alone.of(0) >= before
 
 
 def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
-    ask(admission(wait=0.0), seconds=0.01)
+    ask(admission(IDLE), seconds=0.01)
 
 
 def given_up(busy: Admission, seconds: float, after: float) -> None:
@@ -128,16 +138,16 @@ def given_up(busy: Admission, seconds: float, after: float) -> None:
 
 
 def test_a_call_that_grpc_ended_at_its_deadline_was_late() -> None:
-    busy = admission(wait=0.02)
-    before = busy.forecasts[Stage.DECODE].seconds(1.0)
+    busy = admission(stage(0.02))
+    before = busy.forecasts[Stage.DECODE].seconds(1.0, 0)
     with suppress(Overloaded):
         for _ in range(20):
             given_up(busy, seconds=0.05, after=0.05)
-    assert busy.forecasts[Stage.DECODE].seconds(1.0) > before
+    assert busy.forecasts[Stage.DECODE].seconds(1.0, 0) > before
 
 
 def test_a_call_that_its_caller_gave_up_tells_nothing() -> None:
-    busy = admission(wait=0.02)
-    before = busy.forecasts[Stage.DECODE].seconds(1.0)
+    busy = admission(stage(0.02))
+    before = busy.forecasts[Stage.DECODE].seconds(1.0, 0)
     given_up(busy, seconds=60, after=0)
-    assert busy.forecasts[Stage.DECODE].seconds(1.0) == before
+    assert busy.forecasts[Stage.DECODE].seconds(1.0, 0) == before

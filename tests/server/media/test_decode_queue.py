@@ -20,7 +20,7 @@ URGENCIES = st.lists(
 
 
 def job(urgency: Urgency = (Priority.INTERACTIVE, math.inf)) -> DecodeJob:
-    return DecodeJob(urgency, b"", RowSpec(), None)
+    return DecodeJob(urgency, b"", RowSpec(), None, 1.0)
 
 
 def queue_of(*jobs: DecodeJob) -> DecodeQueue:

@@ -222,15 +222,19 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
 
 def test_media_count_until_they_are_decoded(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
+    data = b"wait " + os.fsencode(gate)
+    urgency = Priority.NORMAL, time.monotonic() + 60
     with closing(DecodePool(1, SMALL, FAULTS)) as pool:
-        media = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None) for _ in range(2)]
-        until(lambda: (pool.waiting, pool.unfinished) == (1, 2))
-        assert pool.unfinished_before((Priority.BATCH, time.monotonic())) == 2
-        assert pool.unfinished_before((Priority.INTERACTIVE, time.monotonic())) == 1
+        assert pool.seconds(len(data)) == 0
+        media = [pool.submit(data, SPEC, None, urgency, cost) for cost in (0.3, 0.4)]
+        until(lambda: pool.waiting == 1)
+        until(lambda: pool.backlog_seconds == pytest.approx(0.7))
+        assert pool.seconds_before((Priority.BATCH, time.monotonic())) == pytest.approx(0.7)
+        assert pool.seconds_before((Priority.INTERACTIVE, time.monotonic())) == pytest.approx(0.3)
         gate.touch()
         assert all(future.result(60) for future in media)
-        until(lambda: pool.unfinished == 0)
-        assert pool.seconds_each > 0
+        until(lambda: pool.backlog_seconds == 0)
+        assert pool.seconds(len(data)) > 0
 
 
 def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_what_is_logged_while_reading_carries_the_id_of_the_request() -> None:
 
     async def asked() -> Fetched:
         request_id.set("upload-1")
-        return await sources.read("told://x", time.monotonic() + 10, lambda size: None)
+        return await sources.read("told://x", soon(), lambda size: None)
 
     sources = Sources(100, 1, {"told": Telling()})
     assert asyncio.run(asked()).content == b"upload-1"

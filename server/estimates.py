@@ -1,0 +1,31 @@
+"""What media have cost, as an estimate of what others will."""
+
+# How much the latest medium counts in the mean.
+_NEWEST_SHARE = 0.1
+# Powers of four up to 2⁶⁴ bytes.
+_CLASSES = 33
+
+
+class BySize:
+    """Mean cost of media, in any unit, for each power of four of their size.
+
+    A photo tells nothing of how long videos take. May be used from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._means = [0.0] * _CLASSES
+
+    def learn(self, size: int, cost: float) -> None:
+        """After a medium of `size` bytes cost that much."""
+        known = self._means[_class(size)]
+        self._means[_class(size)] = known + _NEWEST_SHARE * (cost - known) if known else cost
+
+    def of(self, size: int) -> float:
+        """What a medium of `size` bytes will likely cost, by those of the nearest size; 0 before any."""
+        known = [number for number, mean in enumerate(self._means) if mean]
+        nearest = min(known, key=lambda number: abs(number - _class(size)), default=0)
+        return self._means[nearest]
+
+
+def _class(size: int) -> int:
+    return min(size.bit_length() // 2, _CLASSES - 1)
