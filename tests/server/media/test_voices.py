@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from server.media.decode import decode
 from server.media.limits import MediaLimits
-from server.media.mixing import Downmix
 from server.media.types import MediaRows, RowSpec
 from server.media.voices import Voices, spoken
 from tests.media import Sound, encode_sound, encode_video, moving_pictures, voice
@@ -55,17 +53,9 @@ def test_each_voice_has_the_windows_that_it_has_alone() -> None:
         np.testing.assert_allclose(found.audio_times[own], alone.audio_times)
 
 
-def test_all_voices_are_decoded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded = []
-
-    class Counted(Downmix):
-        def add(self, frame: av.AudioFrame) -> None:
-            decoded.append(frame.samples)
-            super().add(frame)
-
-    monkeypatch.setattr("server.media.mixing.Downmix", Counted)
+def test_all_voices_are_decoded_together(decoded_samples: list[int]) -> None:
     assert set(rows(ONE, OTHER, THIRD).audio_channel) == {0, 1, 2}
-    assert sum(decoded) == 2 * len(ONE)  # once to find them
+    assert sum(decoded_samples) == 2 * len(ONE)  # once to find them
 
 
 def test_of_a_long_sound_each_voice_has_as_many_windows_as_a_sound() -> None:
