@@ -79,8 +79,8 @@ class DetectorUser(User):
 
     @task
     def detect(self) -> None:
-        kind = random.choices(self._kinds, self._shares)[0]  # noqa: S311
-        content = random.choice(self.media[kind])  # noqa: S311
+        kind = random.choices(self._kinds, self._shares)[0]
+        content = random.choice(self.media[kind])
         problem: Exception | None = None
         size = 0
         start = time.perf_counter()

@@ -78,7 +78,7 @@ def serving(*flags: str) -> Iterator[ServerProcess]:
     processes = int(flags[flags.index("--processes") + 1]) if "--processes" in flags else 1
     # An installed package has its bytecode.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen(command(port, *flags), env=environment)  # noqa: S603
+    process = subprocess.Popen(command(port, *flags), env=environment)
     try:
         address = f"127.0.0.1:{port}"
         _wait_until_ready(address, process)

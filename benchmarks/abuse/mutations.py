@@ -12,7 +12,7 @@ def mutations(whole: dict[str, bytes], files: int, seed: int) -> Iterator[tuple[
     """`files` mutants with "<format> <number>"; the same for the same seed."""
     names = sorted(whole)
     for number in range(files):
-        chance = random.Random(f"{seed} {number}")  # noqa: S311
+        chance = random.Random(f"{seed} {number}")
         name = names[number % len(names)]
         mutant = bytearray(whole[name])
         for _ in range(chance.choice((1, 1, 1, 2, 4))):

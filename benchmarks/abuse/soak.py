@@ -80,7 +80,7 @@ class _Load:
     def __init__(self, plan: SoakPlan, corpus: Corpus, server: ServerProcess, folder: Path) -> None:
         self._plan, self._corpus, self._server, self._folder = plan, corpus, server, folder
         self._seeds = count(1)
-        self._chance = random.Random(0)  # noqa: S311
+        self._chance = random.Random(0)
 
     def capacity(self) -> float:
         """Answers a second in a closed loop."""

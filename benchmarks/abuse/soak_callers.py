@@ -55,7 +55,7 @@ class Callers:
         self._job = job
         self._outcomes = outcomes
         # Another one than the arrivals', which are drawn from the seed itself.
-        self._random = random.Random(f"media {job.seed}")  # noqa: S311
+        self._random = random.Random(f"media {job.seed}")
         self._contents = [Path(file).read_bytes() for file in job.media]
         self._sent = 0
 

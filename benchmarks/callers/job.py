@@ -67,7 +67,7 @@ def run_apart(job: Job, folder: Path) -> Result:
     file, answer = folder / "job.json", folder / "result.json"
     file.write_text(json.dumps(asdict(job)))
     command = [sys.executable, "-m", "benchmarks.callers.program", str(file), str(answer)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the callers failed: {done.stderr}")
     return Result(**json.loads(answer.read_text()))

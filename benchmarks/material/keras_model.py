@@ -112,7 +112,7 @@ def _tell_pictures_apart(model: "keras.Model", size: int) -> None:
 
 
 def _run(module: str, *arguments: str) -> None:
-    if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode:  # noqa: S603
+    if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode:
         raise RuntimeError(f"python -m {module} {' '.join(arguments)} failed; its message is above")
 
 

@@ -34,7 +34,7 @@ def main(launch: Launch) -> None:
     os.environ.update({_LAUNCH: sys.argv[1], "BENTOML_DO_NOT_TRACK": "true"})
     bento = Path(launch.environment) / "bin" / "bentoml"
     flags = ["--host", "127.0.0.1", "--port", str(launch.port)]
-    os.execv(bento, [str(bento), "serve", "benchmarks.peers.bentoml:Detector", *flags])  # noqa: S606
+    os.execv(bento, [str(bento), "serve", "benchmarks.peers.bentoml:Detector", *flags])
 
 
 if __name__ == "__main__":

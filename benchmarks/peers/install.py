@@ -28,6 +28,6 @@ def install(name: str, python: str) -> str:
     ]
     with log.open("w") as output:
         for step in steps:
-            if subprocess.run(step, check=False, stdout=output, stderr=output).returncode:  # noqa: S603
+            if subprocess.run(step, check=False, stdout=output, stderr=output).returncode:
                 return f"failed, see {log}"
     return ""

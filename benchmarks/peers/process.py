@@ -97,7 +97,7 @@ def running(peer: Peer, launch: Launch, message: bytes) -> Iterator[PeerProcess]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     begun = time.perf_counter()
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             peer.command(launch, file), stdout=output, stderr=output, env=environment, start_new_session=True
         )
     try:

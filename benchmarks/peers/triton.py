@@ -42,7 +42,7 @@ def main(launch: Launch, file: str) -> None:
     }
     # The backend looks for its packages where the first python3 does; with NumPy 2 its outputs are empty.
     os.environ["PATH"] = os.pathsep.join([str(Path(launch.environment) / "bin"), os.environ["PATH"]])
-    os.execv(server, [str(server), *(f"--{name}={value}" for name, value in flags.items())])  # noqa: S606
+    os.execv(server, [str(server), *(f"--{name}={value}" for name, value in flags.items())])
 
 
 def _write_model(folder: Path, launch: Launch, file: str) -> None:
