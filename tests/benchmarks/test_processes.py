@@ -2,10 +2,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
-pytest.importorskip("psutil", reason="needs the extra bench")
-
 import psutil
 
 from benchmarks.processes import cpu_seconds, own_cpu_seconds

@@ -5,8 +5,6 @@ import sys
 
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
-
 from benchmarks.abuse.fuzz import Fuzzed, fuzz
 from benchmarks.abuse.mutations import mutations
 from benchmarks.abuse.seeds import seeds

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("onnx", reason="needs the extra train")
 
 from benchmarks.abuse import soak_corpus

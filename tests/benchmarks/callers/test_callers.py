@@ -13,7 +13,6 @@ import grpc
 import pytest
 
 pytest.importorskip("hpack", reason="needs the extra bench")
-pytest.importorskip("psutil", reason="needs the extra bench")
 
 from benchmarks.callers import program
 from benchmarks.callers.arrivals import poisson

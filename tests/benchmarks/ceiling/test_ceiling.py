@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
 
 from benchmarks.ceiling.measure import Measured, Plan, measure

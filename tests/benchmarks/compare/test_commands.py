@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
 
 from typer.testing import CliRunner

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
 
 from benchmarks.compare import history

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("hpack", reason="needs the extra bench")
-pytest.importorskip("PIL", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 
 import onnx

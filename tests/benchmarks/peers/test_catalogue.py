@@ -2,8 +2,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
-
 from benchmarks.peers import install
 from benchmarks.peers.catalogue import BY_NAME, ECHO, OURS, OURS_PER_CORE, PEERS
 from benchmarks.peers.codecs import CODECS

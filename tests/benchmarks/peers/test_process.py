@@ -3,7 +3,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-pytest.importorskip("psutil", reason="needs the extra bench")
 pytest.importorskip("onnx", reason="needs the extra train")
 
 from benchmarks.material.mean_graph import mean_graph
