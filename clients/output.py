@@ -18,6 +18,8 @@ from clients.predictions import COLUMNS, Prediction
 from clients.requests import utf8
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
+JSON_BEGIN = f'{{"{COLUMNS[0]}": '
+"""Of each line that is written as JSON."""
 
 Record = dict[str, Any]
 
@@ -98,8 +100,13 @@ def _writable() -> Iterator[None]:
 
 
 def _columns(path: Path) -> Iterable[str]:
+    """Of the first record; those of predictions if there is none, or only the torn begin of ours."""
     with _open(path, "r") as file:
-        return next(csv.reader(file), COLUMNS) if _is_csv(path) else _from_json(file.readline()) or COLUMNS
+        if _is_csv(path):
+            return next(csv.reader(file), COLUMNS)
+        line = file.readline()
+    torn = JSON_BEGIN.startswith(line[: len(JSON_BEGIN)]) and not line.endswith("\n")
+    return _from_json(line) or (COLUMNS if torn else ())
 
 
 def _check_ours(path: Path, found: Iterable[str]) -> None:

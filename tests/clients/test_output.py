@@ -152,14 +152,26 @@ def test_a_killed_run_goes_on_where_it_was(fake_detector: FakeDetector, tmp_path
         ("labels.csv", "path,label\na.jpg,fake\n"),
         ("more.csv", ",".join([*COLUMNS, "label"]) + "\n"),
         ("other.jsonl", '{"path": "a.jpg", "label": 1}\n'),
+        ("array.jsonl", '[\n{"path": "a.jpg", "label": 1}\n]\n'),
+        ("line.jsonl", '[{"path": "a.jpg", "label": 1}]'),
+        ("label.jsonl", "label\n"),
     ],
 )
 def test_a_file_of_others_is_not_gone_on_with(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(DetectionError, match="label"), opened(path, resume=True):
+    with pytest.raises(DetectionError, match=f"{name} has other columns"), opened(path, resume=True):
         pass
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"path": "a.jp'])
+def test_a_run_that_was_killed_at_its_first_record_goes_on(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(text)
+    with opened(path, resume=True) as output:
+        output.write(record("a.jpg"))
+    assert paths(path) == ["a.jpg"]
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
