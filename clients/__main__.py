@@ -36,7 +36,7 @@ from clients.errors import DetectionError
 from clients.health import is_serving
 from clients.output import SUFFIXES, Output, opened
 from clients.predictions import prediction
-from clients.requests import Options, utf8
+from clients.requests import Answer, Options, utf8
 from clients.s3 import S3, SCHEME
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
 from deepfake.v1 import detector_pb2 as pb
@@ -44,7 +44,6 @@ from deepfake.v1 import detector_pb2 as pb
 PANELS_UP_TO = 10
 """Media; of more, each gets a line."""
 
-Answer = pb.DetectResponse | DetectionError
 Report = Callable[[str, Answer], None]
 
 app = typer.Typer(

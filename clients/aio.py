@@ -10,12 +10,12 @@ import grpc
 
 from clients import channel
 from clients.errors import DetectionError, translated
-from clients.requests import Media, Options, Upload, prepare, prepare_streamed
+from clients.requests import Answer, Media, Options, Upload, prepare, prepare_streamed
 from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class AsyncDetector:
@@ -97,7 +97,7 @@ class AsyncDetector:
             stream.close()
             reader.shutdown(wait=False)
 
-    async def _tried(self, call: Callable[[float], Awaitable[Answer]], timeout: float | None) -> Answer:
+    async def _tried(self, call: Callable[[float], Awaitable[T]], timeout: float | None) -> T:
         """The answer of `call(seconds left)`, tried again where that may help."""
         tries = channel.Tries(self._timeout if timeout is None else timeout, self._retries)
         while True:
@@ -122,7 +122,7 @@ class AsyncDetector:
         finally:
             call.cancel()
 
-    async def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:
+    async def _attempt(self, media: Media, options: Options) -> Answer:
         try:
             return await self.detect(media, **options)
         except DetectionError as error:

@@ -8,7 +8,7 @@ from typing import Unpack
 
 from clients.aio import AsyncDetector
 from clients.errors import DetectionError
-from clients.requests import Options, is_uri
+from clients.requests import Answer, Options, is_uri
 from clients.s3 import S3, SCHEME
 from deepfake.v1 import detector_pb2 as pb
 
@@ -72,21 +72,21 @@ async def detect_each(
     concurrency: int,
     read: Callable[[str], pb.Medium] | None = None,
     **options: Unpack[Options],
-) -> AsyncIterator[tuple[str, pb.DetectResponse | DetectionError]]:
+) -> AsyncIterator[tuple[str, Answer]]:
     """Judges every file or URI by a call of its own, `concurrency` at once; first ready first.
 
     Args:
         read: reads s3:// here, in a thread; without it the server is to read them.
     """
 
-    async def attempt(name: str) -> tuple[str, pb.DetectResponse | DetectionError]:
+    async def attempt(name: str) -> tuple[str, Answer]:
         try:
             source = await asyncio.to_thread(read, name) if read and name.startswith(SCHEME) else name
             return name, await detector.detect(source, **options)
         except DetectionError as error:
             return name, error
 
-    running: set[asyncio.Task[tuple[str, pb.DetectResponse | DetectionError]]] = set()
+    running: set[asyncio.Task[tuple[str, Answer]]] = set()
     try:
         for name in names:
             running.add(asyncio.create_task(attempt(name)))

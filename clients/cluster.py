@@ -27,10 +27,9 @@ from clients.embedded import embedded_server
 from clients.errors import DetectionError
 from clients.output import SUFFIXES, opened
 from clients.predictions import Prediction, prediction
-from clients.requests import is_uri, utf8
+from clients.requests import Answer, is_uri, utf8
 from clients.s3 import S3
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
-from deepfake.v1 import detector_pb2 as pb
 
 MEDIA_PER_TASK = 64
 MOST_TASKS = 2000
@@ -104,7 +103,7 @@ class Scorer:
         limits = (await self._detector.model()).limits
         self._read = partial(self._s3.read, max_bytes=limits.max_media_bytes)
 
-    async def _judge(self, places: Iterable[str]) -> dict[str, pb.DetectResponse | DetectionError]:
+    async def _judge(self, places: Iterable[str]) -> dict[str, Answer]:
         answers = detect_each(self._detector, places, concurrency=IN_FLIGHT, read=self._read)
         return {place: answer async for place, answer in answers}
 

@@ -9,12 +9,12 @@ import grpc
 
 from clients import channel
 from clients.errors import DetectionError, translated
-from clients.requests import Media, Options, prepare, prepare_streamed
+from clients.requests import Answer, Media, Options, prepare, prepare_streamed
 from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class Detector:
@@ -92,7 +92,7 @@ class Detector:
             while stream.unanswered:
                 yield stream.next_answer()
 
-    def _tried(self, call: Callable[[float], Answer], timeout: float | None) -> Answer:
+    def _tried(self, call: Callable[[float], T], timeout: float | None) -> T:
         """The answer of `call(seconds left)`, tried again where that may help."""
         tries = channel.Tries(self._timeout if timeout is None else timeout, self._retries)
         while True:
@@ -102,7 +102,7 @@ class Detector:
             except DetectionError as error:
                 time.sleep(tries.pause_after(error))
 
-    def _attempt(self, media: Media, options: Options) -> pb.DetectResponse | DetectionError:
+    def _attempt(self, media: Media, options: Options) -> Answer:
         try:
             return self.detect(media, **options)
         except DetectionError as error:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from clients.errors import DetectionError
+from clients.requests import Answer
 from deepfake.v1 import detector_pb2 as pb
 
 
@@ -53,7 +54,7 @@ class Prediction:
 COLUMNS = [field.name for field in fields(Prediction)]
 
 
-def prediction(path: str, answer: pb.DetectResponse | DetectionError) -> Prediction:
+def prediction(path: str, answer: Answer) -> Prediction:
     """The record of one medium."""
     if isinstance(answer, DetectionError):
         return Prediction(

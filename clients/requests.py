@@ -18,6 +18,9 @@ Source = str | os.PathLike[str] | bytes | pb.Medium
 Media = Source | Sequence[Source]
 """One medium, or several of one subject that are fused into one verdict."""
 
+Answer = pb.DetectResponse | DetectionError
+"""What becomes of one request of many: an error of its own does not stop the others."""
+
 UPLOAD_ABOVE = 4 * 2**20
 """Bytes. gRPC's default limit on one message, so that every server and proxy lets it through."""
 

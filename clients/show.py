@@ -14,6 +14,7 @@ from rich.text import Text
 from clients.aws_check import Finding
 from clients.errors import DetectionError
 from clients.predictions import short_name
+from clients.requests import Answer
 from deepfake.v1 import detector_pb2 as pb
 
 VERDICT_STYLES = {
@@ -37,7 +38,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def panel(name: str, answer: pb.DetectResponse | DetectionError) -> Panel:
+def panel(name: str, answer: Answer) -> Panel:
     """Everything about one medium."""
     title = Text(printable(name), style="bold")
     if isinstance(answer, DetectionError):
@@ -55,14 +56,14 @@ def panel(name: str, answer: pb.DetectResponse | DetectionError) -> Panel:
     return Panel(Group(*parts), title=title, title_align="left", border_style=style)
 
 
-def line(name: str, answer: pb.DetectResponse | DetectionError) -> Text:
+def line(name: str, answer: Answer) -> Text:
     """One medium among many."""
     if isinstance(answer, DetectionError):
         return Text.assemble(_error_line(answer), "  ", printable(name))
     return Text.assemble(_verdict_line(answer), "  ", printable(name))
 
 
-def outcome(answer: pb.DetectResponse | DetectionError) -> str:
+def outcome(answer: Answer) -> str:
     """The verdict's short name, or FAILED."""
     return FAILED if isinstance(answer, DetectionError) else short_name(pb.Verdict, answer.verdict)
 

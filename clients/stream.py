@@ -4,11 +4,11 @@ import queue
 
 from clients.channel import Metadata
 from clients.errors import DetectionError, from_status, translated
-from clients.requests import Media
+from clients.requests import Answer, Media
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 
-Answered = tuple[Media, pb.DetectResponse | DetectionError]
+Answered = tuple[Media, Answer]
 
 
 class Stream:
