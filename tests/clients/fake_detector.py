@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -21,24 +21,18 @@ def failure(
 ) -> status_pb2.Status:
     """A failure with the details that the real server sends."""
     info = error_details_pb2.ErrorInfo(reason=reason, domain="deepfake.v1", metadata={"hint": hint})
-    details: list[Any] = [info]
+    made = status_pb2.Status(code=status.value[0], message=message)
+    made.details.add().Pack(info)
     if retry_after is not None:
-        delay = duration_pb2.Duration()
-        delay.FromNanoseconds(int(retry_after * 1e9))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    packed = []
-    for detail in details:
-        packed.append(any_pb2.Any())
-        packed[-1].Pack(detail)
-    return status_pb2.Status(code=status.value[0], message=message, details=packed)
-
-
-UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is stopping")
+        delay = timedelta(seconds=retry_after)
+        made.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return made
 
 
 MAX_MESSAGE_BYTES = 5 * 2**20
 MAX_MEDIA_BYTES = 2 * MAX_MESSAGE_BYTES
 
+UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is stopping")
 CORRUPT = failure(
     grpc.StatusCode.INVALID_ARGUMENT, "CORRUPT_MEDIA", "nothing can be decoded", "Check that the file opens."
 )
