@@ -1,6 +1,5 @@
 """`python -m clients` against a scripted server."""
 
-import csv
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from clients.predictions import COLUMNS
 from clients.s3 import S3
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import FakeDetector, failure
+from tests.clients.records import by_name, paths
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,18 +166,13 @@ def test_options_reach_the_server(fake_detector: FakeDetector) -> None:
     assert fake_detector.metadata["authorization"] == "Bearer secret"
 
 
-def read(path: Path) -> list[dict[str, object]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file))
-
-
 @pytest.mark.parametrize("name", ["predictions.csv", "predictions.jsonl"])
 def test_predictions_have_a_record_for_each_file(
     fake_detector: FakeDetector, folder: Path, tmp_path: Path, name: str
 ) -> None:
     result = run(fake_detector, "detect", folder, "--output", tmp_path / name)
     assert result.exit_code == 1
-    records = {Path(str(record["path"])).name: record for record in read(tmp_path / name)}
+    records = by_name(tmp_path / name)
     assert set(records) == {"a.jpg", "b.PNG", "c.mp3", "d.mp4"}
     assert all(list(record) == COLUMNS for record in records.values())
     expected = {
@@ -227,12 +222,7 @@ def test_resume_asks_only_for_what_has_no_verdict_yet(
     assert result.exit_code == 0, result.output
     assert "1 answered before" in result.output
     assert {request.media[0].name for request in fake_detector.requests} == {"b.PNG", "c.mp3", "d.mp4"}
-    assert sorted(Path(str(record["path"])).name for record in read(output)) == [
-        "a.jpg",
-        "b.PNG",
-        "c.mp3",
-        "d.mp4",
-    ]
+    assert sorted(Path(path).name for path in paths(output)) == ["a.jpg", "b.PNG", "c.mp3", "d.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Batch scoring on a Ray cluster of real processes."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import boto3
 import pytest
 
 from tests.aws import use_credentials
+from tests.clients.records import records
 from tests.media import photo_jpeg
 from tests.ray_cluster import kill_one, ray_cluster, workers
 
@@ -57,9 +57,7 @@ def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, endpoint: str, tmp_path
     with opened(output, resume=False) as out:
         for one in cluster.score(names, pool, S3(endpoint=endpoint)):
             out.write(one)
-    with output.open(newline="") as file:
-        rows = {row["path"]: row["error_code"] for row in csv.DictReader(file)}
-    assert rows == {
+    assert {record["path"]: record["error_code"] for record in records(output)} == {
         "s3://media/in/a.jpg": "",
         "s3://media/in/b%20c.jpg": "",
         "s3://media/in/broken.jpg": "UNSUPPORTED_MEDIA",

@@ -1,6 +1,5 @@
 """The clients and the real server, on real media and a tiny graph."""
 
-import csv
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests import media
 from tests.certificates import Authority
+from tests.clients.records import by_name
 from tests.running_server import running_server
 
 
@@ -50,8 +50,7 @@ def test_a_folder_gets_its_verdicts_and_the_broken_file_its_error(
             app, ["detect", str(folder), "--server", address, "--output", str(output)]
         )
         assert result.exit_code == 1, result.output
-        with output.open(newline="") as file:
-            records = {Path(record["path"]).name: record for record in csv.DictReader(file)}
+        records = by_name(output)
         assert records.pop("broken.jpg")["error_code"] == "CORRUPT_MEDIA"
         assert {name: record["kind"] for name, record in records.items()} == {
             "photo.jpg": "IMAGE",

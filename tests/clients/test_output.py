@@ -1,7 +1,5 @@
 """Prediction files: formats, crashes, and going on after them."""
 
-import csv
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +18,7 @@ from clients.errors import DetectionError
 from clients.output import SUFFIXES, opened
 from clients.predictions import COLUMNS, Prediction
 from tests.clients.fake_detector import FakeDetector
+from tests.clients.records import paths
 
 FILES = 60
 ANSWERED = 25
@@ -27,14 +26,6 @@ ANSWERED = 25
 
 def record(path: str, **values: Any) -> Prediction:
     return Prediction(path, **{"verdict": "FAKE", "fake_probability": 0.75, "image_rows": 5, **values})
-
-
-def paths(path: Path) -> list[str]:
-    if path.suffix == ".parquet":
-        return list(pyarrow.parquet.read_table(path)["path"].to_pylist())
-    with path.open(newline="", encoding="utf-8") as file:
-        records = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
-        return [str(record["path"]) for record in records]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -15,7 +15,7 @@ from clients.errors import DetectionError
 from clients.s3 import S3
 from tests.aws import FaultyProxy, faulty_proxy, s3_error, use_credentials
 from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
-from tests.clients.test_output import paths
+from tests.clients.records import paths
 
 
 @pytest.fixture
