@@ -275,18 +275,6 @@ def test_names_cannot_steer_the_terminal(fake_detector: FakeDetector, tmp_path: 
     assert "[red]" in result.output
 
 
-def test_names_that_the_terminal_cannot_show_stop_nothing(
-    fake_detector: FakeDetector, tmp_path: Path
-) -> None:
-    for number in range(PANELS_UP_TO + 1):
-        (tmp_path / f"写真{number}.jpg").write_bytes(b"real")
-    command = [sys.executable, "-m", "clients", "detect", str(tmp_path), "--server", fake_detector.address]
-    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(b"REAL") == PANELS_UP_TO + 2
-    assert rb"\u5199\u771f10.jpg" in done.stdout
-
-
 def test_model_says_what_is_served(fake_detector: FakeDetector) -> None:
     result = run(fake_detector, "model")
     assert result.exit_code == 0
