@@ -7,7 +7,7 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks.material.media import encoded_sound, photo, sound_file, speech
+from benchmarks.material.media import REPEATABLE, encoded_sound, photo, sound_file, speech
 
 # Encoder and pixel format of a picture that is a file by itself.
 _STILLS = {
@@ -50,7 +50,7 @@ _SOUND_RATE = 48_000
 
 
 def seeds() -> dict[str, bytes]:
-    """Whole files by format; formats whose encoder this build of PyAV lacks are left out."""
+    """Whole files by format, always the same; formats whose encoder this build of PyAV lacks are left out."""
     made = {name: _still(*how) for name, how in _STILLS.items() if _available(how[0])}
     for name, (container, video, audio) in _VIDEOS.items():
         if _available(video) and (audio is None or _available(audio)):
@@ -86,7 +86,7 @@ def _still(encoder: str, pixel_format: str) -> bytes:
 
 def _video(container: str, video: str, audio: str | None) -> bytes:
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options=REPEATABLE) as output:
         pictures: Any = output.add_stream(video, rate=25, options=_QUIET.get(video))
         pictures.width, pictures.height = _SIZE
         pictures.pix_fmt = _PIXEL_FORMATS.get(video, "yuv420p")

@@ -28,6 +28,8 @@ FRAME_RATE = 25
 SOUND_SECONDS = 6
 SOUND_RATE = 44_100
 SOUND_FORMATS = (("wav", "pcm_s16le"), ("mp3", "libmp3lame"))
+REPEATABLE = {"fflags": "bitexact"}
+"""Of muxers, which otherwise put random identifiers into Matroska and Ogg."""
 
 
 def generated_media(count: int = 8) -> Media:
@@ -113,7 +115,7 @@ def video_mp4(seed: int) -> bytes:
 def sound_file(container: str, encoder: str, samples: NDArray[np.float32], rate: int) -> bytes:
     """The samples as a file, taken to be at that rate."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options=REPEATABLE) as output:
         stream: Any = output.add_stream(encoder, rate=rate, layout="mono")
         output.mux(encoded_sound(stream, samples))
     return buffer.getvalue()

@@ -24,6 +24,10 @@ def test_the_seeds_are_whole_files_of_many_formats(whole: dict[str, bytes]) -> N
     assert len(kinds) == 3
 
 
+def test_the_seeds_are_the_same_every_time(whole: dict[str, bytes]) -> None:
+    assert seeds() == whole
+
+
 def test_mutants_depend_on_the_seed_alone(whole: dict[str, bytes]) -> None:
     mutants = dict(mutations(whole, 200, seed=3))
     assert mutants == dict(mutations(whole, 200, seed=3))
