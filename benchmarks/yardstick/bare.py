@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from benchmarks.yardstick.captured import Captured, Provider, capturing
-from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
+from benchmarks.yardstick.sample import Sample, sampled
 from benchmarks.yardstick.session import absent, of_frames
 from server.engine.cores import usable_cores
 
@@ -79,11 +79,8 @@ class BareSession:
 
     def sample(self, seconds: float, warm_up: float) -> Sample:
         """Measures it; latencies are of runs."""
-        before = time.process_time()
-        runs = closed_loop(self.run, self.layout.callers, seconds, warm_up)
-        used = time.process_time() - before
-        rate = len(runs) * self.layout.rows / seconds
-        return Sample(rate, runs, used / rows_in(rate, seconds, warm_up))
+        layout = self.layout
+        return sampled(self.run, layout.callers, seconds, warm_up, time.process_time, layout.rows)
 
 
 def bare_sessions(model: Path, provider: Provider, frames: NDArray[np.uint8]) -> dict[str, BareSession]:

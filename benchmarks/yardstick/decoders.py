@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from benchmarks.material.media import generated_photos
 from benchmarks.processes import own_cpu_seconds
-from benchmarks.yardstick.sample import Sample, closed_loop, rows_in
+from benchmarks.yardstick.sample import Sample, sampled
 from server.engine.cores import usable_cores
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
@@ -28,8 +28,4 @@ def decoding(size: tuple[int, int]) -> Iterator[Decode]:
 
 def sample(decode: Decode, seconds: float, warm_up: float) -> Sample:
     """Measures them with enough to do."""
-    before = own_cpu_seconds()
-    runs = closed_loop(decode, 2 * usable_cores(), seconds, warm_up)
-    used = own_cpu_seconds() - before
-    rate = len(runs) / seconds
-    return Sample(rate, runs, used / rows_in(rate, seconds, warm_up))
+    return sampled(decode, 2 * usable_cores(), seconds, warm_up, own_cpu_seconds)

@@ -33,9 +33,21 @@ def rates(samples: Iterable[Sample]) -> list[float]:
     return [sample.rate for sample in samples]
 
 
-def closed_loop(work: Callable[[int], object], callers: int, seconds: float, warm_up: float) -> list[float]:
-    """The seconds that each call took which ended on the clock; `work` gets the call's number."""
+def sampled(
+    work: Callable[[int], object],
+    callers: int,
+    seconds: float,
+    warm_up: float,
+    cpu_seconds: Callable[[], float],
+    rows: int = 1,
+) -> Sample:
+    """Measures `work`, which gets a call's number and does `rows` rows, under callers in a closed loop.
+
+    Args:
+        cpu_seconds: what the processes that do it have used so far.
+    """
     numbers = count()
+    before = cpu_seconds()
     start = time.perf_counter() + warm_up
     end = start + seconds
     calls: list[tuple[float, float]] = []
@@ -50,7 +62,10 @@ def closed_loop(work: Callable[[int], object], callers: int, seconds: float, war
         thread.start()
     for thread in threads:
         thread.join()
-    return [done - begun for begun, done in calls if start <= done < end]
+    used = cpu_seconds() - before
+    latencies = [done - begun for begun, done in calls if start <= done < end]
+    rate = len(latencies) * rows / seconds
+    return Sample(rate, latencies, used / rows_in(rate, seconds, warm_up))
 
 
 def rows_in(rate: float, seconds: float, warm_up: float) -> float:
