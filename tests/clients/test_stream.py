@@ -1,6 +1,5 @@
 """Many media over one stream, with both clients."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +9,7 @@ from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.either import Client
 from tests.clients.fake_detector import MAX_MESSAGE_BYTES, UNAVAILABLE, FakeDetector
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("in_flight", [2, 3, 32])
@@ -72,8 +72,7 @@ def test_who_waits_while_another_thread_closes_is_told(fake_detector: FakeDetect
     detector = Detector(fake_detector.address)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(detector.detect, b"real")
-        while not fake_detector.calls:
-            time.sleep(0.01)
+        until(lambda: fake_detector.calls)
         detector.close()
         with pytest.raises(DetectionError) as caught:
             waiting.result(10)

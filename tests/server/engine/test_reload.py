@@ -14,8 +14,7 @@ from server.engine.repository import Repository, Version
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
 from tests.tiny_graph import put_version, tiny_detector
-
-SECONDS = 30
+from tests.waiting import until_async
 
 
 class Loader:
@@ -54,15 +53,9 @@ async def reloading(
         yield reloader
     finally:
         reloader.stop()
-        await asyncio.wait_for(task, SECONDS)
+        await asyncio.wait_for(task, 30)
         reloader.live.close()
         assert loader.open == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def serves(reloader: Reloader, version: str) -> Callable[[], bool]:
@@ -80,10 +73,10 @@ async def test_a_higher_version_takes_over_and_the_old_engine_is_closed(folder: 
     async with reloading(folder, loader) as reloader:
         assert serves(reloader, "1")()
         put_version(folder, "2")
-        await until(serves(reloader, "2"))
+        await until_async(serves(reloader, "2"))
         put_version(folder, "10")
-        await until(serves(reloader, "10"))
-        await until(lambda: loader.open == 1)
+        await until_async(serves(reloader, "10"))
+        await until_async(lambda: loader.open == 1)
         assert reloader.available == ["10", "2", "1"]
         assert (reloader.swaps, reloader.failures) == (2, 0)
     assert loader.most == 2
@@ -94,13 +87,13 @@ async def test_who_began_on_an_engine_ends_on_it_and_a_third_one_waits(folder: P
     async with reloading(folder, loader) as reloader:
         with reloader.live.borrowed() as old:
             put_version(folder, "2")
-            await until(serves(reloader, "2"))
+            await until_async(serves(reloader, "2"))
             put_version(folder, "3")
             await asyncio.sleep(0.1)
             assert old.manifest.version == "1"
             assert loader.open == 2
             assert serves(reloader, "2")()
-        await until(serves(reloader, "3"))
+        await until_async(serves(reloader, "3"))
     assert loader.most == 2
 
 
@@ -110,12 +103,12 @@ async def test_a_version_that_fails_is_tried_once_and_again_when_its_file_change
         bad = folder / "tiny" / "2" / "model.onnx"
         bad.parent.mkdir()
         bad.write_bytes(b"no graph")
-        await until(lambda: reloader.failures == 1)
+        await until_async(lambda: reloader.failures == 1)
         await asyncio.sleep(0.1)
         assert loader.tried == ["1", "2"]
         assert serves(reloader, "1")()
         put_version(folder, "2")
-        await until(serves(reloader, "2"))
+        await until_async(serves(reloader, "2"))
 
 
 async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: Path) -> None:
@@ -123,9 +116,9 @@ async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: P
     async with reloading(folder, Loader()) as reloader:
         assert serves(reloader, "2")()
         shutil.rmtree(folder / "tiny" / "2")
-        await until(serves(reloader, "1"))
+        await until_async(serves(reloader, "1"))
         shutil.rmtree(folder / "tiny" / "1")
-        await until(lambda: reloader.available == [])
+        await until_async(lambda: reloader.available == [])
         assert serves(reloader, "1")()
 
 
@@ -143,7 +136,7 @@ async def test_a_change_to_what_serves_brings_no_older_version_back(folder: Path
         else:
             graph.with_name("new").write_bytes(graph.read_bytes())
             graph.with_name("new").rename(graph)
-        await until(lambda: loader.tried.count("2") == 2)
+        await until_async(lambda: loader.tried.count("2") == 2)
         await asyncio.sleep(0.2)
         assert serves(reloader, "2")()
         assert "1" not in loader.tried
@@ -159,7 +152,7 @@ async def test_a_copy_in_progress_is_left_alone_until_it_is_whole(folder: Path) 
             for start in range(0, len(whole), len(whole) // 20):
                 file.write(whole[start : start + len(whole) // 20])
                 await asyncio.sleep(0.02)
-        await until(serves(reloader, "2"))
+        await until_async(serves(reloader, "2"))
 
 
 def test_a_version_that_fails_does_not_stay_in_memory(folder: Path) -> None:
@@ -226,10 +219,10 @@ async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Pa
         bad.write_bytes(b"no graph")
         for failures in (1, 2):
             reloader.look_now()
-            await until(lambda: reloader.failures == failures)  # noqa: B023 - used at once
+            await until_async(lambda: reloader.failures == failures)  # noqa: B023 - used at once
         put_version(folder, "2")
         reloader.look_now()
-        await until(serves(reloader, "2"))
+        await until_async(serves(reloader, "2"))
 
 
 async def test_a_pinned_version_stays(folder: Path) -> None:
@@ -263,6 +256,6 @@ async def test_a_look_that_fails_is_not_the_last(folder: Path, monkeypatch: pyte
 
         with monkeypatch.context() as patch:
             patch.setattr(Repository, "versions", fail)
-            await until(failed.is_set)
+            await until_async(failed.is_set)
         put_version(folder, "2")
-        await until(serves(reloader, "2"))
+        await until_async(serves(reloader, "2"))

@@ -11,6 +11,7 @@ from server.errors import Overloaded
 from server.sources.fetched import Fetched, SourceFacts
 from server.sources.fetching import FetchPool
 from server.urgency import Priority, Urgency
+from tests.waiting import until_async
 
 
 @pytest.fixture
@@ -45,10 +46,10 @@ def test_the_urgent_are_fetched_before_the_patient_who_came_first(pool: FetchPoo
 
     async def run() -> list[Fetched]:
         first = asyncio.create_task(pool.fetch(store.reader("first"), soon(Priority.BATCH)))
-        await _until(lambda: store.read)
+        await until_async(lambda: store.read)
         patient = asyncio.create_task(pool.fetch(store.reader("patient"), soon(Priority.BATCH)))
         urgent = asyncio.create_task(pool.fetch(store.reader("urgent"), soon(Priority.INTERACTIVE)))
-        await _until(lambda: len(pool) == 2)
+        await until_async(lambda: len(pool) == 2)
         store.may_answer.set()
         return list(await asyncio.gather(first, patient, urgent))
 
@@ -69,7 +70,7 @@ def test_a_newcomer_waits_for_what_goes_first_once_all_are_busy(pool: FetchPool)
         await pool.fetch(slow, soon())
         assert pool.backlog_seconds == 0
         fetched = [asyncio.create_task(pool.fetch(store.reader("a"), soon(Priority.BATCH))) for _ in range(3)]
-        await _until(lambda: store.read and len(pool) == 2)
+        await until_async(lambda: store.read and len(pool) == 2)
         assert pool.backlog_seconds == pytest.approx(3 * 0.1, rel=0.5)
         assert pool.seconds_before(soon()) == pytest.approx(0.1, rel=0.5)
         assert pool.drop(soon(), Overloaded("no room"))
@@ -86,7 +87,7 @@ def test_what_nobody_waits_for_any_more_is_not_read(pool: FetchPool) -> None:
     async def run() -> None:
         first = asyncio.create_task(pool.fetch(store.reader("first"), soon()))
         given_up = asyncio.create_task(pool.fetch(store.reader("given up"), soon()))
-        await _until(lambda: store.read and len(pool))
+        await until_async(lambda: store.read and len(pool))
         given_up.cancel()
         await asyncio.wait([given_up])
         store.may_answer.set()
@@ -103,7 +104,7 @@ def test_closing_cancels_what_waits(pool: FetchPool) -> None:
     async def run() -> None:
         first = asyncio.create_task(pool.fetch(store.reader("first"), soon()))
         waiting = asyncio.create_task(pool.fetch(store.reader("waiting"), soon()))
-        await _until(lambda: store.read and len(pool))
+        await until_async(lambda: store.read and len(pool))
         pool.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -111,9 +112,3 @@ def test_closing_cancels_what_waits(pool: FetchPool) -> None:
         await first
 
     asyncio.run(run())
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
