@@ -35,14 +35,22 @@ class DetectionError(Exception):
     """A medium that could not be judged, or a server that could not be reached.
 
     Attributes:
-        code: the server's stable code, for example CORRUPT_MEDIA; the name of the gRPC status if
-            the failure happened outside the server; UNREADABLE_FILE if the local file could not be read;
-            INVALID_TOKEN if the token could not be sent; UNANSWERED if a stream ended too early;
-            MESSAGE_TOO_LARGE if gRPC refused it.
+        code: the server's stable code, for example CORRUPT_MEDIA; the name of the gRPC status if the
+            failure happened outside the server; or one of the client's own, see below.
         message: what is wrong.
         hint: what to do about it; may be empty.
         status: gRPC's status; None if no call failed, as for UNREADABLE_FILE or UNANSWERED.
         retry_after: seconds after which the server thinks that a retry has a chance, or None.
+
+    The client's own codes:
+        UNREADABLE_FILE: a local file cannot be read.
+        MESSAGE_TOO_LARGE: gRPC refuses to send so much at once.
+        INVALID_TOKEN: the token cannot be sent.
+        UNANSWERED: a stream ended too early.
+        UNWRITABLE_FILE, OTHER_COLUMNS: predictions cannot be written, or not be added to this file.
+        MISSING_PACKAGE, UNSUPPORTED_SYSTEM: what an option needs is not installed, or does not run here.
+        As the server's: INVALID_REQUEST, MEDIA_LIMIT_EXCEEDED, SOURCE_NOT_FOUND, SOURCE_DENIED and
+            SOURCE_UNAVAILABLE, of s3:// that the client reads or lists itself.
     """
 
     def __init__(

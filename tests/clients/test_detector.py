@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from clients import DetectionError
+from clients import DetectionError, errors
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.either import Client
@@ -171,3 +172,10 @@ def test_errors_can_be_sent_to_another_process() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+def test_every_code_of_the_clients_own_is_described() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in Path(errors.__file__).parent.glob("*.py")]
+    raised = {code for text in sources for code in re.findall(r'DetectionError\(\s*"([A-Z_]+)"', text)}
+    assert raised | {errors.TOO_LARGE} <= set(re.findall(r"[A-Z_]{5,}", DetectionError.__doc__ or ""))
+    assert len(raised) > 8
