@@ -24,7 +24,7 @@ from clients import show
 from clients.aio import AsyncDetector
 from clients.batch import detect_each, find_media
 from clients.embedded import embedded_server
-from clients.errors import DetectionError
+from clients.errors import DetectionError, missing_package
 from clients.output import SUFFIXES, opened
 from clients.predictions import Prediction, prediction
 from clients.requests import Answer, is_uri, utf8
@@ -108,12 +108,6 @@ class Scorer:
         return {place: answer async for place, answer in answers}
 
 
-def _check_installed() -> None:
-    if find_spec("ray") is None:
-        hint = "Install it with: pip install 'deepfake-detector[ray]'"
-        raise DetectionError("MISSING_PACKAGE", "batch scoring needs Ray", hint)
-
-
 def _place(name: str) -> str:
     """Where an actor finds it, whose working folder is another."""
     return name if is_uri(name) else str(Path(name).absolute())
@@ -147,7 +141,8 @@ def main(
     s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
     failed = 0
     try:
-        _check_installed()
+        if find_spec("ray") is None:
+            raise missing_package("batch scoring needs Ray", "ray")
         names = list(dict.fromkeys(find_media(media, s3)))
         with opened(output, resume=resume) as out:
             left = [name for name in names if utf8(name) not in out.done]

@@ -80,6 +80,12 @@ class DetectionError(Exception):
         return self.status in RETRYABLE or (self.code in RETRYABLE_BARE and self.message != CLOSED)
 
 
+def missing_package(problem: str, extra: str) -> DetectionError:
+    """What to raise where an extra of this project is needed and not installed."""
+    hint = f"Install it with: pip install 'deepfake-detector[{extra}]'"
+    return DetectionError("MISSING_PACKAGE", problem, hint)
+
+
 def from_status(status: status_pb2.Status) -> DetectionError:
     """Reads the code, the hint and the delay from the details of a failure."""
     grpc_status = STATUS_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)

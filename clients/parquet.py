@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from clients.errors import DetectionError
+from clients.errors import missing_package
 from clients.predictions import Prediction
 
 ROWS_AT_ONCE = 10_000
@@ -15,8 +15,7 @@ ROWS_AT_ONCE = 10_000
 def check_installed() -> None:
     """Raises DetectionError if pyarrow is missing."""
     if importlib.util.find_spec("pyarrow") is None:
-        hint = "Install it with: pip install 'deepfake-detector[parquet]'"
-        raise DetectionError("MISSING_PACKAGE", "Parquet files need pyarrow", hint)
+        raise missing_package("Parquet files need pyarrow", "parquet")
 
 
 def write(records: Iterable[dict[str, Any]], path: Path) -> None:
