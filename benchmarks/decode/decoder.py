@@ -24,9 +24,11 @@ LIMITS = MediaLimits()
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Attributes:
-    opened: with as many media at once as it is told, gives what decodes one.
-    reduced: whether it leaves out detail of the photo before it scales.
+    """One way to decode.
+
+    Attributes:
+        opened: with as many media at once as it is told, gives what decodes one.
+        reduced: whether it leaves out detail of the photo before it scales.
     """
 
     name: str

@@ -18,8 +18,10 @@ _PAN = 256
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Attributes:
-    group: frames from one keyframe to the next.
+    """One file, at FRAME_RATE.
+
+    Attributes:
+        group: frames from one keyframe to the next (GOP).
     """
 
     width: int

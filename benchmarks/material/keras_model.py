@@ -1,7 +1,8 @@
 """An untrained detector of photos with a full-size backbone, made once and kept.
 
-Speed does not depend on what the weights are. As a process of its own (`python -m
-benchmarks.material.keras_model FOLDER BACKBONE SIZE`), so that TensorFlow is not in the one that measures.
+Speed does not depend on what the weights are. As a program, so that TensorFlow is not in the process that
+measures: `python -m benchmarks.material.keras_model FOLDER BACKBONE SIZE` makes the Keras model, and
+`… FOLDER --raw FILE` converts it as it is.
 """
 
 import importlib.util

@@ -81,8 +81,5 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 
 def handler_requirements() -> list[str]:
     """What every peer's handler imports, as it is here: the same runtime and the same decoders."""
-    return [f"{package}=={version(package)}" for package in ("onnxruntime", "av")] + [
-        "soxr",
-        "numpy",
-        "pillow",
-    ]
+    same = [f"{package}=={version(package)}" for package in ("onnxruntime", "av")]
+    return [*same, "soxr", "numpy", "pillow"]
