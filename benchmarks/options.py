@@ -7,7 +7,8 @@ import typer
 
 from training.settings import Backbone
 
-ModelFile = Annotated[Path | None, typer.Option(help="An exported <name>/<version>/model.onnx.")]
+MODEL_FILE = typer.Option(help="An exported <name>/<version>/model.onnx.", exists=True, dir_okay=False)
+ModelFile = Annotated[Path | None, MODEL_FILE]
 ExportedBackbone = Annotated[Backbone, typer.Option(help="Without --model: export this.")]
 ExportedSize = Annotated[int, typer.Option(help="Without --model: pixels of a side.", min=32)]
 Size = Annotated[int, typer.Option(help="Pixels of a side.", min=32)]

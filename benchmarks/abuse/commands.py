@@ -9,6 +9,7 @@ from benchmarks.abuse import fuzz as fuzzing
 from benchmarks.abuse import soak as soaking
 from benchmarks.abuse import soaked
 from benchmarks.abuse.soak_plan import SoakPlan
+from benchmarks.options import MODEL_FILE
 from benchmarks.report import console
 
 _BUNDLED = Path("server/bundled/demo/1/model.onnx")
@@ -24,7 +25,7 @@ def soak(
     ] = 2.0,
     clients: Annotated[int, typer.Option(min=1)] = 32,
     deadline: Annotated[float, typer.Option(help="Seconds, of each request.", min=0.1)] = 10.0,
-    model: Annotated[Path, typer.Option(help="An exported <name>/<version>/model.onnx.")] = _BUNDLED,
+    model: Annotated[Path, MODEL_FILE] = _BUNDLED,
 ) -> None:
     """Loads a server for a long time, with broken files, callers that give up or die, and a new model.
 

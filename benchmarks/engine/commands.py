@@ -55,7 +55,10 @@ def graph(
 @app.command()
 def engine(
     model: Annotated[
-        list[Path] | None, typer.Option(help="An exported model.onnx, or one of its precisions; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="An exported model.onnx, or one of its precisions; repeatable.", exists=True, dir_okay=False
+        ),
     ] = None,
     backbone: ExportedBackbone = "efficientnetb0",
     size: ExportedSize = 256,
@@ -79,15 +82,16 @@ def engine(
 
 @app.command()
 def precisions(
-    model: Annotated[
-        Path | None, typer.Option(help="An exported <name>/<version>/model.onnx with others beside it.")
-    ] = None,
+    model: ModelFile = None,
     backbone: ExportedBackbone = "efficientnetb0",
     size: ExportedSize = 256,
     rounds: Rounds = 7,
     seconds: Seconds = 2.0,
 ) -> None:
-    """Compares fp32, fp16 and int8 of one detector: speed, and what the exporter found that they cost."""
+    """Compares fp32, fp16 and int8 of one detector: speed, and what the exporter found that they cost.
+
+    Those besides fp32 lie beside the model.onnx.
+    """
     screen = console.wide()
     with console.measuring(screen, EXPORTING) as report:
         path = model or exported_model(backbone, size, precisions="fp32,fp16,int8")

@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.report.results import RESULTS, write
 from benchmarks.report.tables import Table
 from benchmarks.report.turns import Report
+from server.errors import DetectorError
 
 _WIDTH = 110
 
@@ -22,11 +23,15 @@ def wide(width: int = _WIDTH) -> Console:
 
 @contextmanager
 def measuring(console: Console, first: str = "") -> Iterator[Report]:
-    """Shows what is being measured; a RuntimeError ends the command with its message and status 1."""
+    """Shows what is being measured.
+
+    What cannot be measured ends the command with its message and status 1: a RuntimeError, or an error of
+    the server's code, such as a model that cannot be loaded.
+    """
     try:
         with console.status(first) as status:
             yield status.update
-    except RuntimeError as error:
+    except (RuntimeError, DetectorError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
 

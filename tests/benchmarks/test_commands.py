@@ -25,6 +25,13 @@ def test_every_command_of_the_documents_exists(document: str) -> None:
     assert [name for name in sorted(named) if runner.invoke(app, [name, "--help"]).exit_code] == []
 
 
+@pytest.mark.parametrize("command", ["compare", "ceiling", "engine", "precisions", "startup", "soak"])
+def test_a_model_that_is_not_there_is_a_wrong_command(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--model", "nowhere/1/model.onnx"])
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
+
+
 def test_every_folder_of_the_benchmarks_is_described() -> None:
     folders = {path.parent.name for path in (ROOT / "benchmarks").glob("*/__init__.py")}
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")

@@ -3,11 +3,15 @@ import typer
 from rich.console import Console
 
 from benchmarks.report import console
+from server.errors import InvalidModel
 
 
-def test_a_failure_ends_the_command_with_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, InvalidModel])
+def test_a_failure_ends_the_command_with_its_message(
+    error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(typer.Exit) as ended, console.measuring(Console()):
-        raise RuntimeError("the server [died]")
+        raise error("the server [died]")
     assert ended.value.exit_code == 1
     assert "the server [died]" in capsys.readouterr().out
 
