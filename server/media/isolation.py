@@ -161,6 +161,9 @@ class DecodePool:
         threads = self._begin(cost)
         start = time.perf_counter()
         try:
+            worker.wait_until_ready()
+            # How long a decoder takes to start tells nothing of the medium that waits for it.
+            start = time.perf_counter()
             job.future.set_result(worker.decode(job.data, job.spec, job.kind, left, threads))
         except BaseException as error:
             job.future.set_exception(ShuttingDown("the server stopped") if self._closed else error)
@@ -202,7 +205,6 @@ class _Worker:
     ) -> MediaRows:
         limit = min(timeout, self._limits.decode_timeout_seconds)
         request = {"spec": wire.fields(spec), "kind": kind, "timeout": limit, "threads": threads}
-        self._wait_until_ready()
         try:
             self._link.set_timeout(limit + _GRACE_SECONDS)
             self._link.send(request, [data])
@@ -252,7 +254,8 @@ class _Worker:
             )
         self._ready = False
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """To be called before `decode`. Raises EngineFailed if no process can be started."""
         if self._process.poll() is not None:
             self._replace()  # killed while it was idle, as for want of memory: not this medium's fault
         if self._ready:
