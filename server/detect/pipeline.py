@@ -170,17 +170,13 @@ class Pipeline:
         weights = planner.fusion_weights(request.options)
         parts, owners = voices.split(planner.merge(media, weights), media)
         submitted = time.perf_counter()
-        self._learn(request.media, sum(engine.seconds(rows) for rows in parts))
+        for medium, its_rows in zip(request.media, media, strict=True):
+            if isinstance(medium.source, bytes):
+                self._engine_seconds.learn(medium.size, engine.seconds(its_rows.counts))
         scores = await self.mailbox.bring_all(engine.submit(rows, request.urgency) for rows in parts)
         timing.ran(submitted, scores)
         evidence = Evidence(media, voices.join(scores, owners, weights), weights)
         return _judged(evidence, request, engine.manifest)
-
-    def _learn(self, media: tuple[Medium, ...], seconds: float) -> None:
-        """What those behind the request wait for its rows, which its media share."""
-        for medium in media:
-            if isinstance(medium.source, bytes):
-                self._engine_seconds.learn(medium.size, seconds / len(media))
 
     async def _specs(self, request: Request, spec: RowSpec, hashes: Hashes | None) -> tuple[RowSpec, ...]:
         key = self._sampling_key

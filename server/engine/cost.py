@@ -43,9 +43,9 @@ class CostModel:
         ]
         return f"a run costs {1000 * self.fixed:.2f} ms and for each row: {'; '.join(kinds)}"
 
-    def seconds(self, rows: Rows) -> float:
-        """Estimated seconds that `rows` add to a run."""
-        images, clips, windows = rows.counts
+    def seconds(self, counts: tuple[int, int, int]) -> float:
+        """Estimated seconds that so many rows of each kind add to a run."""
+        images, clips, windows = counts
         image, clip, window = self.per_row
         return images * image + clips * clip + windows * window
 

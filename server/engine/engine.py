@@ -153,9 +153,9 @@ class Engine:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
         return self._seconds_until_free() + self._queue.cost_before(urgency) / self._parallel
 
-    def seconds(self, rows: Rows) -> float:
-        """Estimated seconds for which a request with these rows keeps back those behind it."""
-        return self._costs.seconds(rows) / self._parallel
+    def seconds(self, counts: tuple[int, int, int]) -> float:
+        """Estimated seconds for which so many image rows, clips and windows keep back what is behind them."""
+        return self._costs.seconds(counts) / self._parallel
 
     def least_urgent(self) -> Urgency | None:
         """Of the requests that wait."""
@@ -179,7 +179,7 @@ class Engine:
         """
         costs = self._costs
         share = max(costs.share(rows), self._session.share(rows))
-        job = Job(urgency, time.monotonic(), rows, costs.seconds(rows), share)
+        job = Job(urgency, time.monotonic(), rows, costs.seconds(rows.counts), share)
         self._queue.put(job)
         return job.future
 

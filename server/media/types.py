@@ -111,6 +111,11 @@ class MediaRows:
     audio_times: NDArray[np.float64] = field(default_factory=lambda: _NO_TIMES)
     audio_channel: NDArray[np.int64] = field(default_factory=lambda: _NO_INDEX)
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Image rows, clips, windows of sound."""
+        return len(self.image_index), len(self.clip_index), len(self.audio)
+
     def warned(self, *warnings: str) -> Self:
         """The same with more warnings."""
         return replace(self, facts=self.facts.warned(*warnings))

@@ -42,7 +42,7 @@ def test_rows_that_gain_nothing_in_company_are_run_one_by_one(
     assert costs.per_row == pytest.approx((0.01, 0.01, 0.01))
     assert list(costs.full) == [1, 1, 1]
     rows = blank_rows(session.manifest, 2, 2, 2)
-    assert costs.seconds(rows) == pytest.approx(0.06)
+    assert costs.seconds(rows.counts) == pytest.approx(0.06)
     assert costs.share(rows) == 6
 
 
@@ -104,4 +104,4 @@ def test_a_branch_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
     session = Session(tiny_detector(tmp_path, modalities=("audio",)), "cpu")
     costs = cost.warm_up(session)
     assert costs.per_row[:2] == (0, 0)
-    assert costs.seconds(empty_rows(session.manifest)) == 0
+    assert costs.seconds(empty_rows(session.manifest).counts) == 0
