@@ -73,9 +73,7 @@ def decode_files(
         for sample in track(samples, title, transient=True):
             content = read_bytes(folder / sample.path)
             content_hash = "" if isinstance(content, OSError) else hashlib.sha256(content).hexdigest()
-            # A video may be listed for its sound.
-            kind = None if sample.modality == "audio" else MediaKind(sample.modality)
-            yield (sample, content_hash), content, kind
+            yield (sample, content_hash), content, stated_kind(sample.modality)
 
     with closing(DecodePool(workers, limits)) as pool:
         for (sample, content_hash), rows in decode_each(pool, read(), spec, _AHEAD_PER_WORKER * workers):
@@ -104,6 +102,11 @@ def decode_each(
             yield _outcome(*waiting.popleft())
     while waiting:
         yield _outcome(*waiting.popleft())
+
+
+def stated_kind(modality: str) -> MediaKind | None:
+    """What a file of this modality is said to be; nothing of sound, as a video may be listed for its own."""
+    return None if modality == "audio" else MediaKind(modality)
 
 
 def model_rows(media: MediaRows, modality: str) -> NDArray[Any]:

@@ -20,10 +20,10 @@ from server.engine.manifest import Branch, FusionWeights, Manifest, Thresholds
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
-from server.media.types import MediaKind, MediaRows, RowSpec
+from server.media.types import MediaRows, RowSpec
 from training.branches import BRANCHES, sizes_of
 from training.calibrate import Calibration
-from training.decode import decode_each, failure, image_regions, model_rows
+from training.decode import decode_each, failure, image_regions, model_rows, stated_kind
 from training.devices import compute_in_float32
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
@@ -81,7 +81,7 @@ class KerasJudge:
         self._pool = pool
 
     def judge(self, tasks: Iterable[Task]) -> Iterator[JudgedFile]:
-        media = ((task, task.content, MediaKind(task.truth.kind)) for task in tasks)
+        media = ((task, task.content, stated_kind(task.truth.kind)) for task in tasks)
         decoded = decode_each(self._pool, media, self._spec, _FILES_AT_ONCE)
         # Several files at once: their rows fill batches, and rows of a few files fit into memory.
         while batch := list(islice(decoded, _FILES_AT_ONCE)):

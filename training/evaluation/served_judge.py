@@ -16,7 +16,7 @@ from clients.embedded import embedded_server
 from clients.errors import DetectionError
 from clients.predictions import short_name
 from deepfake.v1 import detector_pb2 as pb
-from training.decode import failure
+from training.decode import failure, stated_kind
 from training.errors import DataError
 from training.evaluation.judge import Activation, Task
 from training.evaluation.judged import JudgedFile, JudgedRow
@@ -96,8 +96,9 @@ class ServedJudge:
                 if isinstance(task.content, OSError):
                     unreadable.append(task.truth.answered(error=failure(task.content)))
                     continue
-                kind = pb.MediaKind.Value(f"MEDIA_KIND_{task.truth.kind.upper()}")
-                medium = pb.Medium(content=task.content, kind=kind)
+                kind = stated_kind(task.truth.kind) or "unspecified"
+                value = pb.MediaKind.Value(f"MEDIA_KIND_{kind.upper()}")
+                medium = pb.Medium(content=task.content, kind=value)
                 # The medium comes back with its answer, the same object.
                 waiting[id(medium)] = medium, task
                 yield medium

@@ -16,7 +16,7 @@ from server.errors import MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
-from training.decode import read_bytes
+from training.decode import read_bytes, stated_kind
 from training.errors import TrainingError
 from training.evaluation.judge import Activation, Judge
 from training.evaluation.judged import JudgedFile
@@ -75,11 +75,11 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
         activations = judge.activations(content) if judge and file.kind != "audio" else []
         whole = [activation for activation in activations if activation.region == (0, 0, 1, 1)]
         spec = _spec(file.kind, _FINER * max(1, len(whole)))
-        kind = MediaKind(file.kind) if file.kind else None
+        kind = stated_kind(file.kind) if file.kind else None
         rows = pool.submit(content, spec, kind).result()
     except (MediaError, TrainingError):
         return Mistake(file, None, None)
-    if rows.facts.kind is MediaKind.AUDIO:
+    if file.kind == "audio" or rows.facts.kind is MediaKind.AUDIO:
         return Mistake(file, _spectrogram(rows), None)
     if not len(rows.image_index):
         # They are blank, and another model judged the file.

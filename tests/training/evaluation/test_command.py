@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_a_server_that_asks_for_a_certificate_is_measured(
         assert (tmp_path / "results" / "model_evaluation_results.json").is_file()
         assert main([*command, "--cert", str(own.cert)]) == 1
     assert "one needs the other" in capsys.readouterr().out
+
+
+def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path) -> None:
+    rows = ["path,modality,label,split,group"]
+    for number in range(4):
+        (tmp_path / f"{number}.mp4").write_bytes(media.video_mp4(1 + number / 4))
+        rows.append(f"{number}.mp4,audio,{number % 2},test,{number}")
+    (tmp_path / "corpus.csv").write_text("\n".join(rows))
+    with running_server(models) as server:
+        command = ["evaluate", "--data-dir", str(tmp_path), "--server", server.address, "--workers", "1"]
+        assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
+    assert (results["files"], results["failed"]) == (4, {})
 
 
 def test_where_the_server_is_the_environment_says_as_to_clients(

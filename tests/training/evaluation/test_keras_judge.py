@@ -13,7 +13,7 @@ from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import RowSpec
 from tests.exporter import other_models
-from tests.media import encode_sound, photo_jpeg, speech_wav, voice
+from tests.media import encode_sound, photo_jpeg, speech_wav, video_mp4, voice
 from training.__main__ import main
 from training.calibrate import Calibration
 from training.evaluation.judge import Task
@@ -61,6 +61,18 @@ def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
     assert answer.audio_probability == pytest.approx(1 / (1 + np.exp(-2)), abs=0.01)
     assert answer.verdict == "FAKE"
     assert [row.label for row in answer.rows] == [UNCLEAR] * 8
+
+
+def test_a_video_listed_for_its_sound_is_judged() -> None:
+    def model(rows: Any, training: bool) -> dict[str, Any]:
+        return {"logit": 0 * rows.mean(1)}
+
+    branch: Any = SimpleNamespace(model=model, calibration=Calibration())
+    spec = RowSpec(want_images=False, want_clips=False, window_samples=16_000)
+    task = Task(JudgedFile(path="clip.mp4", label=1, kind="audio"), video_mp4())
+    with closing(DecodePool(1, MediaLimits())) as pool:
+        (answer,) = KerasJudge({"audio": branch}, spec, pool).judge([task])
+    assert answer.audio_probability == pytest.approx(0.5)
 
 
 def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(tmp_path: Path) -> None:
