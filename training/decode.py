@@ -1,7 +1,6 @@
 """Many files → raw rows, in processes that survive a crash in a codec, as in the server."""
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -17,6 +16,7 @@ from server.errors import MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
+from training.ahead import begun_ahead
 from training.sample import Region, Sample
 
 DECODERS = 3
@@ -94,14 +94,12 @@ def decode_each(
     Args:
         media: a key to know it by, its bytes or why there are none, and what it is said to be, if anything.
     """
-    # A few files ahead of the slowest keep all workers busy without holding the corpus in memory.
-    waiting: deque[tuple[Key, Future[MediaRows]]] = deque()
-    for key, content, kind in media:
-        waiting.append((key, _submit(pool, content, spec, kind)))
-        if len(waiting) > ahead:
-            yield _outcome(*waiting.popleft())
-    while waiting:
-        yield _outcome(*waiting.popleft())
+    begun = ((key, _submit(pool, content, spec, kind)) for key, content, kind in media)
+    for key, future in begun_ahead(begun, ahead):
+        try:
+            yield key, future.result()
+        except (MediaError, OSError) as error:
+            yield key, error
 
 
 def stated_kind(modality: str) -> MediaKind | None:
@@ -148,10 +146,3 @@ def _submit(
     failed: Future[MediaRows] = Future()
     failed.set_exception(content)
     return failed
-
-
-def _outcome(key: Key, future: Future[MediaRows]) -> tuple[Key, MediaRows | MediaError | OSError]:
-    try:
-        return key, future.result()
-    except (MediaError, OSError) as error:
-        return key, error

@@ -1,7 +1,6 @@
 """Training with real media only: fakes made of real files' rows, each in its source's group and split."""
 
 import hashlib
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -10,6 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from training.ahead import begun_ahead
 from training.decode import FileRows, Rejected
 from training.forgery.rows import forge_rows
 from training.sample import Sample, Split
@@ -39,29 +39,23 @@ def with_pseudo_fakes(
     if not settings.pseudo_fakes:
         yield from files
         return
-    waiting: deque[tuple[FileRows | Rejected, list[Future[FileRows]]]] = deque()
+
+    def begun() -> Iterator[tuple[FileRows | Rejected, list[Future[FileRows]]]]:
+        for file in files:
+            forged: list[Future[FileRows]] = []
+            if isinstance(file, FileRows) and not file.sample.label and file.sample.split in splits:
+                versions = range(settings.pseudo_fakes)
+                forged = [pool.submit(_forged, file, modality, settings, version) for version in versions]
+            yield file, forged
+
     # Not forked: the parent holds TensorFlow's threads. Sums over several threads round differently.
     with ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=threadpool_limits, initargs=(1, "blas")
     ) as pool:
-        for file in files:
-            forged: list[Future[FileRows]] = []
-            if isinstance(file, FileRows) and not file.sample.label and file.sample.split in splits:
-                forged = [
-                    pool.submit(_forged, file, modality, settings, version)
-                    for version in range(settings.pseudo_fakes)
-                ]
-            waiting.append((file, forged))
-            if len(waiting) > _AHEAD_PER_WORKER * workers:
-                yield from _in_order(*waiting.popleft())
-        for entry in waiting:
-            yield from _in_order(*entry)
-
-
-def _in_order(file: FileRows | Rejected, forged: list[Future[FileRows]]) -> Iterator[FileRows | Rejected]:
-    yield file
-    for future in forged:
-        yield future.result()
+        for file, forged in begun_ahead(begun(), _AHEAD_PER_WORKER * workers):
+            yield file
+            for future in forged:
+                yield future.result()
 
 
 def _forged(file: FileRows, modality: Modality, settings: FitSettings, version: int) -> FileRows:

@@ -5,12 +5,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from multiprocessing import get_context
 
 from rich.console import Console
 from rich.progress import track
 
+from training.ahead import begun_ahead
 from training.evaluation.judge import Judge, Task
 from training.evaluation.measure import BRIEF, by_file, heard
 from training.evaluation.results import Robust
@@ -76,13 +76,12 @@ def _measure(
 def _perturbed(
     pool: ProcessPoolExecutor, tasks: Iterable[Task], name: str | None, level: int
 ) -> Iterator[Task]:
-    waiting = iter(tasks)
-    while batch := list(islice(waiting, _AT_ONCE)):
-        jobs = [
-            pool.submit(_attempt, task.content, task.truth.kind, name, level, _seed(task)) for task in batch
-        ]
-        for task, job in zip(batch, jobs, strict=True):
-            yield replace(task, content=job.result())
+    begun = (
+        (task, pool.submit(_attempt, task.content, task.truth.kind, name, level, _seed(task)))
+        for task in tasks
+    )
+    for task, job in begun_ahead(begun, _AT_ONCE - 1):
+        yield replace(task, content=job.result())
 
 
 def _attempt(content: bytes | OSError, kind: str, name: str | None, level: int, seed: int) -> bytes | OSError:
