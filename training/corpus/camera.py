@@ -17,19 +17,18 @@ _BILINEAR_CROSS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 # Malvar, He and Cutler, "High-quality linear interpolation for demosaicing", 2004: the gradient of
 # the colour that was measured corrects the one that was not.
-_MALVAR_GREEN = (
-    np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]]) / 8
-)
-_MALVAR_ROW = (
-    np.array([[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]])
-    / 8
-)
-_MALVAR_CROSS = (
-    np.array(
-        [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]]
-    )
-    / 8
-)
+_MALVAR_GREEN = np.array(
+    [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],
+    np.float32,
+) / np.float32(8)
+_MALVAR_ROW = np.array(
+    [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]],
+    np.float32,
+) / np.float32(8)
+_MALVAR_CROSS = np.array(
+    [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]],
+    np.float32,
+) / np.float32(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,10 @@ def _demosaic_bilinear(raw: Plane, phase: tuple[int, int]) -> Plane:
 def _demosaic_malvar(raw: Plane, phase: tuple[int, int]) -> Plane:
     red, blue = _sites(raw.shape, phase)
     red_row = np.any(red, axis=1, keepdims=True)
-    along = ndimage.convolve(raw, _MALVAR_ROW.astype(np.float32), mode="mirror")
-    across = ndimage.convolve(raw, _MALVAR_ROW.T.astype(np.float32), mode="mirror")
-    cross = ndimage.convolve(raw, _MALVAR_CROSS.astype(np.float32), mode="mirror")
-    green = np.where(red | blue, ndimage.convolve(raw, _MALVAR_GREEN.astype(np.float32), mode="mirror"), raw)
+    along = ndimage.convolve(raw, _MALVAR_ROW, mode="mirror")
+    across = ndimage.convolve(raw, _MALVAR_ROW.T, mode="mirror")
+    cross = ndimage.convolve(raw, _MALVAR_CROSS, mode="mirror")
+    green = np.where(red | blue, ndimage.convolve(raw, _MALVAR_GREEN, mode="mirror"), raw)
     at_green_red = np.where(red_row, along, across)
     at_green_blue = np.where(red_row, across, along)
     return np.stack(
