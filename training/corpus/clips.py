@@ -17,8 +17,6 @@ from training.forgery.draw import draw_operator
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
 from training.sample import WHOLE, Region, Sample
 
-Path2D = NDArray[np.float64]
-
 FORGERIES: dict[str, tuple[ClipForgery, float]] = {
     "flicker": (flicker, 0.6),
     "texture_flicker": (texture_flicker, 0.1),
@@ -103,7 +101,7 @@ def _layers(camera: Camera, wide: Scene) -> tuple[Image.Image, Image.Image, Imag
     return backdrop, subject, Image.fromarray((wide.matte * 255).astype(np.uint8))
 
 
-def _paths(rng: np.random.Generator, frames: int) -> Path2D:
+def _paths(rng: np.random.Generator, frames: int) -> NDArray[np.float64]:
     """Right, down, turn, zoom of backdrop and subject per frame: [2, frames, 4], pixels and radians."""
     time = np.arange(frames)[:, None] / frames
     pan = rng.normal(0, 1, (1, 4)) * (15, 10, 0.01, 0.06) * rng.choice([0, 1, 1, 2])
@@ -121,8 +119,8 @@ def _paths(rng: np.random.Generator, frames: int) -> Path2D:
     return np.stack([camera, camera + walk * time + nod])
 
 
-def _exposure(rng: np.random.Generator, frames: int) -> Path2D:
-    """Gain per frame: automatic exposure drifts, lamps flicker over the whole picture."""
+def _exposure(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
+    """Gain per frame, [frames]: automatic exposure drifts, lamps flicker over the whole picture."""
     drift = rng.normal(0, 0.08) * np.linspace(0, 1, frames) * (rng.random() < 0.4)
     lamp = rng.normal(0, 0.02, frames) * (rng.random() < 0.25)
     return np.exp(drift + lamp).astype(np.float32)
