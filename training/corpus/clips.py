@@ -1,6 +1,5 @@
 """The bundled detector's silent clips: half real-like, half forged, from a seed."""
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +53,7 @@ def write_clips(folder: Path, count: int, seed: int, workers: int = 2) -> list[S
     Returns:
         One sample per file, as `training.corpus.images.write_images` does.
     """
-    for kind in ("real", "fake"):
-        (folder / kind / "videos").mkdir(parents=True, exist_ok=True)
-    return write_pairs(functools.partial(_write_pair, folder, seed), -(-count // 2), workers)[:count]
+    return write_pairs(_write_pair, folder, "videos", seed, -(-count // 2), workers)[:count]
 
 
 def film(rng: np.random.Generator, frames: int) -> list[Picture]:

@@ -1,6 +1,5 @@
 """The bundled detector's photographs: half real-like, half forged, from a seed."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,10 +43,8 @@ def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[
         One sample per file, paths relative to `folder`; about 70/15/15 % of the pairs in the
         training, validation and test split.
     """
-    for kind in ("real", "fake"):
-        (folder / kind / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "masks").mkdir(exist_ok=True)
-    return write_pairs(functools.partial(_write_pair, folder, seed), -(-count // 2), workers)[:count]
+    (folder / "masks").mkdir(parents=True, exist_ok=True)
+    return write_pairs(_write_pair, folder, "images", seed, -(-count // 2), workers)[:count]
 
 
 def photograph(rng: np.random.Generator) -> Picture:

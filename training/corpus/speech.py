@@ -1,6 +1,5 @@
 """A corpus of speech-like sound, real and forged, made from nothing but a seed."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +24,7 @@ def write_speech(folder: Path, count: int, seed: int, workers: int = 2) -> list[
     A forgery goes through the same journey as its real source, with the same draws: rate, level,
     noise, format and length say nothing of the label. The files depend on the seed alone.
     """
-    for label in ("real", "fake"):
-        (folder / label / "audio").mkdir(parents=True, exist_ok=True)
-    return write_pairs(partial(_write_pair, folder, seed), count, workers)
+    return write_pairs(_write_pair, folder, "audio", seed, count, workers)
 
 
 def _write_pair(folder: Path, seed: int, index: int) -> tuple[Sample, Sample]:
