@@ -9,7 +9,7 @@ Speakers of the three parts differ, so the official split is by identity.
 
 from pathlib import Path
 
-from training.datasets.listing import Dataset, Entries, MediaFile, Unlisted, identity, shallow
+from training.datasets.listing import Dataset, Entries, MediaFile, Unusable, identity, shallow
 from training.errors import DataError
 from training.sample import Split
 
@@ -52,7 +52,7 @@ def _read(root: Path) -> Entries:
                 )
         for path in folder.glob("*.flac"):
             if path.stem not in listed:
-                yield Unlisted(path, f"UNLISTED: {protocol.name} does not name it")
+                yield Unusable(path, f"UNLISTED: {protocol.name} does not name it")
 
 
 ASVSPOOF2019 = Dataset("asvspoof2019-la", _found_in, _read)

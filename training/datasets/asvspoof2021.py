@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.datasets.asvspoof2019 import COLLECTION, KEYS
-from training.datasets.listing import Dataset, Entries, MediaFile, Unlisted, identity, shallow
+from training.datasets.listing import Dataset, Entries, MediaFile, Unusable, identity, shallow
 from training.errors import DataError
 
 _LISTINGS = ("LA/CM/trial_metadata.txt", "DF/CM/trial_metadata.txt")
@@ -51,7 +51,7 @@ def _read(root: Path) -> Entries:
         for part, trials in listed.items():
             for path in folders[part].glob("*.flac") if part in folders else ():
                 if path.stem not in trials:
-                    yield Unlisted(path, f"UNLISTED: {listing} does not name it")
+                    yield Unusable(path, f"UNLISTED: {listing} does not name it")
 
 
 ASVSPOOF2021 = Dataset("asvspoof2021", _found_in, _read)

@@ -14,7 +14,7 @@ from training.datasets.listing import (
     Dataset,
     Entries,
     MediaFile,
-    Unlisted,
+    Unusable,
     identity,
     media_files,
 )
@@ -36,7 +36,7 @@ def _read(root: Path) -> Entries:
             yield _entry(path, folder, label, name in test)
             test.discard(name)
     for name in sorted(test):
-        yield Unlisted(root / name, f"MISSING: {_LISTING} names it")
+        yield Unusable(root / name, f"MISSING: {_LISTING} names it")
 
 
 def _entry(path: Path, folder: str, label: int, test: bool) -> MediaFile:

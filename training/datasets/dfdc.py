@@ -16,7 +16,7 @@ from training.datasets.listing import (
     Dataset,
     Entries,
     MediaFile,
-    Unlisted,
+    Unusable,
     identity,
     media_files,
     shallow,
@@ -42,15 +42,15 @@ def _read(root: Path) -> Entries:
             yield _entry(folder / name, facts, keep_official)
         for path in media_files(folder, VIDEO_SUFFIXES):
             if path.parent == folder and path.name not in videos:
-                yield Unlisted(path, f"UNLISTED: {_LISTING} does not name it")
+                yield Unusable(path, f"UNLISTED: {_LISTING} does not name it")
 
 
-def _entry(path: Path, facts: dict[str, Any], keep_official: bool) -> MediaFile | Unlisted:
+def _entry(path: Path, facts: dict[str, Any], keep_official: bool) -> MediaFile | Unusable:
     label, split = _LABELS.get(facts.get("label", "")), _SPLITS.get(facts.get("split", ""))
     if label is None:
-        return Unlisted(path, f"LABEL: {facts.get('label')!r} is neither REAL nor FAKE")
+        return Unusable(path, f"LABEL: {facts.get('label')!r} is neither REAL nor FAKE")
     if keep_official and split is None:
-        return Unlisted(path, f"SPLIT: {facts.get('split')!r} is no split")
+        return Unusable(path, f"SPLIT: {facts.get('split')!r} is no split")
     return MediaFile(
         path,
         "video",

@@ -16,7 +16,7 @@ from training.datasets.listing import (
     Dataset,
     Entries,
     MediaFile,
-    Unlisted,
+    Unusable,
     identity,
     media_files,
 )
@@ -42,17 +42,17 @@ def _read(root: Path) -> Entries:
 
 def _entry(
     path: Path, kind: str, label: int, compression: str, official: dict[str, Split]
-) -> MediaFile | Unlisted:
+) -> MediaFile | Unusable:
     collection = "actors" if kind in ("actors", _ACTORS) else "youtube"
     ids = path.stem.split("__")[0].split("_")
     if len(ids) != 1 + label:
-        return Unlisted(path, "NAME: not that of a FaceForensics++ video")
+        return Unusable(path, "NAME: not that of a FaceForensics++ video")
     splits = {official.get(name) for name in ids} if official and collection == "youtube" else {None}
     if len(splits) > 1:
-        return Unlisted(path, f"SPLIT: the official splits of {' and '.join(ids)} differ")
+        return Unusable(path, f"SPLIT: the official splits of {' and '.join(ids)} differ")
     split = splits.pop()
     if official and collection == "youtube" and split is None:
-        return Unlisted(path, f"SPLIT: {ids[0]} is in none of the official splits")
+        return Unusable(path, f"SPLIT: {ids[0]} is in none of the official splits")
     return MediaFile(
         path,
         "video",

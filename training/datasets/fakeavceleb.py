@@ -14,7 +14,7 @@ from training.datasets.listing import (
     Dataset,
     Entries,
     MediaFile,
-    Unlisted,
+    Unusable,
     identity,
     media_files,
 )
@@ -40,7 +40,7 @@ def _read(root: Path) -> Entries:
             yield entry
     for path in media_files(root, VIDEO_SUFFIXES):
         if path not in listed:
-            yield Unlisted(path, f"UNLISTED: {_LISTING} does not name it")
+            yield Unusable(path, f"UNLISTED: {_LISTING} does not name it")
 
 
 def _entry(root: Path, columns: list[str], line: int) -> MediaFile:

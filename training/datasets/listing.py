@@ -35,14 +35,14 @@ class MediaFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlisted:
+class Unusable:
     """A media file that cannot be used, and why."""
 
     path: Path
     reason: str
 
 
-Entries = Iterator[MediaFile | Unlisted]
+Entries = Iterator[MediaFile | Unusable]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ manipulation: fake/videos/face_swap/anna.mp4 was made from real/videos/anna.mp4.
 
 from pathlib import Path
 
-from training.datasets.listing import Dataset, Entries, MediaFile, Unlisted, identity
+from training.datasets.listing import Dataset, Entries, MediaFile, Unusable, identity
 from training.settings import Modality
 
 MODALITY_FOLDERS: dict[str, Modality] = {"images": "image", "videos": "video", "audio": "audio"}
@@ -23,7 +23,7 @@ def _read(root: Path) -> Entries:
             folder = root / label_name / modality_name
             for path in folder.rglob("*"):
                 if path.is_symlink() and path.is_dir():
-                    yield Unlisted(path, "LINK: folders that are links are not followed")
+                    yield Unusable(path, "LINK: folders that are links are not followed")
                 elif path.is_file() and not path.name.startswith("."):
                     yield _entry(path, folder, modality, label)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from training.datasets import find_dataset
-from training.datasets.listing import Dataset, MediaFile, Unlisted
+from training.datasets.listing import Dataset, MediaFile, Unusable
 from training.errors import DataError, LeakError
 from training.prepare.groups import Crossing, Groups, form_groups
 from training.prepare.inspection import inspect_files
@@ -75,8 +75,8 @@ def _listed(datasets: dict[Path, Dataset]) -> Iterator[ListedFile]:
             yield _listed_file(entry, dataset.name, root)
 
 
-def _listed_file(entry: MediaFile | Unlisted, dataset: str, root: Path) -> ListedFile:
-    if isinstance(entry, Unlisted):
+def _listed_file(entry: MediaFile | Unusable, dataset: str, root: Path) -> ListedFile:
+    if isinstance(entry, Unusable):
         file, problem = MediaFile(entry.path, "video", 0, ()), entry.reason
     else:
         file, problem = entry, ""

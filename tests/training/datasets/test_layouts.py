@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.datasets import DATASETS, find_dataset
-from training.datasets.listing import ANY_SPLIT, NOT_FOR_TEST, MediaFile, Unlisted
+from training.datasets.listing import ANY_SPLIT, NOT_FOR_TEST, MediaFile, Unusable
 from training.errors import DataError
 from training.sample import Sample, write_samples
 
@@ -18,14 +18,14 @@ def touch(root: Path, *names: str) -> None:
         path.touch()
 
 
-def read(root: Path, expected: str) -> dict[str, MediaFile | Unlisted]:
+def read(root: Path, expected: str) -> dict[str, MediaFile | Unusable]:
     """Entries by path; the layout must be told without being named."""
     dataset = find_dataset(root)
     assert dataset.name == expected
     return {entry.path.relative_to(root).as_posix(): entry for entry in dataset.read(root)}
 
 
-def media(entry: MediaFile | Unlisted) -> MediaFile:
+def media(entry: MediaFile | Unusable) -> MediaFile:
     assert isinstance(entry, MediaFile)
     return entry
 
@@ -103,8 +103,8 @@ def test_faceforensics(tmp_path: Path) -> None:
     assert acted.identities == ("faceforensics-actors/01", "faceforensics-actors/02")
     torn = found["manipulated_sequences/NeuralTextures/c23/videos/000_054.mp4"]
     unknown = found["manipulated_sequences/Face2Face/c23/videos/999_998.mp4"]
-    assert isinstance(torn, Unlisted)
-    assert isinstance(unknown, Unlisted)
+    assert isinstance(torn, Unusable)
+    assert isinstance(unknown, Unusable)
     assert torn.reason.startswith("SPLIT")
 
 
@@ -131,7 +131,7 @@ def test_dfdc_parts_are_split_by_original(tmp_path: Path) -> None:
     assert fake.identities == real.identities == ("dfdc/b.mp4",)
     assert (fake.label, real.label) == (1, 0)
     assert fake.splits == ANY_SPLIT
-    assert isinstance(found["dfdc_train_part_0/stray.mp4"], Unlisted)
+    assert isinstance(found["dfdc_train_part_0/stray.mp4"], Unusable)
 
 
 def test_dfdc_splits_are_kept_where_there_are_several(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_dfdc_splits_are_kept_where_there_are_several(tmp_path: Path) -> None:
     found = read(tmp_path, "dfdc")
     assert media(found["train/a.mp4"]).splits == ("train",)
     assert media(found["test/c.mp4"]).splits == ("test",)
-    assert isinstance(found["test/d.mp4"], Unlisted)
+    assert isinstance(found["test/d.mp4"], Unusable)
 
 
 def celeb_df(root: Path, lines: str) -> None:
@@ -164,7 +164,7 @@ def test_celeb_df_list_has_no_header_and_1_is_real(tmp_path: Path) -> None:
     assert media(found["YouTube-real/00170.mp4"]).splits == ("test",)
     real = media(found["Celeb-real/id0_0001.mp4"])
     assert (real.label, real.splits, real.identities) == (0, NOT_FOR_TEST, ("celeb-df/id0",))
-    assert isinstance(found["Celeb-real/id9_0.mp4"], Unlisted)
+    assert isinstance(found["Celeb-real/id9_0.mp4"], Unusable)
 
 
 def test_celeb_df_list_that_contradicts_the_folders_is_an_error(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_asvspoof2019(tmp_path: Path) -> None:
     assert (fake.label, fake.manipulation, fake.splits, fake.modality) == (1, "A01", ("train",), "audio")
     assert media(found["LA/ASVspoof2019_LA_dev/flac/LA_D_1047731.flac"]).splits == ("val",)
     assert media(found["LA/ASVspoof2019_LA_eval/flac/LA_E_2834763.flac"]).splits == ("test",)
-    assert isinstance(found["LA/ASVspoof2019_LA_train/flac/LA_T_9.flac"], Unlisted)
+    assert isinstance(found["LA/ASVspoof2019_LA_train/flac/LA_T_9.flac"], Unusable)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_asvspoof2021_key_is_in_column_6(tmp_path: Path, part: str, lines: str) 
     assert fake.splits == real.splits == ("test",)
     assert (fake.manipulation, fake.compression) in (("A07", "alaw"), ("A14", "nocodec"))
     assert fake.path.parent == tmp_path / f"ASVspoof2021_{part}_eval/flac"
-    assert isinstance(found[f"ASVspoof2021_{part}_eval/flac/{part}_E_77.flac"], Unlisted)
+    assert isinstance(found[f"ASVspoof2021_{part}_eval/flac/{part}_E_77.flac"], Unusable)
 
 
 def test_asvspoof2021_keys_hold_other_trials_too(tmp_path: Path) -> None:
