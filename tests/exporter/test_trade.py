@@ -7,7 +7,7 @@ import pytest
 from exporter.evidence import File, collect_evidence
 from exporter.samples import collect_samples
 from exporter.trade import AUC_LOSS, SPEED_UP, measure_change, measure_speed, pays
-from server.engine.manifest import Change, Manifest
+from server.engine.manifest import Change, Manifest, Precision
 from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests import media
@@ -17,7 +17,7 @@ from training.settings import Modality
 
 
 @pytest.fixture(scope="module")
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, bytes]:
     """The second one's logits are larger by 0.5."""
     folder = tmp_path_factory.mktemp("models")
     return {"fp32": tiny_detector(folder).read_bytes(), "int8": tiny_detector(folder, bias=0.5).read_bytes()}
@@ -38,8 +38,8 @@ def sounds() -> Iterator[File]:
     yield File({"audio": np.zeros((2, 1600), np.float32), "video": np.full((1, 5, 32, 32, 3), 255, np.uint8)})
 
 
-def test_every_file_is_judged_by_both(graphs: dict[str, bytes], manifest: Manifest) -> None:
-    changes = measure_change(graphs, manifest, [*photos(0, 255, 200, 100), *sounds()])["int8"]  # type: ignore[arg-type]
+def test_every_file_is_judged_by_both(graphs: dict[Precision, bytes], manifest: Manifest) -> None:
+    changes = measure_change(graphs, manifest, [*photos(0, 255, 200, 100), *sounds()])["int8"]
     assert {name: change.files for name, change in changes.items()} == {"image": 4, "video": 1, "audio": 1}
     expected = 1 / (1 + np.exp(-0.5)) - 0.5
     assert changes["audio"].largest == pytest.approx(expected, abs=1e-6)
@@ -49,14 +49,14 @@ def test_every_file_is_judged_by_both(graphs: dict[str, bytes], manifest: Manife
     assert changes["image"].auc == changes["image"].auc_before == 0.75
 
 
-def test_a_modality_without_files_is_named(graphs: dict[str, bytes], manifest: Manifest) -> None:
+def test_a_modality_without_files_is_named(graphs: dict[Precision, bytes], manifest: Manifest) -> None:
     with pytest.raises(InvalidModel, match="video"):
-        measure_change(graphs, manifest, photos(0, 255))  # type: ignore[arg-type]
+        measure_change(graphs, manifest, photos(0, 255))
 
 
-def test_speed_is_by_modality(graphs: dict[str, bytes], manifest: Manifest) -> None:
+def test_speed_is_by_modality(graphs: dict[Precision, bytes], manifest: Manifest) -> None:
     rows = collect_samples(manifest, None)[0].rows
-    seconds = measure_speed(graphs, manifest, rows)  # type: ignore[arg-type]
+    seconds = measure_speed(graphs, manifest, rows)
     assert set(seconds) == set(graphs)
     assert all(set(times) == {"image", "video", "audio"} for times in seconds.values())
     assert all(value > 0 for times in seconds.values() for value in times.values())
@@ -138,8 +138,8 @@ def test_given_media_must_have_something_for_every_model(manifest: Manifest, tmp
 
 
 def test_a_precision_that_gives_no_number_is_refused(
-    graphs: dict[str, bytes], manifest: Manifest, tmp_path: Path
+    graphs: dict[Precision, bytes], manifest: Manifest, tmp_path: Path
 ) -> None:
-    broken = {**graphs, "fp16": tiny_detector(tmp_path, bias=float("nan")).read_bytes()}
+    graphs = graphs | {"fp16": tiny_detector(tmp_path, bias=float("nan")).read_bytes()}
     with pytest.raises(InvalidModel, match="fp16 gives no number"):
-        measure_change(broken, manifest, photos(0, 255))  # type: ignore[arg-type]
+        measure_change(graphs, manifest, photos(0, 255))
