@@ -274,7 +274,7 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
     table = _table(16)
     unclear = table.labels.copy()
     unclear[table.files("train")[2:]] = UNCLEAR
-    partly = RowTable(table.values, unclear, table.starts, table.samples, [], "")
+    partly = replace(table, labels=unclear)
     seen: list[NDArray[np.uint8]] = []
 
     def note(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

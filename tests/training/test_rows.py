@@ -59,7 +59,8 @@ def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(
     samples = [*_photos(tmp_path), Sample("clip.mp4", "video", 1, "val", "clip")]
     frames = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
     assert frames.counts(np.arange(3)).tolist() == [3, 3, 3]
-    without = load_rows(tmp_path, samples, "image", replace_settings(frames_from_videos=False), workers=1)
+    settings = SETTINGS.model_copy(update={"frames_from_videos": False})
+    without = load_rows(tmp_path, samples, "image", settings, workers=1)
     assert [sample.path for sample in without.samples] == ["photo0.jpg", "photo1.jpg"]
     clips = load_rows(tmp_path, samples, "video", SETTINGS, workers=1)
     assert clips.values.shape == (2, 5, 64, 64, 3)
@@ -75,10 +76,6 @@ def test_a_video_listed_for_its_sound_gives_windows(tmp_path: Path) -> None:
     assert table.values.shape[1:] == (8000,)
     assert [sample.path for sample in table.samples] == ["clip.mp4"]
     assert [entry.reason for entry in table.rejected] == ["it gives no audio rows"]
-
-
-def replace_settings(**changes: object) -> FitSettings:
-    return SETTINGS.model_copy(update=changes)
 
 
 def test_sound_gives_windows_of_pcm(tmp_path: Path) -> None:
