@@ -29,14 +29,9 @@ from exporter.bodies import redirect
 from exporter.errors import reason, refused
 from exporter.graph import IR_VERSION, OPSET, OUTPUTS
 from server.errors import InvalidModel
+from training.branches import check_model
 from training.devices import compute_in_float32
 
-_INPUT = {"image": ("uint8", 4), "video": ("uint8", 5), "audio": ("float32", 2)}
-_SHAPES = {
-    "image": "[batch, height, width, 3]",
-    "video": "[batch, frames, height, width, 3]",
-    "audio": "[batch, samples]",
-}
 _RETRAIN = "Train it again, or remove it and its record to export the other modalities alone."
 
 
@@ -54,8 +49,10 @@ def load_model(path: Path, modality: str) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its parts raise
         raise InvalidModel(f"{path} cannot be loaded by Keras: {reason(error)}", _RETRAIN) from error
-    _check_input(model, path, modality)
-    _check_outputs(model, path, modality)
+    try:
+        check_model(modality, model)
+    except ValueError as error:
+        raise InvalidModel(f"{path}: {error}", _RETRAIN) from error
     compute_in_float32(model)
     return model
 
@@ -96,36 +93,6 @@ def _inlined() -> Iterator[None]:
         yield
     finally:
         tensorflow.config.run_functions_eagerly(before)
-
-
-def _check_input(model: Any, path: Path, modality: str) -> None:
-    dtype, rank = _INPUT[modality]
-    inputs = getattr(model, "inputs", None) or []
-    shapes = [tuple(value.shape) for value in inputs]
-    right = (
-        len(inputs) == 1
-        and inputs[0].dtype == dtype
-        and len(shapes[0]) == rank
-        and None not in shapes[0][1:]
-        and (modality == "audio" or shapes[0][-1] == 3)
-    )
-    if not right:
-        found = ", ".join(f"{value.dtype} {list(value.shape)}" for value in inputs) or "none"
-        raise InvalidModel(f"{path}: input must be {dtype} {_SHAPES[modality]}, but is {found}", _RETRAIN)
-
-
-def _check_outputs(model: Any, path: Path, modality: str) -> None:
-    # A Sequential that was only loaded raises AttributeError here.
-    output = getattr(model, "output", None)
-    outputs = output if isinstance(output, dict) else {}
-    ranks = {"logit": 1, "heatmap": 3}
-    for name in OUTPUTS[modality]:
-        if name not in outputs:
-            found = ", ".join(outputs) or "unnamed outputs only"
-            raise InvalidModel(f"{path}: has no output {name!r}, but {found}", _RETRAIN)
-        shape = tuple(outputs[name].shape)
-        if len(shape) != ranks[name] or None in shape[1:]:
-            raise InvalidModel(f"{path}: output {name!r} has the wrong shape {list(shape)}", _RETRAIN)
 
 
 def _erfc(context: Any, node: Any, name: str, _: Any) -> None:

@@ -21,7 +21,7 @@ from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.spec import spec_hash
 from server.media.types import MediaRows, RowSpec
-from training.branches import BRANCHES, sizes_of
+from training.branches import BRANCHES, check_model, sizes_of
 from training.calibrate import Calibration
 from training.decode import decode_each, failure, image_regions, model_rows, stated_kind
 from training.devices import compute_in_float32
@@ -34,9 +34,6 @@ from training.settings import MODALITIES, Modality
 
 _FILES_AT_ONCE = 16
 _ROWS_AT_ONCE = 32
-# Of a model's input, the axis of its rows included.
-_DIMENSIONS = {"image": 4, "video": 5, "audio": 2}
-_COLOURS = 3
 _WEIGHTS = FusionWeights()
 
 
@@ -166,8 +163,7 @@ def _load(models: Path, modality: Modality) -> _Branch:
     try:
         model = keras.saving.load_model(file, compile=False)
         compute_in_float32(model)
-        model.output["logit"]  # which is asked for with the first rows
-        _check_input(model.inputs[0].shape, modality)
+        check_model(modality, model)
         described = BRANCHES[modality].model_validate(record.branch | sizes_of(modality, model))
     except ValidationError as error:
         raise DataError(f"{record_path(models, modality)}: branch not understood: {error}") from error
@@ -176,13 +172,6 @@ def _load(models: Path, modality: Modality) -> _Branch:
             f"{file} is not there, cannot be loaded by Keras, or is no model for {modality}: {error}"
         ) from error
     return _Branch(model, Calibration.model_validate(record.branch), described)
-
-
-def _check_input(shape: tuple[int | None, ...], modality: Modality) -> None:
-    if len(shape) != _DIMENSIONS[modality]:
-        raise ValueError(f"its input has {len(shape)} dimensions, not {_DIMENSIONS[modality]}")
-    if modality != "audio" and shape[-1] != _COLOURS:
-        raise ValueError(f"its frames have {shape[-1]} colours, not {_COLOURS}")
 
 
 def _row_spec(branches: Mapping[Modality, _Branch]) -> RowSpec:

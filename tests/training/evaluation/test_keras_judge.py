@@ -120,10 +120,10 @@ def test_a_model_in_mixed_precision_is_judged_as_its_graph_computes(tmp_path: Pa
 @pytest.mark.parametrize(
     ("modality", "colours", "outputs", "told"),
     [
-        ("image", 1, {"logit"}, "1 colours"),
-        ("image", 3, set(), "logit"),
-        ("video", 3, {"logit"}, "4 dimensions"),
-        ("audio", 3, {"logit"}, "4 dimensions"),
+        ("image", 1, {"logit"}, "20, 28, 1]"),
+        ("image", 3, set(), "has no output 'logit'"),
+        ("video", 3, {"logit"}, "[batch, frames, height, width, 3]"),
+        ("audio", 3, {"logit"}, "[batch, samples]"),
     ],
 )
 def test_a_model_of_something_else_is_named(
