@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -14,7 +13,7 @@ from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
 from training.quiet import missing, start_tensorflow
-from training.settings import MODALITIES, FitSettings, add_workers, at_least_one
+from training.settings import MODALITIES, FitSettings, add_settings, add_workers, at_least_one, settings_of
 
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -45,7 +44,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
         output=options.output_dir,
         data=options.data_dir,
         media_types=options.media_types,
-        settings=_settings(options),
+        settings=settings_of(FitSettings, options),
         scale=options.scale,
         version=options.version,
         workers=options.workers,
@@ -56,7 +55,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 def _fit(options: argparse.Namespace, console: Console) -> None:
     samples = limit_samples(find_samples(options.data_dir), options.max_samples)
-    settings = _settings(options)
+    settings = settings_of(FitSettings, options)
 
     start_tensorflow()
     from training.devices import make_strategy
@@ -121,25 +120,7 @@ def _add_training(
     parser.add_argument(
         "--restart", action="store_true", help="train again what the output folder has, finished or not"
     )
-    for name, field in FitSettings.model_fields.items():
-        if name in without:
-            continue
-        default = getattr(defaults, name)
-        if field.annotation is bool:
-            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        elif get_origin(field.annotation) is Literal:
-            kind = {"choices": get_args(field.annotation)}
-        else:
-            # Of `int | None`, what can be stated.
-            kind = {"type": next(iter(get_args(field.annotation)), field.annotation)}
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", default=default, help=f"{field.description} ({default})", **kind
-        )
-
-
-def _settings(options: argparse.Namespace) -> FitSettings:
-    given = vars(options)
-    return FitSettings(**{name: given[name] for name in FitSettings.model_fields if name in given})
+    add_settings(parser, defaults, without)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Settings of training: names, defaults and what they mean; the command line is made from them."""
 
 import os
-from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any, Literal, Self, get_args
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
+from collections.abc import Collection
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -12,6 +13,8 @@ Modality = Literal["image", "video", "audio"]
 Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 Strategy = Literal["default", "mirrored", "multi-worker"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 # Few for sound: more fit generated voices better and real ones worse, while the validation score
 # still rises.
@@ -32,6 +35,30 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"at least one is needed, not {text}")
     return int(text)
+
+
+def add_settings(parser: ArgumentParser, defaults: BaseModel, without: Collection[str] = ()) -> None:
+    """Adds a flag for each field of a model, but for some, with its description and these defaults."""
+    for name, field in type(defaults).model_fields.items():
+        if name in without:
+            continue
+        default = getattr(defaults, name)
+        if field.annotation is bool:
+            kind: dict[str, Any] = {"action": BooleanOptionalAction}
+        elif get_origin(field.annotation) is Literal:
+            kind = {"choices": get_args(field.annotation)}
+        else:
+            # Of `int | None`, what can be stated.
+            kind = {"type": next(iter(get_args(field.annotation)), field.annotation)}
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", default=default, help=f"{field.description} ({default})", **kind
+        )
+
+
+def settings_of(model: type[Settings], options: Namespace) -> Settings:
+    """The model with what the parsed flags say of its fields."""
+    given = vars(options)
+    return model(**{name: given[name] for name in model.model_fields if name in given})
 
 
 class RowSettings(BaseModel, frozen=True, extra="forbid"):

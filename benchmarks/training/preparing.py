@@ -64,7 +64,9 @@ def measure(plan: Plan, report: Report) -> Measured:
         for number, tell in by_turns(plan.rounds, report):
             tell("decoders alone")
             measured.decoders.append(_decode(files, plan.workers))
-            settings = PrepareSettings((root,), Path(folder) / f"data{number}", workers=plan.workers)
+            settings = PrepareSettings(
+                inputs=(root,), output=Path(folder) / f"data{number}", workers=plan.workers
+            )
             for what, rates in (("prepare", measured.prepared), ("prepare again", measured.known)):
                 tell(what)
                 start = time.perf_counter()

@@ -47,7 +47,7 @@ def rejected(folder: Path) -> list[tuple[str, str]]:
 
 def run(source: Path, output: Path, workers: int = 2, **settings: object) -> Summary:
     wanted = {"inputs": (source,), "output": output, "workers": workers, **settings}
-    return prepare(PrepareSettings(**wanted), SILENT)  # type: ignore[arg-type]
+    return prepare(PrepareSettings(**wanted), SILENT)
 
 
 @pytest.fixture(scope="module")
