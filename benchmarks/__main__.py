@@ -2,7 +2,7 @@
 
 import sys
 
-from training.quiet import missing
+from training.errors import missing
 
 if __name__ == "__main__":
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.abuse.seeds import seeds
 from server.errors import MediaError
-from training.quiet import missing
+from training.errors import missing
 
 try:
     import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]

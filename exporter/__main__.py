@@ -14,7 +14,8 @@ from server import logs
 from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
 from server.engine.repository import graph_file
 from server.errors import DetectorError
-from training.quiet import missing, start_tensorflow
+from training.errors import missing
+from training.quiet import start_tensorflow
 
 app = typer.Typer(add_completion=False)
 console = Console()

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from server import logs
-from training.errors import TrainingError
+from training.errors import TrainingError, missing
 from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
-from training.quiet import missing, start_tensorflow
+from training.quiet import start_tensorflow
 from training.settings import MODALITIES, FitSettings, add_settings, add_workers, at_least_one, settings_of
 
 _WIDTH_WITHOUT_TERMINAL = 140

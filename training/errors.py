@@ -54,3 +54,13 @@ class Diverged(TrainingError):
 
 class ExportFailed(TrainingError):
     """The exporter ended with an error, which it has printed."""
+
+
+_EXTRAS = {"onnxruntime": "cpu", "psutil": "bench", "hpack": "bench", "atheris": "bench"}
+"""Module → extra that brings it, where it is not `train`."""
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What is missing, and the extra that brings it."""
+    extra = _EXTRAS.get(error.name or "", "train")
+    return f"{error}; install it with: pip install 'deepfake-detector[{extra}]'"

@@ -8,15 +8,6 @@ import os
 import sys
 import tempfile
 
-EXTRAS = {"onnxruntime": "cpu", "psutil": "bench", "hpack": "bench", "atheris": "bench"}
-"""That bring a module, where it is not the extra `train`."""
-
-
-def missing(error: ModuleNotFoundError) -> str:
-    """What is missing, and the extra that brings it."""
-    extra = EXTRAS.get(error.name or "", "train")
-    return f"{error}; install it with: pip install 'deepfake-detector[{extra}]'"
-
 
 def start_tensorflow() -> None:
     """Imports TensorFlow. What it wrote is shown only if that fails."""
