@@ -11,8 +11,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from exporter.clean import clean
+from exporter.export import Exported, export
 from exporter.graph import OUTPUTS
 from exporter.keras_to_onnx import convert, load_model
+from server.engine.manifest import FusionWeights, Thresholds
 from tests.exporter import keras_models
 
 
@@ -40,6 +42,13 @@ def make_case(path: Path, modality: str) -> Case:
     model = load_model(path, modality)
     raw = convert(model, modality, path)
     return Case(modality, model, raw, clean(raw))
+
+
+def run_export(folder: Path, **changes: Any) -> Exported:
+    """Exports the models of a folder to its subfolder `out`, as the command does unless keywords say else."""
+    usual: dict[str, Any] = {"version": None, "max_change": 0.01}
+    usual |= {"fusion_weights": FusionWeights(), "thresholds": Thresholds()}
+    return export(folder, folder / "out", "detector", **(usual | changes))
 
 
 def check_answers(case: Case) -> None:

@@ -11,20 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter import export as export_module
-from exporter.export import Exported, export
+from exporter.export import Exported
 from exporter.keras_to_onnx import load_model
 from exporter.parity import feed
-from server.engine.manifest import METADATA_KEY, FusionWeights, Thresholds, parse_manifest
+from server.engine.manifest import METADATA_KEY, FusionWeights, parse_manifest
 from server.errors import InvalidModel, ModelNotFound
 from server.media.spec import spec_hash
 from tests.exporter import fusion_reference, keras_models
+from tests.exporter.cases import run_export
 from tests.exporter.conftest import BRANCHES, add_record
 
 AddModel = Callable[..., Path]
-
-
-def run_export(folder: Path, version: int | None = None, weights: FusionWeights | None = None) -> Exported:
-    return export(folder, folder / "out", "detector", version, weights or FusionWeights(), Thresholds(), 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +164,7 @@ def test_a_record_that_contradicts_its_model_is_named(
 def test_a_detector_whose_weights_are_all_zero_is_refused(add_model: AddModel, tmp_path: Path) -> None:
     add_model("audio")
     with pytest.raises(InvalidModel, match="all 0"):
-        run_export(tmp_path, weights=FusionWeights(image=1, video=1, audio=0))
+        run_export(tmp_path, fusion_weights=FusionWeights(image=1, video=1, audio=0))
 
 
 def test_nothing_is_left_behind_by_a_failure(

@@ -8,14 +8,12 @@ import keras
 import pytest
 from keras import layers
 
-from exporter.export import export
-from server.engine.manifest import FusionWeights, Thresholds
 from server.engine.repository import graph_file
 from server.engine.selftest import self_test
 from server.engine.session import Session
 from tests.exporter import keras_models
 from tests.exporter import other_models as models
-from tests.exporter.cases import check_answers, check_zero_rows, make_case
+from tests.exporter.cases import check_answers, check_zero_rows, make_case, run_export
 from tests.exporter.conftest import add_record
 
 MODELS: dict[str, tuple[str, Callable[[], keras.Model]]] = {
@@ -72,10 +70,7 @@ def test_all_precisions_are_served(name: str, tmp_path: Path) -> None:
     modality, build = MODELS[name]
     save(build, tmp_path / f"{modality}_model_best.keras")
     add_record(tmp_path, modality)
-    weights, thresholds = FusionWeights(), Thresholds()
-    exported = export(
-        tmp_path, tmp_path, "d", None, weights, thresholds, max_change=0.05, precisions=["fp16", "int8"]
-    )
+    exported = run_export(tmp_path, max_change=0.05, precisions=["fp16", "int8"])
     assert [manifest.precision for manifest in exported.others] == ["fp16", "int8"]
     for manifest in (exported.manifest, *exported.others):
         self_test(Session(graph_file(exported.path, manifest.precision), "cpu", 2))

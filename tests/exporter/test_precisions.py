@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from exporter.export import Exported, export
-from server.engine.manifest import METADATA_KEY, FusionWeights, Precision, Thresholds, parse_manifest
+from exporter.export import Exported
+from server.engine.manifest import METADATA_KEY, Precision, parse_manifest
 from server.engine.precision import open_session
 from server.engine.processor import features
 from server.engine.repository import graph_file
@@ -17,6 +17,7 @@ from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.errors import InvalidModel
 from tests import media
+from tests.exporter.cases import run_export
 from tests.exporter.conftest import add_record
 from tests.random_rows import assert_same, random_rows
 from training.sample import Sample, Split, write_samples
@@ -51,18 +52,7 @@ def exported(keras_files: dict[str, Path], data: Path, tmp_path_factory: pytest.
     for modality in MODALITIES:
         shutil.copy(keras_files[modality], folder)
         add_record(folder, modality)
-    weights, thresholds = FusionWeights(), Thresholds()
-    return export(
-        folder,
-        folder / "out",
-        "detector",
-        None,
-        weights,
-        thresholds,
-        0.01,
-        precisions=OTHERS,
-        data_folder=data,
-    )
+    return run_export(folder, precisions=OTHERS, data_folder=data)
 
 
 def test_each_file_is_a_whole_detector(exported: Exported) -> None:
@@ -136,35 +126,14 @@ def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
 ) -> None:
     shutil.copy(keras_files["audio"], tmp_path)
     add_record(tmp_path, "audio")
-    output = tmp_path / "out"
     with pytest.raises(InvalidModel, match="changes the probabilities of the audio model by"):
-        export(
-            tmp_path,
-            output,
-            "detector",
-            None,
-            FusionWeights(),
-            Thresholds(),
-            max_change=0,
-            precisions=("fp16",),
-            data_folder=data,
-        )
-    assert not list(output.rglob("*.onnx"))
+        run_export(tmp_path, max_change=0, precisions=("fp16",), data_folder=data)
+    assert not list((tmp_path / "out").rglob("*.onnx"))
 
 
 def test_nothing_is_read_where_nothing_is_asked_for(keras_files: dict[str, Path], tmp_path: Path) -> None:
     shutil.copy(keras_files["audio"], tmp_path)
     add_record(tmp_path, "audio")
-    exported = export(
-        tmp_path,
-        tmp_path / "out",
-        "detector",
-        None,
-        FusionWeights(),
-        Thresholds(),
-        max_change=0,
-        precisions=("fp32",),
-        data_folder=tmp_path / "missing",
-    )
+    exported = run_export(tmp_path, max_change=0, precisions=("fp32",), data_folder=tmp_path / "missing")
     assert exported.others == ()
     assert sorted(path.name for path in exported.path.parent.iterdir()) == ["MODEL_CARD.md", "model.onnx"]
