@@ -84,7 +84,7 @@ def load_rows(
     """
     used = [sample for sample in samples if _feeds(sample, modality, settings)]
     cache = folder / ".rows" / _cache_name(folder, used, modality, settings)
-    with _alone(cache):
+    with _locked(cache):
         if cache.is_dir() and _may_be_more(cache, folder):
             # In one step, so that a kill leaves no half of it.
             cache.rename(_without_part(cache))
@@ -108,7 +108,7 @@ def _may_be_more(cache: Path, folder: Path) -> bool:
 
 
 @contextmanager
-def _alone(cache: Path) -> Iterator[None]:
+def _locked(cache: Path) -> Iterator[None]:
     """One process at a time: of several that train on a folder, one decodes and the others wait for it."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     with cache.with_name(cache.name + ".lock").open("w") as lock:
