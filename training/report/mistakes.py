@@ -21,6 +21,7 @@ from training.errors import TrainingError
 from training.evaluation.judge import Activation, Judge
 from training.evaluation.judged import JudgedFile
 from training.report import plots
+from training.sample import WHOLE
 
 SHOWN = 6
 """Of each kind of file and each kind of error."""
@@ -73,7 +74,7 @@ def _mistake(file: JudgedFile, pool: DecodePool, judge: Judge | None) -> Mistake
         return Mistake(file, None, None)
     try:
         activations = judge.activations(content) if judge and file.kind != "audio" else []
-        whole = [activation for activation in activations if activation.region == (0, 0, 1, 1)]
+        whole = [activation for activation in activations if activation.region == WHOLE]
         spec = _spec(file.kind, _FINER * max(1, len(whole)))
         kind = stated_kind(file.kind) if file.kind else None
         rows = pool.submit(content, spec, kind).result()
