@@ -44,7 +44,7 @@ class Encoding:
         return encode_clip(frames, self.rate, self.codec, options)
 
 
-def write_clips(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
+def write_clips(folder: Path, count: int, seed: int, workers: int) -> list[Sample]:
     """Writes `count` clips below `folder` as {real,fake}/videos/…, every fake beside its real source.
 
     Both of a pair show the same scene, motion, noise and codec settings. The same seed gives the

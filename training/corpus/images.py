@@ -31,7 +31,7 @@ FORGERIES: dict[str, tuple[Forgery, float]] = {
 """Name → operator and share of the fakes."""
 
 
-def write_images(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
+def write_images(folder: Path, count: int, seed: int, workers: int) -> list[Sample]:
     """Writes `count` pictures below `folder` as {real,fake}/images/…, every fake beside its real source.
 
     The mask of a fake goes to masks/….

@@ -18,7 +18,7 @@ RATES = (16_000, 22_050, 24_000, 32_000)
 """Sample rates in Hz at which a recording is made and forged."""
 
 
-def write_speech(folder: Path, count: int, seed: int, workers: int = 2) -> list[Sample]:
+def write_speech(folder: Path, count: int, seed: int, workers: int) -> list[Sample]:
     """Writes `count` recordings and a forgery of each to `folder`/{real,fake}/audio/.
 
     A forgery goes through the same journey as its real source, with the same draws: rate, level,

@@ -72,7 +72,7 @@ def media_files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
             yield path
 
 
-def shallow(folder: Path, pattern: str, depth: int = 4) -> Iterator[Path]:
+def shallow(folder: Path, pattern: str, depth: int) -> Iterator[Path]:
     """What matches `pattern` in a folder or at most `depth` folders below it."""
     for level in range(depth + 1):
         yield from sorted(folder.glob("*/" * level + pattern))
