@@ -37,11 +37,14 @@ class Batcher:
             requests = [await self._waiting.get()]
             while len(requests) < self._batch and not self._waiting.empty():
                 requests.append(self._waiting.get_nowait())
-            payloads = [payload for payload, future in requests if not future.done()]
+            wanted = [(payload, future) for payload, future in requests if not future.done()]
+            if not wanted:
+                continue
+            payloads = [payload for payload, _ in wanted]
             answers = await loop.run_in_executor(self._threads, self._score, payloads)
-            waiting = [future for _, future in requests if not future.done()]
-            for future, answer in zip(waiting, answers, strict=False):
-                future.set_result(float(answer))
+            for (_, future), answer in zip(wanted, answers, strict=True):
+                if not future.done():  # its caller may have given up meanwhile
+                    future.set_result(float(answer))
 
     def _score(self, payloads: Sequence[bytes]) -> NDArray[np.float32]:
         return self._scorer.probabilities(payloads)
