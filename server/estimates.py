@@ -22,9 +22,11 @@ class BySize:
 
     def of(self, size: int) -> float:
         """What a medium of `size` bytes will likely cost, by those of the nearest size; 0 before any."""
-        known = [number for number, mean in enumerate(self._means) if mean]
-        nearest = min(known, key=lambda number: abs(number - _class(size)), default=0)
-        return self._means[nearest]
+        number = _class(size)
+        if not self._means[number]:
+            known = [other for other, mean in enumerate(self._means) if mean]
+            number = min(known, key=lambda other: abs(other - number), default=number)
+        return self._means[number]
 
 
 def _class(size: int) -> int:
