@@ -90,13 +90,13 @@ def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
 ) -> None:
     engine = stage(0.0)
     server = admission(engine)
-    for kind, seconds in ((quick, 0.001), (slow, 0.3)):
+    for kind, seconds in ((quick, 0.0), (slow, 1.0)):
         with server.accepted(soon(), **kind):
             time.sleep(seconds)
     engine.backlog_seconds, engine.seconds_before = 0.001, lambda _: 0.001
-    with pytest.raises(Overloaded), server.accepted(soon(0.2), **slow):
+    with pytest.raises(Overloaded), server.accepted(soon(0.9), **slow):
         pass
-    with server.accepted(soon(0.2), **quick):
+    with server.accepted(soon(0.9), **quick):
         pass
 
 
@@ -127,7 +127,9 @@ def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
 
 
 def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> None:
-    ask(admission(IDLE), seconds=0.01)
+    idle = admission(IDLE)
+    idle.forecasts[Stage.DECODE].learn(0.0, 0, took=60.0, allowed=100.0)
+    ask(idle, seconds=1.0)
 
 
 def given_up(busy: Admission, seconds: float, after: float) -> None:
