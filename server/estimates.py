@@ -1,9 +1,13 @@
 """What media have cost, as an estimate of what others will."""
 
-# How much the latest medium counts in the mean.
 _NEWEST_SHARE = 0.1
 # Powers of four up to 2⁶⁴ bytes.
 _CLASSES = 33
+
+
+def moved(mean: float, latest: float) -> float:
+    """The mean with another value, of which the latest count most; 0 is the mean of none."""
+    return mean + _NEWEST_SHARE * (latest - mean) if mean else latest
 
 
 class BySize:
@@ -17,8 +21,8 @@ class BySize:
 
     def learn(self, size: int, cost: float) -> None:
         """After a medium of `size` bytes cost that much."""
-        known = self._means[_class(size)]
-        self._means[_class(size)] = known + _NEWEST_SHARE * (cost - known) if known else cost
+        number = _class(size)
+        self._means[number] = moved(self._means[number], cost)
 
     def of(self, size: int) -> float:
         """What a medium of `size` bytes will likely cost, by those of the nearest size; 0 before any."""

@@ -8,11 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from server.backlog import Backlog
+from server.estimates import moved
 from server.sources.fetched import Fetched
 from server.urgency import Urgency
-
-# How much the latest medium counts in the mean time that fetching takes.
-_NEWEST_SHARE = 0.1
 
 
 @dataclass(order=True, slots=True)
@@ -94,5 +92,4 @@ class FetchPool(Backlog[FetchJob]):
     def _count(self, seconds: float) -> None:
         with self._lock:
             self._running -= 1
-            share = _NEWEST_SHARE if self._mean_seconds else 1.0
-            self._mean_seconds += share * (seconds - self._mean_seconds)
+            self._mean_seconds = moved(self._mean_seconds, seconds)

@@ -17,7 +17,13 @@ ALLOWED = {
     "server/media": {"server.errors", "server.backlog", "server.estimates", "server.urgency"},
     "server/engine": {"server.errors", "server.backlog", "server.urgency"},
     "server/aws.py": {"server.errors"},
-    "server/sources": {"server.errors", "server.aws", "server.backlog", "server.urgency"},
+    "server/sources": {
+        "server.errors",
+        "server.aws",
+        "server.backlog",
+        "server.estimates",
+        "server.urgency",
+    },
     "server/detect": {
         "server.errors",
         "server.estimates",
