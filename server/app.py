@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
 from open_inference.v2 import inference_pb2, inference_pb2_grpc
@@ -129,7 +130,7 @@ class Server:
         self, detector: Detector, interceptors: Sequence[grpc.aio.ServerInterceptor]
     ) -> grpc.aio.Server:
         server = listener(self._settings, interceptors)
-        described = [*self._protocols, health_pb2.DESCRIPTOR]
+        described = [*self._protocols, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
         methods: Any = CheckedMethods(server, described, self._backend.telemetry, self._settings)
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, methods)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
@@ -138,7 +139,8 @@ class Server:
             inference = OpenInference(backend.pipeline, backend.live, backend.telemetry, self._settings)
             inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, methods)
         if self._settings.reflection:
-            reflection.enable(server, described)
+            reflected = reflection.servicer(described)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, methods)
         return server
 
     async def _report(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:

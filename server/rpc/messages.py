@@ -45,16 +45,20 @@ class CheckedMethods:
         self._max_fields = _FIELDS + _FIELDS_OF_A_MEDIUM * settings.max_media_per_request
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """Does nothing: the same methods are registered next."""
+        """Does nothing: the same methods come to `add_registered_method_handlers`."""
 
     def add_registered_method_handlers(self, service: str, methods: Mapping[str, Handler]) -> None:
-        """As of grpc.aio.Server."""
+        """Adds the methods of a service, checked, as generic ones.
+
+        For each call grpc.aio waits anew for a call of every method that is registered: with three
+        services, a fifth of what its event loop does for a small request.
+        """
         described = self._services[service].methods_by_name
         checked = {
             name: self._checked(name, handler, described[name].input_type)
             for name, handler in methods.items()
         }
-        self._server.add_registered_method_handlers(service, checked)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, checked),))
 
     def _checked(self, method: str, handler: Handler, kind: Descriptor) -> Handler:
         def parse(raw: bytes) -> Any:

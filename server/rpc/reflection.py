@@ -2,20 +2,18 @@
 
 from collections.abc import Iterable
 
-import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha.reflection import aio
 
 
-def enable(server: grpc.aio.Server, files: Iterable[FileDescriptor]) -> None:
+def servicer(files: Iterable[FileDescriptor]) -> aio.ReflectionServicer:
     """Lets clients list the services of `files` and fetch their messages."""
-    reflected = (*files, reflection_pb2.DESCRIPTOR)
     pool = DescriptorPool()
-    for file in reflected:
+    for file in files:
         _add(pool, file)
-    names = [service.full_name for file in reflected for service in file.services_by_name.values()]
-    reflection.enable_server_reflection(names, server, pool)
+    names = [service.full_name for file in files for service in file.services_by_name.values()]
+    return aio.ReflectionServicer(names, pool)
 
 
 def _add(pool: DescriptorPool, file: FileDescriptor) -> None:
