@@ -69,7 +69,7 @@ class Link:
             for view in views:
                 self._channel.sendall(view)
 
-    def receive(self) -> tuple[Header, bytearray]:
+    def receive(self) -> tuple[Header, bytes | bytearray]:
         """Raises EOFError or OSError if the other side is gone, TimeoutError if nothing comes."""
         header_bytes, body_bytes = _SIZES.unpack(_read(self._channel, _SIZES.size))
         header = json.loads(_read(self._channel, header_bytes))
@@ -98,17 +98,18 @@ def _write_file(file: int, views: list[memoryview]) -> None:
             view, place = view[count:], place + count
 
 
-def _read_file(file: int, size: int) -> bytearray:
-    buffer = bytearray(size)
+def _read_file(file: int, size: int) -> bytes:
+    parts: list[bytes] = []
     place = 0
     while place < size:
-        count = os.preadv(file, [memoryview(buffer)[place:]], place)
-        if not count:
+        part = os.pread(file, size - place, place)
+        if not part:
             raise EOFError("the body is shorter than the other side said")
-        place += count
+        parts.append(part)
+        place += len(part)
     if size > _KEPT_BYTES:
         os.ftruncate(file, 0)
-    return buffer
+    return b"".join(parts)
 
 
 def _read(channel: socket.socket, size: int) -> bytearray:
@@ -137,7 +138,7 @@ def error_message(error: errors.MediaError) -> Header:
     return {"error": error.code, "message": error.message, "hint": error.hint}
 
 
-def read_answer(header: Header, body: bytearray) -> MediaRows:
+def read_answer(header: Header, body: bytes | bytearray) -> MediaRows:
     """The rows that a worker answered.
 
     Raises:
