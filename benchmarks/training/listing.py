@@ -50,6 +50,7 @@ def listed(number: int) -> ListedFile:
         "swap",
         "c23",
         WHOLE,
+        mask="",
         size=1000,
         mtime_ns=number,
     )

@@ -55,6 +55,7 @@ def _read(root: Path) -> Entries:
             sample.manipulation,
             sample.compression,
             sample.region,
+            root / sample.mask if sample.mask else None,
         )
 
 

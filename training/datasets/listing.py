@@ -22,6 +22,7 @@ class MediaFile:
             these are, so that equal names of different collections stay apart and data sets made
             from one collection share them.
         splits: where it may go: the official split alone, or all splits if there is none.
+        mask: picture of the forged part, if there is one.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class MediaFile:
     manipulation: str = "none"
     compression: str = ""
     region: Region = WHOLE
+    mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

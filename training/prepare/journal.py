@@ -18,15 +18,15 @@ from training.errors import DataError
 from training.sample import SEPARATOR, Region, Split
 from training.settings import Modality
 
-_VERSION = f"2 {DECODERS} {spec_hash()}"
+_VERSION = f"3 {DECODERS} {spec_hash()}"
 """What other code recorded is found out again. Change the number with tables or fingerprints."""
 
 _PAGE = 1000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, dataset TEXT, name TEXT, modality TEXT, label INTEGER, identities TEXT,
-    splits TEXT, manipulation TEXT, compression TEXT, region TEXT, size INTEGER, mtime_ns INTEGER,
-    problem TEXT);
+    splits TEXT, manipulation TEXT, compression TEXT, region TEXT, mask TEXT, size INTEGER,
+    mtime_ns INTEGER, problem TEXT);
 CREATE INDEX IF NOT EXISTS in_order ON files (dataset, name, path);
 CREATE TABLE IF NOT EXISTS inspections (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, modality TEXT, found TEXT, passing INTEGER,
@@ -44,6 +44,7 @@ class ListedFile:
 
     Attributes:
         name: path relative to the data set's folder; with `dataset` the order of everything.
+        mask: path of it, or empty.
         problem: why it cannot be used, or empty.
     """
 
@@ -57,6 +58,7 @@ class ListedFile:
     manipulation: str
     compression: str
     region: Region
+    mask: str
     size: int
     mtime_ns: int
     problem: str = ""
@@ -109,7 +111,7 @@ class Journal:
 
     def replace_list(self, files: Iterable[ListedFile]) -> None:
         """Makes these the files of this run; one that comes twice counts once."""
-        insert = "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         with self._transaction():
             self._database.execute("DELETE FROM files")
             self._database.executemany(insert, map(_file_row, files))

@@ -21,7 +21,7 @@ from training.files import list_name
 from training.prepare.groups import Groups
 from training.prepare.journal import Inspection, Journal, ListedFile
 from training.prepare.links import Index, Links
-from training.prepare.place import place_file
+from training.prepare.place import place_file, place_mask
 from training.prepare.settings import Place
 from training.prepare.summary import Summary
 from training.sample import COLUMNS, SPLITS, Sample, Split, cells
@@ -58,10 +58,10 @@ def write_lists(journal: Journal, links: Links, groups: Groups, output: Path, pl
                 writers[REJECTED_CSV].writerow((file.path, reason))
                 summary.reject(reason)
                 continue
-            path = place_file(file, output, place)
+            path, mask = place_file(file, output, place), place_mask(file, output, place)
             group = groups.of_file[number]
             unique = not repeated[number]
-            sample = _sample(path, file, inspection, groups.names[group], groups.splits[group], unique)
+            sample = _sample(path, mask, file, inspection, groups.names[group], groups.splits[group], unique)
             writers[list_name(sample.modality, sample.split)].writerow(cells(sample))
             summary.add(sample)
         writers[NEAR_DUPLICATES_CSV].writerows(
@@ -84,7 +84,7 @@ def _reason(
 
 
 def _sample(
-    path: str, file: ListedFile, inspection: Inspection, group: str, split: Split, unique: bool
+    path: str, mask: str, file: ListedFile, inspection: Inspection, group: str, split: Split, unique: bool
 ) -> Sample:
     checks = {"decoded": True, "complete": not inspection.warnings, "unique": unique}
     return Sample(
@@ -101,6 +101,7 @@ def _sample(
         duration_seconds=inspection.duration_seconds,
         content_hash=inspection.content_hash,
         checks=tuple(name for name, passed in checks.items() if passed),
+        mask=mask,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a prepared file lies: where it was, or linked or copied into the data folder."""
+"""Where a prepared file and its mask lie: where they were, or linked or copied into the data folder."""
 
 import os
 import shutil
@@ -11,6 +11,8 @@ from training.prepare.settings import Place
 _LABELS = {label: name for name, label in LABEL_FOLDERS.items()}
 _MODALITIES = {modality: name for name, modality in MODALITY_FOLDERS.items()}
 
+_Stamp = tuple[int, int]
+
 
 def place_file(file: ListedFile, output: Path, place: Place) -> str:
     """Puts the file there, unless it is there already; gives its path as the CSVs state it.
@@ -18,15 +20,31 @@ def place_file(file: ListedFile, output: Path, place: Place) -> str:
     A link is a hard link, or a symbolic one to another file system. In the data folder files lie in
     {real,fake}/{images,videos,audio}/<data set>/<name>.
     """
-    source = Path(file.path)
+    return _placed(Path(file.path), _inside(file), (file.size, file.mtime_ns), output, place)
+
+
+def place_mask(file: ListedFile, output: Path, place: Place) -> str:
+    """The same with its mask, at masks/<path of the file>; empty if it has none."""
+    if not file.mask:
+        return ""
+    source = Path(file.mask)
+    inside = Path("masks", f"{_inside(file)}{source.suffix}")
+    return _placed(source, inside, _stamp(source), output, place)
+
+
+def _inside(file: ListedFile) -> Path:
+    # Names of a plain folder begin with these folders already.
+    if file.dataset == PLAIN.name:
+        return Path(file.name)
+    return Path(_LABELS[file.label], _MODALITIES[file.modality], file.dataset, file.name)
+
+
+def _placed(source: Path, relative: Path, stamp: _Stamp | None, output: Path, place: Place) -> str:
     if place == "reference":
         return (source.relative_to(output) if source.is_relative_to(output) else source).as_posix()
-    inside = Path(_LABELS[file.label], _MODALITIES[file.modality], file.dataset, file.name)
-    # Its names begin with these folders already.
-    relative = Path(file.name) if file.dataset == PLAIN.name else inside
     target = output / relative
     stale = place == "copy" and target.is_symlink()  # of an earlier --place link
-    if target != source and (stale or not _is_there(target, file)):
+    if target != source and (stale or _stamp(target) != stamp):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)
@@ -35,12 +53,12 @@ def place_file(file: ListedFile, output: Path, place: Place) -> str:
     return relative.as_posix()
 
 
-def _is_there(target: Path, file: ListedFile) -> bool:
+def _stamp(path: Path) -> _Stamp | None:
     try:
-        status = target.stat()
+        status = path.stat()
     except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _link(source: Path, target: Path) -> None:

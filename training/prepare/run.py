@@ -86,12 +86,15 @@ def _listed_file(entry: MediaFile | Unusable, dataset: str, root: Path) -> Liste
         size, mtime_ns = status.st_size, status.st_mtime_ns
     except OSError as error:
         problem = problem or f"MISSING: {error.strerror}"
+    if file.mask and not file.mask.is_file():
+        problem = problem or f"MASK: there is none at {file.mask}"
     # A corpus.csv may name files elsewhere by absolute paths.
     below = file.path.relative_to(root if file.path.is_relative_to(root) else file.path.anchor)
-    path, name = str(file.path), below.as_posix()
-    if not path.isprintable():
+    path, name, mask = str(file.path), below.as_posix(), str(file.mask or "")
+    if not (path + mask).isprintable():
         # Line breaks, and bytes that are no UTF-8, would not survive a CSV.
-        path, name, problem = ascii(path), ascii(name), "NAME: it holds characters that cannot be printed"
+        problem = "NAME: it holds characters that cannot be printed"
+        path, name, mask = ascii(path), ascii(name), ascii(mask)
         file = replace(file, identities=())  # which may be made of the name
     return ListedFile(
         path,
@@ -104,6 +107,7 @@ def _listed_file(entry: MediaFile | Unusable, dataset: str, root: Path) -> Liste
         file.manipulation,
         file.compression,
         file.region,
+        mask,
         size,
         mtime_ns,
         problem,

@@ -21,7 +21,7 @@ def entry(
 ) -> Entry:
     """A file; equal `content` means equal bytes, no content bytes of its own."""
     name = f"{identities}{splits}{content}{fingerprint!r}"
-    file = ListedFile(name, "", name, "image", 0, identities, splits, "none", "", WHOLE, 1, 1)
+    file = ListedFile(name, "", name, "image", 0, identities, splits, "none", "", WHOLE, "", 1, 1)
     digest = hashlib.sha256((content or name).encode()).hexdigest()
     return file, Inspection(name, 1, 1, "image", content_hash=digest, fingerprint=fingerprint)
 

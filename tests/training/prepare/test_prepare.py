@@ -178,6 +178,33 @@ def test_copies_take_the_place_of_links(raw: Path, tmp_path: Path) -> None:
     assert not clip.is_symlink()
 
 
+@pytest.mark.parametrize("place", ["reference", "link", "copy"])
+def test_masks_come_along(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "corpus"
+    for number, name in enumerate(("real.jpg", "fake.jpg", "other.jpg")):
+        write(folder / name, media.photo_jpeg(200, 150, number))
+    write(folder / "masks/fake.jpg", media.photo_jpeg(200, 150))
+    samples = [
+        Sample("real.jpg", "image", 0, "train", "a"),
+        Sample("fake.jpg", "image", 1, "train", "a", "swap", mask="masks/fake.jpg"),
+        Sample("other.jpg", "image", 1, "train", "b", "swap", mask="masks/other.jpg"),
+    ]
+    write_samples(folder / "corpus.csv", samples)
+    data = tmp_path / "data"
+    run(folder, data, place=place)
+    assert rejected(data) == [("other.jpg", "MASK")]
+    before = lists(data)
+    run(folder, data, place=place)
+    assert lists(data) == before
+
+    real, fake = sorted(find_samples(data), key=lambda sample: sample.label)
+    assert not real.mask
+    mask = data / fake.mask
+    assert mask.read_bytes() == (folder / "masks/fake.jpg").read_bytes()
+    assert fake.mask.startswith("masks/") == (place != "reference")
+    assert mask.samefile(folder / "masks/fake.jpg") == (place != "copy")
+
+
 def test_of_equal_files_one_that_does_not_leak_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     for name in ("a.png", "b.png"):
