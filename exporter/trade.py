@@ -49,7 +49,10 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
                 answers[name][precision].append(float(probabilities[0, columns[name]]))
     for name, known in labels.items():
         if not known:
-            raise InvalidModel(f"there is no file to compare the precisions of the {name} model on")
+            raise InvalidModel(
+                f"there is no file to compare the precisions of the {name} model on",
+                "Add some to the test split of --data-dir, or leave --data-dir out.",
+            )
     return {
         precision: {
             name: _change(labels[name], answers[name]["fp32"], answers[name][precision]) for name in columns

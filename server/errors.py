@@ -148,7 +148,7 @@ class DeadlineExceeded(DetectorError):
 
 class TooSlow(DetectorError):
     code = "TOO_SLOW"
-    default_hint = "Send larger chunks without pauses, or raise the server's time-outs."
+    default_hint = "Send faster and without pauses, or raise the server's time-outs."
 
 
 class ShuttingDown(DetectorError):

@@ -9,11 +9,19 @@ from grpc_status import rpc_status
 
 def failure(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     """Status and stable code of a failed call, which must also have a hint."""
+    assert hint(error)
+    return cast("grpc.Call", error).code(), _info(error).reason
+
+
+def hint(error: grpc.RpcError) -> str:
+    """What a failed call advises."""
+    return str(_info(error).metadata["hint"])
+
+
+def _info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
     # What the stubs raise is both, which the type stubs cannot say.
-    call = cast("grpc.Call", error)
-    status = rpc_status.from_call(call)
+    status = rpc_status.from_call(cast("grpc.Call", error))
     assert status is not None
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
-    assert info.metadata["hint"]
-    return call.code(), info.reason
+    return info

@@ -47,7 +47,7 @@ def _asked_for(graph: Path, precision: Precision) -> Path:
     if not file.is_file():
         raise ModelNotFound(
             f"--precision {precision} is set, and there is no {file}",
-            f"Write it with python -m exporter --precisions fp32,{precision}, or use --precision auto.",
+            f"Write it: python -m exporter models/ --precisions fp32,{precision}; or use --precision auto.",
         )
     return file
 

@@ -57,12 +57,17 @@ class Repository:
             )
         chosen = name or names[0]
         if chosen not in names:
-            raise ModelNotFound(f"{folder} holds no model {chosen}, only {', '.join(names)}")
+            raise ModelNotFound(
+                f"{folder} holds no model {chosen}, only {', '.join(names)}", "Choose one with --model."
+            )
         self._folder = folder / chosen
         self._pinned = pinned
         if not self.versions():
             there = ", ".join(graph.parent.name for graph in _graphs(self._folder))
-            raise ModelNotFound(f"{self._folder} holds no version {pinned}, only {there}")
+            raise ModelNotFound(
+                f"{self._folder} holds no version {pinned}, only {there}",
+                "Choose one with --model-version, or leave it out.",
+            )
 
     def versions(self) -> list[Version]:
         """Those that are there now and may be served, the highest number first."""

@@ -77,7 +77,10 @@ def decode_reduced(
 
 def _check_kind(found: MediaKind, stated: MediaKind | None) -> None:
     if stated is not None and stated is not found:
-        raise UnsupportedMedia(f"the file was stated to be {stated.value}, but it is {found.value}")
+        raise UnsupportedMedia(
+            f"the file was stated to be {stated.value}, but it is {found.value}",
+            "State no kind, or the right one.",
+        )
 
 
 def _decode_streams(

@@ -67,7 +67,8 @@ def _decode_grid(container: InputContainer, grid: Grid, spec: RowSpec, budget: B
     budget.check_pixels(grid.width, grid.height)
     if len(grid.tiles) > MAX_TILES:
         # One item may be in many places; putting it there takes the square of their number.
-        raise MediaLimitExceeded(f"{len(grid.tiles)} tiles are more than the {MAX_TILES} allowed")
+        problem = f"{len(grid.tiles)} tiles are more than the {MAX_TILES} allowed"
+        raise MediaLimitExceeded(problem, "Convert it to JPEG or PNG.")
     streams = {stream.id: stream for stream in container.streams.video if stream.duration is None}
     if not set(grid.tiles) <= streams.keys():
         raise CorruptMedia("tiles of the picture are missing")

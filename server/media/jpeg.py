@@ -109,7 +109,7 @@ class _Picture:
     def _scan(self, segment: bytes) -> None:
         self.scans += 1
         if self.scans > MAX_SCANS:
-            raise MediaLimitExceeded(f"a JPEG of more than {MAX_SCANS} scans")
+            raise MediaLimitExceeded(f"a JPEG of more than {MAX_SCANS} scans", "Save it as a baseline JPEG.")
         end = 1 + 2 * segment[0]
         first, last, bits = segment[end], segment[end + 1], segment[end + 2] >> 4
         if not self.progressive:

@@ -69,7 +69,8 @@ class Detector(pb_grpc.DetectorServicer):
                 await abort(context, broken)
         except TimeoutError:
             seconds = self._settings.stream_idle_timeout_seconds
-            await abort(context, TooSlow(f"the stream had nothing to do for {seconds:g} seconds"))
+            problem = f"the stream had nothing to do for {seconds:g} seconds"
+            await abort(context, TooSlow(problem, "Open another when there is something to judge."))
         finally:
             reader.cancel()
 

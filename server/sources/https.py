@@ -215,7 +215,10 @@ def _check_status(status: int, place: _Place) -> None:
         raise SourceNotFound(f"nothing is at {place}")
     if status in _TRY_LATER or not 400 <= status < 500:
         raise SourceUnavailable(f"{place} answered with status {status}")
-    raise SourceDenied(f"{place} answered with status {status}")
+    raise SourceDenied(
+        f"{place} answered with status {status}",
+        "This server has no credentials for it: send the bytes, or a URI that needs none or is signed anew.",
+    )
 
 
 async def _medium(response: "httpx.Response", place: _Place, max_bytes: int, hold: Hold) -> Fetched:

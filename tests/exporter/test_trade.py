@@ -50,8 +50,9 @@ def test_every_file_is_judged_by_both(graphs: dict[Precision, bytes], manifest: 
 
 
 def test_a_modality_without_files_is_named(graphs: dict[Precision, bytes], manifest: Manifest) -> None:
-    with pytest.raises(InvalidModel, match="video"):
+    with pytest.raises(InvalidModel, match="video") as caught:
         measure_change(graphs, manifest, photos(0, 255))
+    assert "test split" in caught.value.hint
 
 
 def test_speed_is_by_modality(graphs: dict[Precision, bytes], manifest: Manifest) -> None:

@@ -73,7 +73,7 @@ def test_what_is_asked_for_and_missing_is_named(graph: Path, wish: Precision) ->
     with pytest.raises(ModelNotFound, match=rf"--precision {wish}.*model\.{wish}\.onnx") as caught:
         open_session(graph, wish, "cpu", ON_CPU)
     assert caught.value.code == "MODEL_NOT_FOUND"
-    assert f"--precisions fp32,{wish}" in caught.value.hint
+    assert f"python -m exporter models/ --precisions fp32,{wish}" in caught.value.hint
 
 
 def test_a_broken_file_is_named(graph: Path) -> None:

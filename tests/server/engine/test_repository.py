@@ -75,8 +75,9 @@ def test_several_models_need_a_choice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "version"), [("other", None), ("detector", "7")])
 def test_what_is_not_there_is_named(tmp_path: Path, name: str, version: str | None) -> None:
     put(tmp_path, "detector", "1")
-    with pytest.raises(ModelNotFound, match=version or name):
+    with pytest.raises(ModelNotFound, match=version or name) as caught:
         Repository(tmp_path, name, version)
+    assert "--model" in caught.value.hint
 
 
 def test_an_empty_folder_that_was_asked_for_is_an_error(tmp_path: Path) -> None:

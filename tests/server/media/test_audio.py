@@ -202,8 +202,9 @@ def test_a_song_with_cover_art_is_sound() -> None:
 
 
 def test_the_stated_kind_must_be_right() -> None:
-    with pytest.raises(UnsupportedMedia, match="stated to be video, but it is audio"):
+    with pytest.raises(UnsupportedMedia, match="stated to be video, but it is audio") as caught:
         decode(speech_wav(), RowSpec(), LIMITS, MediaKind.VIDEO)
+    assert "Convert" not in caught.value.hint
     with pytest.raises(UnsupportedMedia, match="stated to be audio, but it is video"):
         decode(video_mp4(0.5), RowSpec(), LIMITS, MediaKind.AUDIO)
 

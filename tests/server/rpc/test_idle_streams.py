@@ -10,7 +10,7 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from tests import media
-from tests.failures import failure
+from tests.failures import failure, hint
 from tests.running_server import running_server, stub_of
 from tests.unfinished_calls import unfinished
 
@@ -34,6 +34,7 @@ def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
             next(answers)
     assert ids == {str(number) for number in range(count)}
     assert failure(caught.value) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
+    assert "Open another" in hint(caught.value)
 
 
 def test_a_caller_who_does_not_read_is_not_read(models: Path) -> None:

@@ -299,6 +299,12 @@ def test_what_goes_wrong_there_is_a_typed_error(read: Read, path: str, error: ty
         read(f"https://media.example:0{path}")
 
 
+def test_who_is_refused_there_is_not_told_of_credentials_that_are_never_sent(read: Read) -> None:
+    with pytest.raises(SourceDenied) as caught:
+        read("https://media.example:0/status/403")
+    assert "no credentials" in caught.value.hint
+
+
 def test_a_host_that_does_not_exist(read: Read) -> None:
     def unknown(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror("Name or service not known")
