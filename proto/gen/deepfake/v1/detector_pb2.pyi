@@ -116,9 +116,9 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: _InconclusiveReason.ValueType  # 1
     """The probability lies between the thresholds for real and for fake."""
     INCONCLUSIVE_REASON_TOO_SHORT: _InconclusiveReason.ValueType  # 2
-    """The sound is shorter than the model needs, and nothing else could be judged."""
+    """All media are sound alone, and shorter than the model needs."""
     INCONCLUSIVE_REASON_NO_EVIDENCE: _InconclusiveReason.ValueType  # 3
-    """The medium has nothing that the wanted modalities could judge."""
+    """The media have nothing else that the wanted modalities could judge; warnings say more."""
 
 class InconclusiveReason(_InconclusiveReason, metaclass=_InconclusiveReasonEnumTypeWrapper): ...
 
@@ -127,9 +127,9 @@ INCONCLUSIVE_REASON_UNSPECIFIED: InconclusiveReason.ValueType  # 0
 INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: InconclusiveReason.ValueType  # 1
 """The probability lies between the thresholds for real and for fake."""
 INCONCLUSIVE_REASON_TOO_SHORT: InconclusiveReason.ValueType  # 2
-"""The sound is shorter than the model needs, and nothing else could be judged."""
+"""All media are sound alone, and shorter than the model needs."""
 INCONCLUSIVE_REASON_NO_EVIDENCE: InconclusiveReason.ValueType  # 3
-"""The medium has nothing that the wanted modalities could judge."""
+"""The media have nothing else that the wanted modalities could judge; warnings say more."""
 Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
 
 class _Priority:
@@ -209,7 +209,7 @@ class Medium(_message.Message):
     uri: _builtins.str
     """Where the server finds the file, if its settings allow the scheme."""
     kind: Global___MediaKind.ValueType
-    """Stated kind; a file that turns out to be another kind is refused."""
+    """Stated kind; a file that turns out to be another kind is refused. Decoded input needs none."""
     name: _builtins.str
     """Shown in errors and echoed in the answer; at most 1024 characters."""
     @_builtins.property
@@ -243,7 +243,8 @@ Global___Medium: _TypeAlias = Medium  # noqa: Y015
 @_typing.final
 class RawFrames(_message.Message):
     """Decoded pictures of the model's own size (GetModel tells it).
-    One frame is judged as a photo, several as frames of one video.
+    One frame is judged as a photo, without crops; several as frames of one video, one after another
+    at the pace of the model's clips, and the image model sees each of them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -421,7 +422,7 @@ class DetectResponse(_message.Message):
     """
     @_builtins.property
     def modalities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModalityScore]:
-        """One entry for each modality that was judged."""
+        """One entry for each modality that has a share in the verdict: it was judged, and its weight is not 0."""
 
     @_builtins.property
     def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]:
@@ -430,7 +431,7 @@ class DetectResponse(_message.Message):
     @_builtins.property
     def suspicious_intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuspiciousInterval]:
         """Where a video or sound is suspicious: merged runs of rows at or above the
-        threshold for FAKE.
+        threshold for FAKE, also of modalities whose weight is 0.
         """
 
     @_builtins.property
@@ -699,7 +700,7 @@ class MediaFacts(_message.Message):
     duration_seconds: _builtins.float
     """Seconds, from the packets' own timestamps; 0 for a photo."""
     frame_rate: _builtins.float
-    """Mean frames a second; 0 for a photo."""
+    """Mean frames a second; 0 for a photo and for decoded frames."""
     rotation_degrees: _builtins.int
     """Clockwise degrees that were applied to make the picture upright: 0, 90, 180, 270."""
     mirrored: _builtins.bool
@@ -892,7 +893,7 @@ class DetectUploadHeader(_message.Message):
     kind: Global___MediaKind.ValueType
     name: _builtins.str
     size_bytes: _builtins.int
-    """Bytes that will follow, if known: a file over the limit is refused at once."""
+    """Bytes that will follow, if known: a file over the limit is refused at once, and one of another size."""
     @_builtins.property
     def options(self) -> Global___DetectOptions: ...
     def __init__(
