@@ -56,7 +56,7 @@ class AsyncDetector:
         """Judges one medium, or several of one subject. A large file is sent in chunks.
 
         Raises:
-            ValueError: no medium, or an option that does not exist.
+            ValueError: no medium, an option that does not exist, or a number that cannot be sent.
         """
         prepared = await asyncio.to_thread(prepare, media, options)
         if isinstance(prepared, pb.DetectRequest):
@@ -77,6 +77,9 @@ class AsyncDetector:
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
         trickle. The stream has no timeout, and is not tried again: if it breaks, what it raises
         concerns all that are still unanswered.
+
+        Raises:
+            ValueError: as `detect`.
         """
         stream = Stream(self._plain_stub, self._metadata)
         # A thread of its own, as it waits for as long as the server takes.

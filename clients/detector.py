@@ -57,7 +57,7 @@ class Detector:
         """Judges one medium, or several of one subject. A large file is sent in chunks.
 
         Raises:
-            ValueError: no medium, or an option that does not exist.
+            ValueError: no medium, an option that does not exist, or a number that cannot be sent.
         """
         prepared = prepare(media, options)
         if isinstance(prepared, pb.DetectRequest):
@@ -78,6 +78,9 @@ class Detector:
         Reads ahead of the answers by `in_flight` media, so it suits work that is at hand, not a
         trickle. The stream has no timeout, and is not tried again: if it breaks, what it raises
         concerns all that are still unanswered.
+
+        Raises:
+            ValueError: as `detect`.
         """
         with closing(Stream(self._stub, self._metadata)) as stream:
             for number, medium in enumerate(media):

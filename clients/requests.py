@@ -92,7 +92,7 @@ def prepare(media: Media, options: Options) -> pb.DetectRequest | Upload:
 
     Raises:
         DetectionError: a file cannot be read (UNREADABLE_FILE).
-        ValueError: no medium, or an option that does not exist.
+        ValueError: no medium, an option that does not exist, or a number that cannot be sent.
     """
     sources = [media] if isinstance(media, (str, os.PathLike, bytes, pb.Medium)) else list(media)
     if not sources:
