@@ -81,6 +81,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
+        if request.repository_name:
+            return pb.RepositoryIndexResponse()
         return description.index(self._live.current.manifest)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:

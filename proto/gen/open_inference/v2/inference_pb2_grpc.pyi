@@ -5,7 +5,7 @@ Open Inference Protocol, version 2 (KServe, Triton), over gRPC: the part that th
 
 Names and numbers are the protocol's, https://github.com/kserve/open-inference-protocol, and those of
 Triton's extensions that its clients need: model configuration, statistics, repository index, streaming.
-Tensors are those of the fused graph; what they mean is in server/detect/tensors.py.
+Tensors are those of the fused graph; what they mean is in server/engine/signature.py.
 """
 
 from collections import abc as _abc

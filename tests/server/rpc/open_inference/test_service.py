@@ -57,6 +57,10 @@ def test_the_model_describes_itself(client: Any, bare: ort.InferenceSession) -> 
     assert (model.name, model.version, model.state) == ("tiny", "1", "READY")
 
 
+def test_a_repository_with_a_name_is_empty(stub: GRPCInferenceServiceStub) -> None:
+    assert not stub.RepositoryIndex(pb.RepositoryIndexRequest(repository_name="elsewhere")).models
+
+
 @pytest.mark.parametrize("ask", ["get_model_metadata", "get_model_config", "get_inference_statistics"])
 @pytest.mark.parametrize("model", [("other", ""), ("tiny", "2")])
 def test_another_model_is_not_found(client: Any, ask: str, model: tuple[str, str]) -> None:
