@@ -16,8 +16,8 @@ class Result:
     """What receivers get.
 
     Attributes:
-        key: SHA-256 over what the verdict depends on: id, URIs, options, content and model. However
-            often a message is worked on, its result has the same key.
+        key: SHA-256 over what the result depends on: id, URIs, options, and content and model or the
+            error's code. However often a message is worked on, its result has the same key.
         id: as the message said; may be empty.
         body: JSON object of key, id, uris, and either `response` (DetectResponse in proto3 JSON with the
             proto's own field names) or `error` (code, message and hint).
