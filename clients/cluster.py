@@ -121,7 +121,12 @@ def main(
     media: Annotated[list[str], typer.Argument(help="Files and folders that every machine has, s3://…/.")],
     output: Annotated[Path, typer.Option(help="Predictions: .csv, .jsonl or .parquet, on this machine.")],
     resume: Annotated[bool, typer.Option("--resume", help="Skip what --output already has.")] = False,
-    address: Annotated[str | None, typer.Option(help="Of the cluster. Default: start one here.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the cluster. Default: RAY_ADDRESS, else the one on this machine, else start one."
+        ),
+    ] = None,
     actors: Annotated[int, typer.Option(help="Engines.", min=1)] = 2,
     cpus: Annotated[int, typer.Option(help="Cores for each.", min=1)] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs for each; may be a fraction.", min=0)] = 0,
