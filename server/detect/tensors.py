@@ -26,8 +26,8 @@ from server.urgency import Urgency
 _ROWS = (("image_index", "image_request"), ("clip_index", "clip_request"), ("audio", "audio_request"))
 # The modality whose rows an output follows; the others follow the subjects.
 _PER_ROW = {"image_probability": 0, "image_heatmap": 0, "clip_probability": 1, "audio_probability": 2}
-# Sound is in [-1, 1]. Integers by mistake are let through, but not what overflows in a spectrogram.
-_LOUDEST = 32768.0
+LOUDEST = 32768.0
+"""Sound is in [-1, 1]. Integers by mistake are let through, but not what overflows in a spectrogram."""
 
 
 async def infer(
@@ -160,7 +160,7 @@ def _check_values(full: dict[str, NDArray[Any]]) -> None:
     if not np.isfinite(full["weights"]).all() or (full["weights"] < 0).any():
         raise InvalidRequest("weights must be finite and >= 0")
     # Written so that it fails for NaN.
-    if not (np.abs(full["audio"]) <= _LOUDEST).all():
+    if not (np.abs(full["audio"]) <= LOUDEST).all():
         raise InvalidRequest("audio must be finite sound in [-1, 1]")
 
 

@@ -16,6 +16,7 @@ from server.detect.request import (
     Stopwatch,
     Verdict,
 )
+from server.detect.tensors import LOUDEST
 from server.engine.manifest import FusionWeights
 from server.errors import InvalidRequest, MediaLimitExceeded
 from server.media.types import MediaFacts, MediaKind
@@ -208,8 +209,9 @@ def _audio(message: pb.RawAudio, number: int) -> RawAudio:
     if not sound or len(sound) % 4 or not message.sample_rate:
         raise InvalidRequest(f"media[{number}].audio needs float32 pcm and a sample_rate")
     pcm = np.frombuffer(sound, "<f4")
-    if not np.isfinite(pcm).all():
-        raise InvalidRequest(f"media[{number}].audio.pcm holds values that are not finite")
+    # Written so that it fails for NaN.
+    if not (np.abs(pcm) <= LOUDEST).all():
+        raise InvalidRequest(f"media[{number}].audio.pcm must be finite sound in [-1, 1]")
     return RawAudio(pcm, message.sample_rate)
 
 

@@ -31,6 +31,12 @@ def request(*contents: bytes, **options: Any) -> pb.DetectRequest:
     )
 
 
+def raw_sound(loudest: float) -> pb.DetectRequest:
+    pcm = loudest * np.sin(np.arange(16_000, dtype=np.float32))
+    sound = pb.RawAudio(pcm=pcm.astype("<f4").tobytes(), sample_rate=16_000)
+    return pb.DetectRequest(media=[pb.Medium(audio=sound)])
+
+
 def rejected(stub: DetectorStub, bad: pb.DetectRequest) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Detect(bad, timeout=30)
@@ -189,6 +195,8 @@ def test_sound_that_is_too_short_is_inconclusive_and_has_no_probability(stub: De
             pb.DetectRequest(media=[pb.Medium(audio=pb.RawAudio(pcm=b"\0" * 64, sample_rate=8_000))]),
             "INVALID_REQUEST",
         ),
+        (raw_sound(float("nan")), "INVALID_REQUEST"),
+        (raw_sound(1e38), "INVALID_REQUEST"),
         (pb.DetectRequest(media=[pb.Medium(content=PHOTO, kind=pb.MEDIA_KIND_AUDIO)]), "UNSUPPORTED_MEDIA"),
         (request(b"hello, this is a text file"), "UNSUPPORTED_MEDIA"),
         (request(PHOTO[:200]), "CORRUPT_MEDIA"),
