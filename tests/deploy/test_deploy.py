@@ -13,12 +13,12 @@ import promql_parser
 import pytest
 import yaml
 
-from deepfake.v1 import detector_pb2 as pb
 from server import errors
 from server.configuration import ENV_PREFIX
 from server.jobs.settings import JobSettings
 from server.settings import Settings
 from tests.media import photo_jpeg
+from tests.media_requests import detect_request
 from tests.metrics import samples
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import tiny_detector
@@ -146,11 +146,10 @@ def test_every_query_parses() -> None:
 
 def test_every_metric_is_in_the_servers_answer(tmp_path: Path) -> None:
     tiny_detector(tmp_path)
-    photo = pb.Medium(content=photo_jpeg(64, 48))
     with running_server(tmp_path, metrics_port=0) as server, stub_of(server) as stub:
-        stub.Detect(pb.DetectRequest(media=[photo]), timeout=30)
+        stub.Detect(detect_request(photo_jpeg(64, 48)), timeout=30)
         with pytest.raises(Exception, match="unknown format"):
-            stub.Detect(pb.DetectRequest(media=[pb.Medium(content=b"none")]), timeout=30)
+            stub.Detect(detect_request(b"none"), timeout=30)
         there = {sample.name for sample in samples(server.metrics_port)}
     asked = {name for text in expressions() for name in re.findall(r"\b(?:deepfake|process)_\w+", text)}
     assert asked

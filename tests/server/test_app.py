@@ -20,13 +20,14 @@ from server.errors import CannotListen, InvalidModel, ModelNotFound
 from server.settings import Settings
 from tests import media
 from tests.aws import use_credentials
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 from tests.server_process import server_process
 from tests.tiny_graph import put_version, tiny_detector
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+PHOTO = detect_request(media.photo_jpeg(64, 48))
 
 
 def command(*flags: str) -> list[str]:
@@ -40,7 +41,7 @@ def process(*flags: str) -> AbstractContextManager[tuple["subprocess.Popen[str]"
 
 
 def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
-    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
+    video = detect_request(media.video_mp4(2.0))
     with process("--models", str(models)) as (server, address), grpc.insecure_channel(address) as channel:
         stub = DetectorStub(channel)
         accepted = [stub.Detect.future(video, timeout=60) for _ in range(8)]
@@ -64,7 +65,7 @@ def test_a_store_that_hangs_does_not_keep_a_server_from_ending(
             grpc.insecure_channel(address) as channel,
         ):
             hanging = DetectorStub(channel).Detect.future(
-                pb.DetectRequest(media=[pb.Medium(uri="s3://media/photo.jpg")]), timeout=60
+                detect_request(pb.Medium(uri="s3://media/photo.jpg")), timeout=60
             )
             silent.accept()
             server.send_signal(signal.SIGTERM)
@@ -148,7 +149,7 @@ def test_windows_is_told_what_to_use(
 
 
 def test_a_full_server_refuses_at_once_and_says_when_to_come_back(models: Path) -> None:
-    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(4.0, width=640, height=480))])
+    video = detect_request(media.video_mp4(4.0, width=640, height=480))
     with running_server(models, max_queue_size=1) as server, stub_of(server) as stub:
         calls = [stub.Detect.future(video, timeout=60) for _ in range(8)]
         codes = [call.code() for call in calls]

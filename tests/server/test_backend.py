@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.v1 import detector_pb2 as pb
 from server import backend
 from server.errors import MissingPackage
 from server.settings import Settings
 from tests.media import photo_jpeg
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 
 
 def test_photos_are_judged_with_reduced_decoding(models: Path) -> None:
     pytest.importorskip("simplejpeg")
-    request = pb.DetectRequest(media=[pb.Medium(content=photo_jpeg(640, 480))])
+    request = detect_request(photo_jpeg(640, 480))
     with running_server(models, jpeg_reduced_decoding=True) as server, stub_of(server) as stub:
         answer = stub.Detect(request, timeout=30)
     assert answer.verdict

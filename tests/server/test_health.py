@@ -13,17 +13,17 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
 from tests import media
 from tests.failures import failure
+from tests.media_requests import detect_request
 from tests.server_process import server_process
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = ("", "deepfake.v1.Detector", "inference.GRPCInferenceService")
-PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+PHOTO = detect_request(media.photo_jpeg(64, 48))
 FAULTY = Path(__file__).parent / "faulty_server.py"
 
 

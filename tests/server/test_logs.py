@@ -21,6 +21,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server import logs
 from tests import media
 from tests.certificates import Authority
+from tests.media_requests import detect_request
 
 ROOT = Path(__file__).parents[2]
 PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
@@ -53,9 +54,8 @@ def logging_server(models: Path, folder: Path, *flags: str) -> Iterator[Detector
 
 def detect(stub: DetectorStub, medium: pb.Medium, request_id: str = "", **metadata: str) -> str:
     """The status that a request ends with."""
-    request = pb.DetectRequest(id=request_id, media=[medium])
     sent = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
-    call = stub.Detect.future(request, timeout=60, metadata=sent)
+    call = stub.Detect.future(detect_request(medium, request_id=request_id), timeout=60, metadata=sent)
     return call.code().name
 
 

@@ -13,9 +13,10 @@ import grpc
 import psutil
 import pytest
 
-from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2 import inference_pb2 as inference
+from tests.media_requests import detect_request
+from tests.media_requests import upload as parts
 from tests.running_server import running_server
 from tests.server_process import server_process
 from tests.unfinished_calls import unfinished
@@ -32,14 +33,11 @@ def resident_bytes(pid: int) -> int:
 
 
 def detect(channel: grpc.Channel) -> Any:
-    medium = pb.Medium(content=JUNK)
-    return DetectorStub(channel).Detect.future(pb.DetectRequest(media=[medium]), timeout=60)
+    return DetectorStub(channel).Detect.future(detect_request(JUNK), timeout=60)
 
 
 def upload(channel: grpc.Channel) -> Any:
-    chunks = (pb.DetectUploadRequest(chunk=JUNK[start : start + 2**20]) for start in range(0, SIZE, 2**20))
-    header = pb.DetectUploadRequest(header=pb.DetectUploadHeader())
-    return DetectorStub(channel).DetectUpload.future(iter([header, *chunks]), timeout=60)
+    return DetectorStub(channel).DetectUpload.future(iter(parts(JUNK, 2**20)), timeout=60)
 
 
 def infer(channel: grpc.Channel) -> Any:
@@ -105,7 +103,7 @@ def test_streams_that_wait_keep_no_media(models: Path) -> None:
         grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel,
         ExitStack() as waiting,
     ):
-        asked = pb.DetectRequest(id="a", media=[pb.Medium(content=JUNK)])
+        asked = detect_request(JUNK, request_id="a")
         stream = partial(DetectorStub(channel).DetectStream, timeout=60)
         for number in range(COUNT + 1):
             answers = waiting.enter_context(unfinished(stream, asked))

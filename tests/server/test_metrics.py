@@ -16,6 +16,7 @@ from server import metrics
 from server.app import Server
 from server.errors import CannotListen
 from tests import media
+from tests.media_requests import chunk, detect_request, header
 from tests.metrics import samples
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION, put_version
@@ -23,8 +24,8 @@ from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 Value = Callable[..., float]
-PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
-SOUND = pb.Medium(content=media.speech_mp3(0.5))
+PHOTO = media.photo_jpeg(64, 48)
+SOUND = media.speech_mp3(0.5)
 
 
 def scraped(server: Server) -> Value:
@@ -38,8 +39,8 @@ def scraped(server: Server) -> Value:
 
 def test_requests_stages_and_batches_are_counted(models: Path) -> None:
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
-        stub.Detect(pb.DetectRequest(media=[PHOTO, SOUND]), timeout=30)
-        answer = stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+        stub.Detect(detect_request(PHOTO, SOUND), timeout=30)
+        answer = stub.Detect(detect_request(PHOTO), timeout=30)
         verdict = pb.Verdict.Name(answer.verdict).removeprefix("VERDICT_")
         value = scraped(server)
     both = (
@@ -69,10 +70,10 @@ def test_failures_are_counted_by_their_code(models: Path) -> None:
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
         for content in (b"not a picture", b"not a sound either"):
             with pytest.raises(grpc.RpcError):
-                stub.Detect(pb.DetectRequest(media=[pb.Medium(content=content)]), timeout=30)
-        list(stub.DetectStream(iter([pb.DetectRequest(id="", media=[PHOTO])]), timeout=30))
+                stub.Detect(detect_request(content), timeout=30)
+        list(stub.DetectStream(iter([detect_request(PHOTO)]), timeout=30))
         with pytest.raises(grpc.RpcError):
-            stub.DetectUpload(iter([pb.DetectUploadRequest(chunk=b"headless")]), timeout=30)
+            stub.DetectUpload(iter([chunk(b"headless")]), timeout=30)
         value = scraped(server)
     assert value("deepfake_requests_total", method="Detect", outcome="FAILED") == 2
     assert value("deepfake_request_failures_total", method="Detect", reason="UNSUPPORTED_MEDIA") == 2
@@ -117,7 +118,7 @@ def test_versions_that_could_not_be_loaded_are_seen_from_the_start(models: Path,
 def test_the_cache_is_counted(models: Path) -> None:
     with running_server(models, metrics_port=0, cache_max_bytes=10**6) as server, stub_of(server) as stub:
         for _ in range(3):
-            stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+            stub.Detect(detect_request(PHOTO), timeout=30)
         value = scraped(server)
     assert (value("deepfake_cache_hits_total"), value("deepfake_cache_misses_total")) == (2, 1)
     assert value("deepfake_cache_entries") == 1
@@ -130,7 +131,7 @@ def test_servers_in_one_process_count_for_themselves(models: Path) -> None:
         running_server(models, metrics_port=0) as idle,
         stub_of(busy) as stub,
     ):
-        stub.Detect(pb.DetectRequest(media=[PHOTO]), timeout=30)
+        stub.Detect(detect_request(PHOTO), timeout=30)
         assert scraped(busy)("deepfake_batch_requests_count") == 1
         assert scraped(idle)("deepfake_batch_requests_count") == 0
 
@@ -165,10 +166,7 @@ def test_connections_that_ask_nothing_are_closed_without_a_word(
 
 
 def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
-    parts = (
-        pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=1000)),
-        pb.DetectUploadRequest(chunk=b"x" * 10),
-    )
+    parts = (header(size_bytes=1000), chunk(b"x" * 10))
 
     def total(**labels: str) -> float:
         return scraped(server)("deepfake_requests_total", method="DetectUpload", **labels)
@@ -181,7 +179,7 @@ def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
 
 
 def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: Path) -> None:
-    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(8.0, width=640, height=480))])
+    video = detect_request(media.video_mp4(8.0, width=640, height=480))
 
     def failed() -> float:
         value = scraped(server)

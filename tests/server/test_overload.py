@@ -16,6 +16,7 @@ from server.engine.engine import Engine
 from server.media.isolation import DecodePool
 from server.sources.files import Files
 from tests import media
+from tests.media_requests import decoded_picture, detect_request
 from tests.raw_requests import PHOTO as ROWS
 from tests.raw_requests import message
 from tests.running_server import running_server, stub_of
@@ -29,16 +30,12 @@ OK, REFUSED = grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED
 @pytest.fixture
 def stub(models: Path) -> Iterator[DetectorStub]:
     with running_server(models, max_queue_size=ROOM) as server, stub_of(server) as stub:
-        stub.Detect(asked(PHOTO), timeout=60)
+        stub.Detect(detect_request(PHOTO), timeout=60)
         yield stub
 
 
-def asked(content: bytes, priority: pb.Priority.ValueType = pb.PRIORITY_NORMAL) -> pb.DetectRequest:
-    return pb.DetectRequest(media=[pb.Medium(content=content)], options=pb.DetectOptions(priority=priority))
-
-
 def sent(stub: DetectorStub, count: int, *, seconds: float, **options: Any) -> list[Any]:
-    return [stub.Detect.future(asked(VIDEO, **options), timeout=seconds) for _ in range(count)]
+    return [stub.Detect.future(detect_request(VIDEO, **options), timeout=seconds) for _ in range(count)]
 
 
 def outcomes(calls: list[Any]) -> list[grpc.StatusCode]:
@@ -72,7 +69,7 @@ def test_within_a_priority_the_earlier_deadline_takes_the_room(stub: DetectorStu
 
 def test_what_cannot_be_answered_in_time_is_refused_at_once(models: Path) -> None:
     with running_server(models) as server, stub_of(server) as stub:
-        stub.Detect(asked(VIDEO), timeout=60)
+        stub.Detect(detect_request(VIDEO), timeout=60)
         ahead = sent(stub, 200, seconds=120, priority=pb.PRIORITY_INTERACTIVE)
         hopeless = sent(stub, 1, seconds=2)
         # The first ones may come before the others have arrived.
@@ -94,7 +91,7 @@ def test_media_of_a_slow_store_are_refused_at_once_or_fetched_in_time_the_urgent
 
     monkeypatch.setattr(Files, "read", slow)
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
-    by_uri = pb.DetectRequest(media=[pb.Medium(uri=(tmp_path / "photo.jpg").as_uri())])
+    by_uri = detect_request(pb.Medium(uri=(tmp_path / "photo.jpg").as_uri()))
     with running_server(models, file_roots=(tmp_path,), fetch_workers=1) as server, stub_of(server) as stub:
         stub.Detect(by_uri, timeout=60)
         calls = [stub.Detect.future(by_uri, timeout=3) for _ in range(30)]
@@ -121,13 +118,12 @@ def test_what_the_engine_has_to_do_with_a_medium_is_known_from_others_of_its_siz
     monkeypatch.setattr(DecodePool, "submit", noted)
     monkeypatch.setattr(DecodePool, "seconds", lambda pool, size: 0.0)
     monkeypatch.setattr(Engine, "seconds", lambda engine, counts: 2.0 if counts[0] else 12.0)
-    photo = pb.Medium(content=PHOTO)
-    raw = pb.Medium(frames=pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32))
+    raw = decoded_picture()
     voices = np.stack([media.voice(5.0, seed=seed) for seed in (1, 2)])
-    call = pb.Medium(content=media.encode_sound(voices, "wav", "pcm_s16le", 16_000))
+    call = media.encode_sound(voices, "wav", "pcm_s16le", 16_000)
     with running_server(models, cache_max_bytes=0) as server, stub_of(server) as stub:
-        for request in ([photo] * 3, [photo], [raw], [raw, photo], [photo, call], [photo, call]):
-            stub.Detect(pb.DetectRequest(media=request), timeout=60)
+        for subject in ([PHOTO] * 3, [PHOTO], [raw], [raw, PHOTO], [PHOTO, call], [PHOTO, call]):
+            stub.Detect(detect_request(*subject), timeout=60)
         with grpc.insecure_channel(server.address) as channel:
             GRPCInferenceServiceStub(channel).ModelInfer(message(ROWS), timeout=60)
     # A call is judged in two parts, and before the first it is taken for a photo.

@@ -19,6 +19,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server import processes
 from server.settings import Settings
 from tests import media
+from tests.media_requests import detect_request
 from tests.running_server import running_server
 from tests.server_process import ROOT, alive, server_process
 from tests.tiny_graph import put_version
@@ -26,7 +27,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers share a port on Linux only")
 
-PHOTO = pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))])
+PHOTO = detect_request(media.photo_jpeg(64, 48))
 
 
 def command(models: Path, *flags: str) -> list[str]:
@@ -89,7 +90,7 @@ def test_every_server_listens_and_one_that_dies_is_replaced(models: Path) -> Non
 
 
 def test_sigterm_finishes_what_was_accepted_and_exits_with_zero(models: Path) -> None:
-    video = pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(2.0))])
+    video = detect_request(media.video_mp4(2.0))
     with two_servers(models) as (process, address), grpc.insecure_channel(address) as channel:
         until(lambda: len(servers_of(process)) == 2)
         running = servers_of(process)
@@ -178,12 +179,11 @@ def test_a_wrong_start_says_why(models: Path, flags: list[str]) -> None:
 
 
 def test_every_server_looks_where_the_secret_says(models: Path) -> None:
-    video = pb.Medium(content=media.video_mp4(4.0))
-    request = pb.DetectRequest(media=[video], options=pb.DetectOptions(timeline=True))
+    video = detect_request(media.video_mp4(4.0), timeline=True)
 
     def starts(address: str) -> list[float]:
         with stub_at(address) as stub:
-            answer = stub.Detect(request, timeout=60, wait_for_ready=True)
+            answer = stub.Detect(video, timeout=60, wait_for_ready=True)
         return [entry.start_seconds for entry in answer.timeline]
 
     with running_server(models, sampling_secret="one") as alone:

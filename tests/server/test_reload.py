@@ -10,24 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
 from tests import media
+from tests.media_requests import decoded_picture, detect_request
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_version
 from tests.waiting import until
 
-GREY = np.full((1, 32, 32, 3), 127.5, np.uint8).tobytes()
+GREY = 127
 # A grey picture has a logit of 0, so its answers are those of the bias alone; the others are near that.
 BIAS = {"1": -2.0, "2": 0.0, "3": 2.0}
 REQUESTS = (
-    pb.DetectRequest(media=[pb.Medium(frames=pb.RawFrames(rgb=GREY, count=1, height=32, width=32))]),
-    pb.DetectRequest(media=[pb.Medium(content=media.photo_jpeg(64, 48))]),
-    pb.DetectRequest(media=[pb.Medium(content=media.video_mp4(0.5))]),
+    detect_request(decoded_picture(GREY)),
+    detect_request(media.photo_jpeg(64, 48)),
+    detect_request(media.video_mp4(0.5)),
 )
 
 

@@ -25,6 +25,7 @@ from server.errors import MissingPackage
 from server.settings import Settings
 from server.telemetry import Telemetry
 from tests import media
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import VERSION
 
@@ -79,7 +80,7 @@ def test_a_request_is_a_span_with_one_for_each_stage(models: Path) -> None:
     # Closing the server sends what is left.
     with collecting() as (collector, url):
         with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
-            answer = stub.Detect(pb.DetectRequest(id="mine", media=[pb.Medium(content=PHOTO)]), timeout=30)
+            answer = stub.Detect(detect_request(PHOTO, request_id="mine"), timeout=30)
         spans = collector.by_name
     assert set(spans) == {"Detect", "decode", "queue", "inference"}
     request = spans["Detect"]
@@ -102,14 +103,13 @@ def test_a_request_is_a_span_with_one_for_each_stage(models: Path) -> None:
 
 
 def test_the_callers_trace_goes_on_and_its_decision_counts(models: Path) -> None:
-    request = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
     with collecting() as (collector, url):
         settings = {"otlp_endpoint": url, "trace_sample_ratio": 0.0}
         with running_server(models, **settings) as server, stub_of(server) as stub:
             for flags in ("01", "00"):
                 sent = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-{flags}"),)
-                stub.Detect(request, timeout=30, metadata=sent)
-            stub.Detect(request, timeout=30)
+                stub.Detect(detect_request(PHOTO), timeout=30, metadata=sent)
+            stub.Detect(detect_request(PHOTO), timeout=30)
         roots = [span for span in collector.spans if span.name == "Detect"]
     assert [(span.trace_id.hex(), span.parent_span_id.hex()) for span in roots] == [(TRACE_ID, PARENT_ID)]
 
@@ -118,7 +118,7 @@ def test_a_failed_request_says_why_and_keeps_secrets(models: Path) -> None:
     bad = pb.Medium(content=b"no format", name="https://u:hunter2@host/a.jpg?X-Amz-Signature=abc")
     with collecting() as (collector, url):
         with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
-            call = stub.Detect.future(pb.DetectRequest(media=[bad]), timeout=30)
+            call = stub.Detect.future(detect_request(bad), timeout=30)
             assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
         span = collector.by_name["Detect"]
         everything = b"".join(request.SerializeToString() for request in collector.requests)
@@ -134,7 +134,7 @@ def test_a_name_that_is_not_utf8_costs_no_span(models: Path, tmp_path: Path) -> 
         settings = {"otlp_endpoint": url, "file_roots": [tmp_path]}
         with running_server(models, **settings) as server, stub_of(server) as stub:
             gone = pb.Medium(uri=f"file://{tmp_path}/%ff.jpg")
-            call = stub.Detect.future(pb.DetectRequest(media=[gone]), timeout=30)
+            call = stub.Detect.future(detect_request(gone), timeout=30)
             assert call.code() == grpc.StatusCode.NOT_FOUND
         assert r"\udcff.jpg" in collector.by_name["Detect"].status.message
 
@@ -155,7 +155,7 @@ def test_the_python_client_hands_its_trace_on(models: Path) -> None:
 
 def test_a_collector_that_is_not_there_costs_no_request(models: Path) -> None:
     with running_server(models, otlp_endpoint="http://127.0.0.1:1") as server, stub_of(server) as stub:
-        assert stub.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)]), timeout=30).verdict
+        assert stub.Detect(detect_request(PHOTO), timeout=30).verdict
 
 
 def test_a_collector_that_hangs_does_not_keep_the_server_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from server.app import Server
 from server.settings import Settings
 from tests.failures import failure
 from tests.media import photo_jpeg
+from tests.media_requests import chunk, detect_request, upload
 from tests.ray_cluster import kill_one, ray_cluster, workers
 from tests.running_server import stub_of
 from tests.waiting import until
@@ -53,9 +54,7 @@ def proxied(target: str) -> Iterator[pb_grpc.DetectorStub]:
 
 
 def test_it_answers_like_the_server(proxied: pb_grpc.DetectorStub, server: Server) -> None:
-    request = pb.DetectRequest(
-        id="one", media=[pb.Medium(content=PHOTO)], options=pb.DetectOptions(timeline=True)
-    )
+    request = detect_request(PHOTO, request_id="one", timeline=True)
     answer = proxied.Detect(request)
     with stub_of(server) as stub:
         expected = stub.Detect(request)
@@ -70,31 +69,30 @@ def test_it_tells_its_model(proxied: pb_grpc.DetectorStub) -> None:
 
 def test_errors_keep_their_status_code_and_hint(proxied: pb_grpc.DetectorStub) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        proxied.Detect(pb.DetectRequest(media=[pb.Medium(content=b"no picture")]))
+        proxied.Detect(detect_request(b"no picture"))
     assert failure(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA")
 
 
 def test_the_callers_deadline_is_kept(proxied: pb_grpc.DetectorStub) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        proxied.Detect(pb.DetectRequest(media=[pb.Medium(content=PHOTO)]), timeout=0.0001)
+        proxied.Detect(detect_request(PHOTO), timeout=0.0001)
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_uploads_arrive_whole(proxied: pb_grpc.DetectorStub) -> None:
-    answer = proxied.DetectUpload(parts(PHOTO))
+    answer = proxied.DetectUpload(iter(upload(PHOTO, 1000, size_bytes=len(PHOTO))))
     assert answer.media[0].size_bytes == len(PHOTO)
 
 
 def test_uploads_fail_like_other_calls(proxied: pb_grpc.DetectorStub) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        proxied.DetectUpload(iter([pb.DetectUploadRequest(chunk=PHOTO)]))
+        proxied.DetectUpload(iter([chunk(PHOTO)]))
     assert failure(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
 def test_streams_answer_each_request(proxied: pb_grpc.DetectorStub) -> None:
     requests = [
-        pb.DetectRequest(id=str(number), media=[pb.Medium(content=PHOTO if number % 2 else b"none")])
-        for number in range(6)
+        detect_request(PHOTO if number % 2 else b"none", request_id=str(number)) for number in range(6)
     ]
     answers = {answer.id: answer.WhichOneof("result") for answer in proxied.DetectStream(iter(requests))}
     assert answers == {str(number): "response" if number % 2 else "error" for number in range(6)}
@@ -123,9 +121,3 @@ def test_a_replica_that_is_killed_loses_nothing(target: str) -> None:
         probabilities = {answer.result().fake_probability for answer in answers}
     assert len(probabilities) == 1
     until(lambda: replicas() != before and len(replicas()) == len(before))
-
-
-def parts(content: bytes) -> Iterator[pb.DetectUploadRequest]:
-    yield pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=len(content)))
-    for start in range(0, len(content), 1000):
-        yield pb.DetectUploadRequest(chunk=content[start : start + 1000])

@@ -30,14 +30,14 @@ from server.settings import Settings
 from server.telemetry import Record, Telemetry
 from tests import media
 from tests.failures import failure
+from tests.media_requests import detect_request, upload
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME
 from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 ALICE, BOB, EVE = "alice's-secret-1", "bob's-own-secret", "guessed-by-eve-0"
-PHOTO = pb.DetectRequest(id="a", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
-HEADER = pb.DetectUploadRequest(header=pb.DetectUploadHeader())
+PHOTO = detect_request(media.photo_jpeg(64, 48), request_id="a")
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
 RATE_LIMITED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
 
@@ -71,7 +71,7 @@ CALLS: dict[str, Callable[[DetectorStub, Any], Any]] = {
     "Detect": lambda stub, metadata: stub.Detect(PHOTO, 30, metadata),
     "DetectStream": lambda stub, metadata: next(stub.DetectStream(iter([PHOTO]), 30, metadata)),
     "DetectUpload": lambda stub, metadata: stub.DetectUpload(
-        iter([HEADER, pb.DetectUploadRequest(chunk=PHOTO.media[0].content)]), 30, metadata
+        iter(upload(PHOTO.media[0].content, 10_000)), 30, metadata
     ),
     "GetModel": lambda stub, metadata: stub.GetModel(pb.GetModelRequest(), 30, metadata),
 }
@@ -259,7 +259,7 @@ def test_calls_a_second_are_limited_and_streams_slowed_down(models: Path, tokens
         assert set(outcomes) <= {None, RATE_LIMITED}
         begin = time.monotonic()
         assert _outcome(stub, BOB) is None
-        requests = [pb.DetectRequest(id=str(number), media=PHOTO.media) for number in range(10)]
+        requests = [detect_request(*PHOTO.media, request_id=str(number)) for number in range(10)]
         answers = list(stub.DetectStream(iter(requests), 30, bearer(BOB)))
         # Of the burst of 5, GetModel and the stream itself took 2.
         assert time.monotonic() - begin > (10 - 3) / 5 - 0.3

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from tests import media
+from tests.media_requests import decoded_picture, detect_request
 from tests.running_server import running_server, stub_of
 
 PHOTO = media.photo_jpeg(320, 240)
@@ -24,10 +24,6 @@ def stub(models: Path, media_folder: Path) -> Iterator[DetectorStub]:
         yield stub
 
 
-def asked(*media: pb.Medium, **options: Any) -> pb.DetectRequest:
-    return pb.DetectRequest(id="a", media=media, options=pb.DetectOptions(**options))
-
-
 def without(answer: pb.DetectResponse, *fields: str) -> pb.DetectResponse:
     copy = pb.DetectResponse()
     copy.CopyFrom(answer)
@@ -37,8 +33,8 @@ def without(answer: pb.DetectResponse, *fields: str) -> pb.DetectResponse:
 
 
 def test_the_same_bytes_get_the_same_answer_whatever_their_name(stub: DetectorStub) -> None:
-    first = stub.Detect(asked(pb.Medium(content=VIDEO, name="a.mp4")), timeout=30)
-    second = stub.Detect(asked(pb.Medium(content=VIDEO, name="b.mp4")), timeout=30)
+    first = stub.Detect(detect_request(pb.Medium(content=VIDEO, name="a.mp4")), timeout=30)
+    second = stub.Detect(detect_request(pb.Medium(content=VIDEO, name="b.mp4")), timeout=30)
     assert (first.cached, second.cached) == (False, True)
     assert (first.media[0].name, second.media[0].name) == ("a.mp4", "b.mp4")
     assert without(first, "media") == without(second, "media")
@@ -48,19 +44,19 @@ def test_the_same_bytes_get_the_same_answer_whatever_their_name(stub: DetectorSt
 
 
 def test_details_that_nobody_asked_for_before_are_there(stub: DetectorStub) -> None:
-    stub.Detect(asked(pb.Medium(content=PHOTO)), timeout=30)
-    detailed = asked(pb.Medium(content=PHOTO), heatmap=True)
+    stub.Detect(detect_request(PHOTO), timeout=30)
+    detailed = detect_request(PHOTO, heatmap=True)
     assert stub.Detect(detailed, timeout=30).timeline[0].heatmap.values
 
 
 def test_a_uri_is_read_each_time_and_its_bytes_are_known(stub: DetectorStub, media_folder: Path) -> None:
     file = media_folder / "changes.jpg"
     file.write_bytes(PHOTO)
-    by_uri = asked(pb.Medium(uri=file.as_uri()))
+    by_uri = detect_request(pb.Medium(uri=file.as_uri()))
     first, second = (stub.Detect(by_uri, timeout=30) for _ in range(2))
     assert (first.cached, second.cached) == (False, True)
     assert second.media[0].source.sha256 == first.media[0].source.sha256 != ""
-    assert stub.Detect(asked(pb.Medium(content=PHOTO)), timeout=30).cached
+    assert stub.Detect(detect_request(PHOTO), timeout=30).cached
     file.write_bytes(media.photo_jpeg(320, 240, seed=5))
     third = stub.Detect(by_uri, timeout=30)
     assert not third.cached
@@ -70,11 +66,11 @@ def test_a_uri_is_read_each_time_and_its_bytes_are_known(stub: DetectorStub, med
 def test_a_broken_file_is_refused_again_under_its_own_name(stub: DetectorStub) -> None:
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(grpc.RpcError, match=name):
-            stub.Detect(asked(pb.Medium(content=PHOTO[:200], name=name)), timeout=30)
+            stub.Detect(detect_request(pb.Medium(content=PHOTO[:200], name=name)), timeout=30)
 
 
 def test_concurrent_duplicates_are_computed_once(stub: DetectorStub) -> None:
-    request = asked(pb.Medium(content=VIDEO))
+    request = detect_request(VIDEO)
     with ThreadPoolExecutor(16) as callers:
         answers = list(callers.map(lambda _: stub.Detect(request, timeout=30), range(16)))
     assert sum(not answer.cached for answer in answers) == 1
@@ -82,13 +78,12 @@ def test_concurrent_duplicates_are_computed_once(stub: DetectorStub) -> None:
 
 
 def test_decoded_input_is_computed_each_time(stub: DetectorStub) -> None:
-    frames = pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
-    answers = [stub.Detect(asked(pb.Medium(frames=frames)), timeout=30) for _ in range(2)]
+    picture = decoded_picture()
+    answers = [stub.Detect(detect_request(picture), timeout=30) for _ in range(2)]
     assert not any(answer.cached for answer in answers)
-    assert not stub.Detect(asked(pb.Medium(frames=frames), pb.Medium(content=PHOTO)), timeout=30).cached
+    assert not stub.Detect(detect_request(picture, PHOTO), timeout=30).cached
 
 
 def test_priority_does_not_change_the_answer(stub: DetectorStub) -> None:
-    medium = pb.Medium(content=PHOTO)
-    assert not stub.Detect(asked(medium, priority=pb.PRIORITY_BATCH), timeout=30).cached
-    assert stub.Detect(asked(medium, priority=pb.PRIORITY_INTERACTIVE), timeout=30).cached
+    assert not stub.Detect(detect_request(PHOTO, priority=pb.PRIORITY_BATCH), timeout=30).cached
+    assert stub.Detect(detect_request(PHOTO, priority=pb.PRIORITY_INTERACTIVE), timeout=30).cached

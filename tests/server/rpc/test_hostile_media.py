@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 import pytest
 
-from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from tests import media
 from tests.failures import failure
+from tests.media_requests import detect_request
 
 JPEG = media.photo_jpeg(64, 48)
 PNG = media.encode_picture(media.photo(64, 48), "PNG")
@@ -58,7 +58,7 @@ READ: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 def detect(stub: DetectorStub, content: bytes) -> Any:
-    return stub.Detect.future(pb.DetectRequest(media=[pb.Medium(content=content)]), timeout=60)
+    return stub.Detect.future(detect_request(content), timeout=60)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -11,19 +11,20 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from tests import media
 from tests.failures import failure, hint
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 from tests.unfinished_calls import unfinished
 
 _COUNT, _BYTES = 400, 100_000
 LIMITS: dict[str, Any] = {"max_stream_concurrency": 4, "stream_idle_timeout_seconds": 60}
-MEDIUM = pb.Medium(content=media.photo_jpeg(64, 48))
+PHOTO = media.photo_jpeg(64, 48)
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
     models: Path, count: int
 ) -> None:
-    requests = [pb.DetectRequest(id=str(number), media=[MEDIUM]) for number in range(count)]
+    requests = [detect_request(PHOTO, request_id=str(number)) for number in range(count)]
     with (
         running_server(models, stream_idle_timeout_seconds=0.5) as server,
         stub_of(server) as stub,

@@ -16,6 +16,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
 from server.settings import Settings
 from tests import media
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 from tests.waiting import until
 
@@ -119,12 +120,12 @@ def test_calls_go_on_while_old_connections_are_replaced(models: Path) -> None:
 
 def test_a_stream_outlives_its_connection_s_age_by_as_much_as_it_likes(models: Path) -> None:
     assert Settings().max_connection_age_grace_seconds == math.inf
-    photo = pb.Medium(content=media.photo_jpeg(64, 48))
+    photo = media.photo_jpeg(64, 48)
 
     def requests() -> Iterator[pb.DetectRequest]:
         for number in range(10):
             time.sleep(0.2)
-            yield pb.DetectRequest(id=str(number), media=[photo])
+            yield detect_request(photo, request_id=str(number))
 
     with running_server(models, max_connection_age_seconds=0.3) as server, stub_of(server) as stub:
         assert sum(answer.HasField("response") for answer in stub.DetectStream(requests())) == 10

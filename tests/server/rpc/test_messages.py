@@ -13,11 +13,12 @@ from open_inference.v2 import inference_pb2
 from server.app import Server
 from tests import media
 from tests.failures import failure
+from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-PHOTO: Any = pb.DetectRequest(id="photo", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
-LARGE: Any = pb.DetectRequest(media=[pb.Medium(content=bytes(100_000))])
+PHOTO: Any = detect_request(media.photo_jpeg(64, 48), request_id="photo")
+LARGE: Any = detect_request(bytes(100_000))
 BROKEN = {
     "no message": b"\xff" * 20,
     "a million media": bytes((0x12, 0)) * 1_000_000,
@@ -83,9 +84,7 @@ def test_what_a_stream_has_asked_before_is_answered(server: Server) -> None:
 
 
 def test_options_are_not_counted_by_the_million(server: Server) -> None:
-    many = pb.DetectRequest(
-        media=PHOTO.media, options=pb.DetectOptions(modalities=[pb.MODALITY_IMAGE] * 2_000_000)
-    )
+    many = detect_request(*PHOTO.media, modalities=[pb.MODALITY_IMAGE] * 2_000_000)
     with stub_of(server) as stub, pytest.raises(grpc.RpcError, match="more than 16 values") as caught:
         stub.Detect(many, timeout=30)
     assert failure(caught.value) == INVALID

@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -15,24 +14,18 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.detect.media_bytes import MediaBytes
-from server.rpc import upload
+from server.rpc.upload import receive
 from server.settings import Settings
 from tests import media
 from tests.failures import failure
+from tests.media_requests import chunk, detect_request, header, upload
 from tests.running_server import running_server, stub_of
 from tests.unfinished_calls import unfinished
+from tests.waiting import until
 
 PHOTO = media.photo_jpeg(64, 48)
 LIMIT = 100_000
 ROOM = 3 * LIMIT
-
-
-def header(size: int = 0) -> pb.DetectUploadRequest:
-    return pb.DetectUploadRequest(header=pb.DetectUploadHeader(size_bytes=size))
-
-
-def chunk(content: bytes) -> pb.DetectUploadRequest:
-    return pb.DetectUploadRequest(chunk=content)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +47,7 @@ def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.D
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
 
 
-@pytest.mark.parametrize("sent", [[], [header(100), chunk(b"x" * 10)], [header(0)]])
+@pytest.mark.parametrize("sent", [[], [header(size_bytes=100), chunk(b"x" * 10)], [header()]])
 async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_wrong(
     sent: list[pb.DetectUploadRequest],
 ) -> None:
@@ -65,7 +58,7 @@ async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_w
             yield part
         ended.set()
 
-    receiving = asyncio.create_task(upload.receive(parts(), Settings(), MediaBytes(LIMIT)))
+    receiving = asyncio.create_task(receive(parts(), Settings(), MediaBytes(LIMIT)))
     await ended.wait()
     await asyncio.sleep(0.01)
     receiving.cancel()
@@ -95,30 +88,30 @@ def test_single_bytes_do_not_keep_an_upload_alive(impatient: DetectorStub) -> No
 
 def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models: Path) -> None:
     limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
-    photo = pb.DetectRequest(media=[pb.Medium(content=PHOTO)])
+    photo = detect_request(PHOTO)
     with running_server(models, **limits) as server, stub_of(server) as stub:
-        with begun(stub, *filling(ROOM - 100)):
-            _until(stub, "OVERLOADED", 101)
+        with begun(stub, *upload(bytes(ROOM - 100), LIMIT // 2)):
+            _until_answered(stub, "OVERLOADED", 101)
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
             assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
             with pytest.raises(grpc.RpcError) as caught:
                 stub.DetectUpload(iter([header(), chunk(b"x" * 1000)]), timeout=30)
             assert failure(caught.value) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-        _until(stub, "INVALID_REQUEST")
+        _until_answered(stub, "INVALID_REQUEST")
         assert stub.Detect(photo, timeout=30).verdict
 
 
 def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
     limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
-    photo = pb.DetectRequest(id="1", media=[pb.Medium(content=PHOTO)])
+    photo = detect_request(PHOTO, request_id="1")
     held = ROOM - 5 * len(PHOTO) // 2
     with (
         running_server(models, **limits) as server,
         stub_of(server) as stub,
-        begun(stub, *filling(held)),
+        begun(stub, *upload(bytes(held), LIMIT // 2)),
     ):
-        _until(stub, "OVERLOADED", 3 * len(PHOTO))
+        _until_answered(stub, "OVERLOADED", 3 * len(PHOTO))
         call: Any = stub.Detect.future(photo, timeout=30)
         assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         (answer,) = stub.DetectStream(iter([photo]), timeout=30)
@@ -126,18 +119,12 @@ def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
         assert stub.DetectUpload(iter([header(), chunk(PHOTO)]), timeout=30).verdict
 
 
-def filling(size: int) -> list[pb.DetectUploadRequest]:
-    """The parts of an upload of so many bytes, none too large for a message."""
-    part = LIMIT // 2
-    return [header(), *(chunk(b"x" * min(part, size - start)) for start in range(0, size, part))]
-
-
-def _until(stub: DetectorStub, code: str, size: int = ROOM) -> None:
+def _until_answered(stub: DetectorStub, code: str, size: int = ROOM) -> None:
     """Announces an upload of this size, without sending it, until the answer is this code."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+
+    def answer() -> str:
         with pytest.raises(grpc.RpcError) as caught:
-            stub.DetectUpload(iter([header(size)]), timeout=30)
-        if failure(caught.value)[1] == code:
-            return
-    raise AssertionError(f"never answered with {code}")
+            stub.DetectUpload(iter([header(size_bytes=size)]), timeout=30)
+        return failure(caught.value)[1]
+
+    until(lambda: answer() == code)

@@ -16,16 +16,17 @@ import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from scipy.special import expit
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from deepfake.v1 import detector_pb2 as deepfake_pb
 from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.app import Server
 from server.engine.batch import assemble, empty_rows
 from server.engine.manifest import Manifest
 from tests.failures import failure
+from tests.media_requests import decoded_picture, detect_request
 from tests.raw_requests import PHOTO, assert_answers, message, run_bare, subjects, triton_inputs
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_version
@@ -195,8 +196,7 @@ def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
         for _ in range(4):
             client.infer("tiny", triton_inputs(feeds))
         with stub_of(server) as detector:
-            frames = deepfake_pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
-            detector.Detect(deepfake_pb.DetectRequest(media=[deepfake_pb.Medium(frames=frames)]), timeout=30)
+            detector.Detect(detect_request(decoded_picture()), timeout=30)
         (after,) = client.get_inference_statistics().model_stats
     stats = after.inference_stats
     assert (
@@ -210,8 +210,6 @@ def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
 
 
 def test_both_services_share_a_run(models: Path) -> None:
-    frames = deepfake_pb.RawFrames(rgb=bytes(32 * 32 * 3), count=1, height=32, width=32)
-    picture = deepfake_pb.DetectRequest(media=[deepfake_pb.Medium(frames=frames)])
     # The engine waits for company until there are two, or the test fails on its time-outs.
     patient = {"engine_workers": 1, "max_batch_size": 2, "max_queue_delay_microseconds": 60_000_000}
     with (
@@ -219,7 +217,7 @@ def test_both_services_share_a_run(models: Path) -> None:
         triton.InferenceServerClient(server.address) as client,
         stub_of(server) as detector,
     ):
-        judged = detector.Detect.future(picture, timeout=30)
+        judged = detector.Detect.future(detect_request(decoded_picture()), timeout=30)
         answer = client.infer("tiny", triton_inputs(PHOTO), client_timeout=30)
         assert answer.as_numpy("fake_probability")[0] == pytest.approx(judged.result().fake_probability)
         (stats,) = client.get_inference_statistics().model_stats
@@ -249,16 +247,13 @@ def test_many_callers_of_both_services_get_their_own_answers(
 ) -> None:
     feeds = [subjects(manifest, 1 + seed % 4, seed) for seed in range(8)]
     expected = [run_bare(bare, inputs)["fake_probability"] for inputs in feeds]
-    shades = [
-        deepfake_pb.RawFrames(rgb=bytes([s]) * 3072, count=1, height=32, width=32) for s in (0, 99, 255)
-    ]
+    shades = (0, 99, 255)
     with stub_of(server) as detector, ThreadPoolExecutor(16) as callers:
 
-        def detect(frames: deepfake_pb.RawFrames) -> float:
-            media = [deepfake_pb.Medium(frames=frames)]
-            return detector.Detect(deepfake_pb.DetectRequest(media=media), timeout=60).fake_probability
+        def detect(shade: int) -> float:
+            return detector.Detect(detect_request(decoded_picture(shade)), timeout=60).fake_probability
 
-        alone = [detect(frames) for frames in shades]
+        alone = [detect(shade) for shade in shades]
         raw = callers.map(lambda inputs: stub.ModelInfer(message(inputs), timeout=60), feeds * 10)
         judged = callers.map(detect, shades * 30)
         for response, probability in zip(raw, expected * 10, strict=True):
@@ -280,7 +275,7 @@ print(client.infer("tiny", [audio, owner]).as_numpy("fake_probability")[0])
     done = subprocess.run(
         [sys.executable, "-c", code, server.address], capture_output=True, text=True, check=True, timeout=60
     )
-    assert float(done.stdout) == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
+    assert float(done.stdout) == pytest.approx(expit(2), abs=1e-5)
 
 
 def test_tritons_messages_are_understood_in_its_own_process(server: Server) -> None:
