@@ -21,13 +21,12 @@ from server.settings import Settings
 from tests import media
 from tests.aws import use_credentials
 from tests.media_requests import detect_request
-from tests.running_server import running_server, stub_of
+from tests.running_server import running_server
 from tests.server_process import server_process
 from tests.tiny_graph import put_version, tiny_detector
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PHOTO = detect_request(media.photo_jpeg(64, 48))
 
 
 def command(*flags: str) -> list[str]:
@@ -146,17 +145,6 @@ def test_windows_is_told_what_to_use(
     monkeypatch.setattr(sys, "platform", "win32")
     assert start(Settings(), "python -m server", serve) == 2
     assert "WSL 2" in capsys.readouterr().err
-
-
-def test_a_full_server_refuses_at_once_and_says_when_to_come_back(models: Path) -> None:
-    video = detect_request(media.video_mp4(4.0, width=640, height=480))
-    with running_server(models, max_queue_size=1) as server, stub_of(server) as stub:
-        calls = [stub.Detect.future(video, timeout=60) for _ in range(8)]
-        codes = [call.code() for call in calls]
-        refused = next(call for call in calls if call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
-        assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
-        assert grpc.StatusCode.OK in codes
-        assert stub.Detect(PHOTO, timeout=30).verdict
 
 
 def test_two_servers_do_not_share_a_port(server: Server, models: Path) -> None:

@@ -42,22 +42,28 @@ def outcomes(calls: list[Any]) -> list[grpc.StatusCode]:
     return [call.code() for call in calls]
 
 
+def refused(calls: list[Any]) -> Any:
+    """One that was, and told when to come back."""
+    call = next(call for call in calls if call.code() == REFUSED)
+    assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
+    return call
+
+
 def test_the_urgent_take_the_room_of_the_patient(stub: DetectorStub) -> None:
     patient = sent(stub, ROOM, seconds=60, priority=pb.PRIORITY_BATCH)
     urgent = sent(stub, ROOM - 1, seconds=60, priority=pb.PRIORITY_INTERACTIVE)
     assert outcomes(urgent) == [OK] * (ROOM - 1)
     # The one that was being decoded kept its place.
     assert set(outcomes(patient)) == {OK, REFUSED}
-    given_way = next(call for call in patient if call.code() == REFUSED)
-    assert "more urgent" in given_way.details()
-    assert int(dict(given_way.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
+    assert "more urgent" in refused(patient).details()
 
 
 def test_the_patient_do_not_take_the_room_of_the_urgent(stub: DetectorStub) -> None:
     urgent = sent(stub, ROOM, seconds=60)
     patient = sent(stub, ROOM, seconds=60, priority=pb.PRIORITY_BATCH)
     assert outcomes(urgent) == [OK] * ROOM
-    assert REFUSED in outcomes(patient)
+    assert "are waiting already" in refused(patient).details()
+    assert stub.Detect(detect_request(PHOTO), timeout=60).verdict
 
 
 def test_within_a_priority_the_earlier_deadline_takes_the_room(stub: DetectorStub) -> None:
