@@ -29,6 +29,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def graph(models: Path) -> Path:
+    """The file of the tiny detector, for all to read."""
+    (file,) = models.rglob("model.onnx")
+    return file
+
+
+@pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """URL of an AWS on a loopback port."""
     from tests.aws import aws_server  # takes a second

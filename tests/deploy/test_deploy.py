@@ -21,7 +21,6 @@ from tests.media import photo_jpeg
 from tests.media_requests import detect_request
 from tests.metrics import samples
 from tests.running_server import running_server, stub_of
-from tests.tiny_graph import tiny_detector
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -144,9 +143,8 @@ def test_every_query_parses() -> None:
         promql_parser.parse(expression.replace("$__rate_interval", "5m"))
 
 
-def test_every_metric_is_in_the_servers_answer(tmp_path: Path) -> None:
-    tiny_detector(tmp_path)
-    with running_server(tmp_path, metrics_port=0) as server, stub_of(server) as stub:
+def test_every_metric_is_in_the_servers_answer(models: Path) -> None:
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
         stub.Detect(detect_request(photo_jpeg(64, 48)), timeout=30)
         with pytest.raises(Exception, match="unknown format"):
             stub.Detect(detect_request(b"none"), timeout=30)

@@ -7,10 +7,11 @@ import pytest
 
 from exporter.parity import TOLERANCE, measure_parity
 from exporter.samples import ROWS, collect_samples
-from server.engine.manifest import METADATA_KEY, Manifest, parse_manifest
+from server.engine.manifest import Manifest
+from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests.media import photo_jpeg, speech_wav, video_mp4
-from tests.tiny_graph import LOGIT_RANGE, tiny_detector
+from tests.tiny_graph import LOGIT_RANGE
 
 
 def image(rows: Any, training: bool = False) -> dict[str, Any]:
@@ -33,14 +34,13 @@ MODELS = {"image": image, "video": video, "audio": audio}
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return tiny_detector(tmp_path_factory.mktemp("models")).read_bytes()
+def detector(graph: Path) -> bytes:
+    return graph.read_bytes()
 
 
 @pytest.fixture(scope="module")
-def manifest(detector: bytes) -> Manifest:
-    metadata = {entry.key: entry.value for entry in onnx.load_from_string(detector).metadata_props}
-    return parse_manifest(metadata[METADATA_KEY], "tiny")
+def manifest(graph: Path) -> Manifest:
+    return Session(graph, "cpu").manifest
 
 
 def test_every_modality_is_compared_on_all_samples(detector: bytes, manifest: Manifest) -> None:

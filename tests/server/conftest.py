@@ -1,11 +1,24 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnxruntime as ort
 import pytest
 
 from deepfake.v1 import detector_pb2_grpc
 from server.app import Server
+from server.engine.session import Session
 from tests.running_server import running_server, stub_of
+
+
+@pytest.fixture(scope="session")
+def session(graph: Path) -> Session:
+    return Session(graph, "cpu")
+
+
+@pytest.fixture(scope="session")
+def bare(graph: Path) -> ort.InferenceSession:
+    """The graph without anything of ours around it."""
+    return ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture(scope="session")

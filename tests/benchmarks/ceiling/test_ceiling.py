@@ -12,12 +12,6 @@ from benchmarks.ceiling.tables import lines, table
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, Layout
 from benchmarks.yardstick.sample import Sample
-from tests.tiny_graph import tiny_detector
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_detector(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +19,8 @@ def _one_photo_to_decode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "PHOTOS", 1)
 
 
-def test_everything_is_measured_and_every_answer_is_right(model: Path) -> None:
-    plan = Plan(model, concurrency=(1, 3), rounds=2, seconds=0.8, warm_up=0.2, processes=2)
+def test_everything_is_measured_and_every_answer_is_right(graph: Path) -> None:
+    plan = Plan(graph, concurrency=(1, 3), rounds=2, seconds=0.8, warm_up=0.2, processes=2)
     steps: list[str] = []
     measured = measure(plan, steps.append)
     assert measured.problems == []
@@ -43,16 +37,16 @@ def test_everything_is_measured_and_every_answer_is_right(model: Path) -> None:
     assert len(table(plan, measured).rows) == len(measured.bare) + 5
 
 
-def test_wrong_answers_are_counted(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_answers_are_counted(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BareSession, "probabilities", lambda self: [2.0] * 32)
-    measured = measure(Plan(model, concurrency=(2,), rounds=1, seconds=0.8, warm_up=0.1), lambda _: None)
+    measured = measure(Plan(graph, concurrency=(2,), rounds=1, seconds=0.8, warm_up=0.1), lambda _: None)
     assert measured.wrong == len(measured.served[2][0].latencies) > 0
 
 
-def test_the_bare_session_answers_for_each_frame(model: Path) -> None:
+def test_the_bare_session_answers_for_each_frame(graph: Path) -> None:
     frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in (0, 255, 0, 255, 0)])
     for batch in (1, 2):
-        session = BareSession(model, "CPUExecutionProvider", Layout(1, 1, batch), frames)
+        session = BareSession(graph, "CPUExecutionProvider", Layout(1, 1, batch), frames)
         answers = session.probabilities()[:5]
         assert np.allclose(answers, [0.018, 0.982, 0.018, 0.982, 0.018], atol=1e-3)
 

@@ -4,15 +4,13 @@ import pytest
 
 from benchmarks.engine import in_process
 from benchmarks.yardstick.bare import BareSession
-from tests.tiny_graph import tiny_detector
 
 
 def test_the_engine_is_measured_beside_bare_sessions_and_its_answers_are_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = tiny_detector(tmp_path)
     monkeypatch.setattr(in_process, "LOADS", ((1, 1), (3, 8)))
-    measured = in_process.measure(model, "cpu", rounds=2, seconds=0.1, report=lambda _: None)
+    measured = in_process.measure(graph, "cpu", rounds=2, seconds=0.1, report=lambda _: None)
     assert measured.wrong == 0
     assert list(measured.engine) == ["1 clients", "3 clients, 8 rows each"]
     for rates in (*measured.bare.values(), *measured.engine.values()):
@@ -21,8 +19,8 @@ def test_the_engine_is_measured_beside_bare_sessions_and_its_answers_are_checked
     assert len(in_process.table(measured).rows) == len(measured.bare) + 2
 
 
-def test_wrong_answers_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_answers_are_counted(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_process, "LOADS", ((1, 1),))
     monkeypatch.setattr(BareSession, "probabilities", lambda _: [2.0] * in_process.DIFFERENT_ROWS)
-    measured = in_process.measure(tiny_detector(tmp_path), "cpu", 1, 0.1, lambda _: None)
+    measured = in_process.measure(graph, "cpu", 1, 0.1, lambda _: None)
     assert measured.wrong > 0

@@ -3,11 +3,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engine import startup
-from tests.tiny_graph import tiny_detector
 
 
-def test_a_server_is_started_in_each_way(tmp_path: Path) -> None:
-    seconds = startup.measure(tiny_detector(tmp_path), 1, lambda _: None)
+def test_a_server_is_started_in_each_way(graph: Path) -> None:
+    seconds = startup.measure(graph, 1, lambda _: None)
     assert list(seconds) == [startup.WITHOUT, startup.FIRST, startup.LATER]
     assert all(len(samples) == 1 and samples[0] > 0 for samples in seconds.values())
     assert len(startup.table(seconds).rows) == 3

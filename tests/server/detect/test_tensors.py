@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,24 +21,8 @@ from server.errors import InvalidRequest
 from server.urgency import Priority
 from tests.random_rows import random_rows
 from tests.raw_requests import Arrays, run_bare
-from tests.tiny_graph import tiny_detector
 
 MAX_ROWS = 64
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_detector(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def bare(graph: Path) -> ort.InferenceSession:
-    return ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-
-
-@pytest.fixture(scope="module")
-def session(graph: Path) -> Session:
-    return Session(graph, "cpu")
 
 
 @pytest.fixture

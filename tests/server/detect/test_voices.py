@@ -1,10 +1,8 @@
 """A request whose sounds hold voices of their own, against its parts judged one by one."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,11 +12,6 @@ from server.media.types import MediaFacts, MediaKind, MediaRows
 from tests.random_rows import assert_same, random_rows
 
 Channels = list[list[int]]
-
-
-@pytest.fixture(scope="module")
-def session(models: Path) -> Session:
-    return Session(next(models.rglob("model.onnx")), "cpu")
 
 
 def media(channels: Channels, windows: list[int]) -> list[MediaRows]:
