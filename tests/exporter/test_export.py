@@ -19,7 +19,7 @@ from server.errors import InvalidModel, ModelNotFound
 from server.media.spec import spec_hash
 from tests.exporter import fusion_reference, keras_models
 from tests.exporter.cases import run_export
-from tests.exporter.conftest import BRANCHES, add_record
+from tests.training_records import BRANCHES, add_record
 
 AddModel = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from server.engine.session import Session
 from tests.exporter import keras_models
 from tests.exporter import other_models as models
 from tests.exporter.cases import check_answers, check_zero_rows, make_case, run_export
-from tests.exporter.conftest import add_record
+from tests.training_records import add_record
 
 MODELS: dict[str, tuple[str, Callable[[], keras.Model]]] = {
     "LSTM": ("video", lambda: models.clip_model(layers.LSTM(6))),

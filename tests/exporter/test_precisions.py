@@ -1,6 +1,7 @@
 """The whole way with other precisions: calibrated on labelled media, measured on others, served."""
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from server.engine.session import Session
 from server.errors import InvalidModel
 from tests import media
 from tests.exporter.cases import run_export
-from tests.exporter.conftest import add_record
 from tests.random_rows import assert_same, random_rows
+from tests.training_records import add_record
 from training.sample import Sample, Split, write_samples
 from training.settings import Modality
 
@@ -122,18 +123,16 @@ def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
 
 
 def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
-    keras_files: dict[str, Path], data: Path, tmp_path: Path
+    add_model: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(keras_files["audio"], tmp_path)
-    add_record(tmp_path, "audio")
+    add_model("audio")
     with pytest.raises(InvalidModel, match="changes the probabilities of the audio model by"):
         run_export(tmp_path, max_change=0, precisions=("fp16",), data_folder=data)
     assert not list((tmp_path / "out").rglob("*.onnx"))
 
 
-def test_nothing_is_read_where_nothing_is_asked_for(keras_files: dict[str, Path], tmp_path: Path) -> None:
-    shutil.copy(keras_files["audio"], tmp_path)
-    add_record(tmp_path, "audio")
+def test_nothing_is_read_where_nothing_is_asked_for(add_model: Callable[..., Path], tmp_path: Path) -> None:
+    add_model("audio")
     exported = run_export(tmp_path, max_change=0, precisions=("fp32",), data_folder=tmp_path / "missing")
     assert exported.others == ()
     assert sorted(path.name for path in exported.path.parent.iterdir()) == ["MODEL_CARD.md", "model.onnx"]

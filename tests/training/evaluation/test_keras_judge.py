@@ -7,20 +7,20 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from scipy.special import expit
 
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
-from server.media.spec import spec_hash
 from server.media.types import RowSpec
 from tests.exporter import other_models
 from tests.media import encode_sound, photo_jpeg, speech_wav, video_mp4, voice
+from tests.training_records import add_record
 from training.__main__ import main
 from training.calibrate import Calibration
 from training.evaluation.judge import Task
 from training.evaluation.judged import JudgedFile
 from training.evaluation.keras_judge import KerasJudge, keras_judge
 from training.labels import UNCLEAR
-from training.record import TrainingRecord, write_record
 
 
 @pytest.mark.parametrize("content", [None, b"cut short"])
@@ -28,9 +28,7 @@ def test_a_model_that_cannot_be_loaded_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     name = "audio_model_best.keras"
-    write_record(
-        tmp_path, TrainingRecord(modality="audio", keras_file=name, branch={}, spec_hash=spec_hash())
-    )
+    add_record(tmp_path, "audio")
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert main(["evaluate", "--data-dir", str(tmp_path), "--models", str(tmp_path)]) == 1
@@ -46,33 +44,30 @@ def test_a_record_that_cannot_be_read_is_named(
     assert "audio_model.json is not a training record" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
+def judged_by_its_offset(content: bytes, by_channel: bool = False) -> JudgedFile:
+    """A fake sound, by a model whose logit is ten times the mean of the samples."""
+
     def model(rows: Any, training: bool) -> dict[str, Any]:
         return {"logit": 10 * rows.mean(1)}
 
     branch: Any = SimpleNamespace(model=model, calibration=Calibration())
-    spec = RowSpec(want_images=False, want_clips=False, window_samples=16_000, by_channel=True)
-    call = np.stack([voice(4, 16_000, 1) - 0.2, voice(4, 16_000, 2) + 0.2])
-    task = Task(
-        JudgedFile(path="call.wav", label=1, kind="audio"), encode_sound(call, "wav", "pcm_s16le", 16_000)
-    )
+    spec = RowSpec(want_images=False, want_clips=False, window_samples=16_000, by_channel=by_channel)
+    task = Task(JudgedFile(path="sound", label=1, kind="audio"), content)
     with closing(DecodePool(1, MediaLimits())) as pool:
         (answer,) = KerasJudge({"audio": branch}, spec, pool).judge([task])
-    assert answer.audio_probability == pytest.approx(1 / (1 + np.exp(-2)), abs=0.01)
+    return answer
+
+
+def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
+    call = np.stack([voice(4, 16_000, 1) - 0.2, voice(4, 16_000, 2) + 0.2])
+    answer = judged_by_its_offset(encode_sound(call, "wav", "pcm_s16le", 16_000), by_channel=True)
+    assert answer.audio_probability == pytest.approx(expit(2), abs=0.01)
     assert answer.verdict == "FAKE"
     assert [row.label for row in answer.rows] == [UNCLEAR] * 8
 
 
 def test_a_video_listed_for_its_sound_is_judged() -> None:
-    def model(rows: Any, training: bool) -> dict[str, Any]:
-        return {"logit": 0 * rows.mean(1)}
-
-    branch: Any = SimpleNamespace(model=model, calibration=Calibration())
-    spec = RowSpec(want_images=False, want_clips=False, window_samples=16_000)
-    task = Task(JudgedFile(path="clip.mp4", label=1, kind="audio"), video_mp4())
-    with closing(DecodePool(1, MediaLimits())) as pool:
-        (answer,) = KerasJudge({"audio": branch}, spec, pool).judge([task])
-    assert answer.audio_probability == pytest.approx(0.5)
+    assert judged_by_its_offset(video_mp4()).audio_probability == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(tmp_path: Path) -> None:
@@ -88,11 +83,7 @@ def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(t
     )
     branches = {"image": {"crops": 2}, "audio": {"sample_rate": 8_000, "max_windows": 3}}
     for modality, branch in branches.items():
-        record = {"modality": modality, "keras_file": f"{modality}_model_best.keras", "branch": branch}
-        write_record(
-            tmp_path,
-            TrainingRecord.model_validate({**record, "spec_hash": spec_hash(), "settings": {"by": "hand"}}),
-        )
+        add_record(tmp_path, modality, branch=branch, settings={"by": "hand"})
     truths = [JudgedFile(path=kind, label=0, kind=kind) for kind in branches]
     tasks = [Task(truths[0], photo_jpeg(96, 80, 1)), Task(truths[1], speech_wav(1.0, seed=1))]
     with keras_judge(tmp_path, workers=1) as judge:
@@ -109,8 +100,7 @@ def test_a_model_in_mixed_precision_is_judged_as_its_graph_computes(tmp_path: Pa
         other_models.in_half(lambda: other_models.sound_model(other_models.attention), policy).save(
             folder / "audio_model_best.keras"
         )
-        record = {"modality": "audio", "keras_file": "audio_model_best.keras", "branch": {}}
-        write_record(folder, TrainingRecord.model_validate({**record, "spec_hash": spec_hash()}))
+        add_record(folder, "audio", branch={})
         with keras_judge(folder, workers=1) as judge:
             (answer,) = judge.judge([Task(JudgedFile(path="a", label=0, kind="audio"), speech_wav(1.0))])
         probabilities.append(answer.fake_probability)
@@ -138,10 +128,8 @@ def test_a_model_of_something_else_is_named(
     cells = layers.Conv2D(1, 3)(layers.Rescaling(1 / 255)(rows))
     given = {"heatmap": layers.Reshape(cells.shape[1:3])(cells)}
     given |= dict.fromkeys(outputs, layers.Reshape(())(layers.GlobalMaxPooling2D()(cells)))
-    name = f"{modality}_model_best.keras"
-    keras.Model(rows, given).save(tmp_path / name)
-    record = {"modality": modality, "keras_file": name, "branch": {}}
-    write_record(tmp_path, TrainingRecord.model_validate({**record, "spec_hash": spec_hash()}))
+    keras.Model(rows, given).save(tmp_path / f"{modality}_model_best.keras")
+    add_record(tmp_path, modality, branch={})
     photo = tmp_path / "real" / "images" / "a.jpg"
     photo.parent.mkdir(parents=True)
     photo.write_bytes(photo_jpeg(64, 48, 1))
