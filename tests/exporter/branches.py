@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from exporter.nodes import Nodes
+from exporter.parity import open_graph
 from tests.graphs import row_graph
 
 SIZE, SAMPLES, CHANNELS = 16, 256, 8
@@ -68,6 +69,18 @@ def audio_rows(count: int, seed: int = 0) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
     loudness = 10 ** random.uniform(-3, -0.5, (count, 1))
     return (loudness * random.normal(0, 1, (count, SAMPLES))).astype(np.float32)
+
+
+def rows_of(modality: str, count: int, seed: int = 0) -> NDArray[np.generic]:
+    return image_rows(count, seed) if modality == "image" else audio_rows(count, seed)
+
+
+def logits(branch: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+    (answers,) = open_graph(branch.SerializeToString()).run(["logit"], {"rows": rows})
+    return np.asarray(answers)
+
+
+BRANCHES = {"image": image_branch, "audio": audio_branch}
 
 
 def _weights(random: np.random.Generator, outputs: int, inputs: int, size: int) -> NDArray[np.float64]:

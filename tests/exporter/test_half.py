@@ -1,18 +1,16 @@
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from exporter.half import halve
 from exporter.parity import open_graph
-from tests.exporter.branches import audio_branch, audio_rows, image_branch, image_rows
+from tests.exporter.branches import BRANCHES, image_branch, logits, rows_of
 
-BRANCHES = {"image": image_branch, "audio": audio_branch}
-ROWS: dict[str, NDArray[np.generic]] = {"image": image_rows(8), "audio": audio_rows(8)}
+ROWS = {modality: rows_of(modality, 8) for modality in BRANCHES}
 
 
-@pytest.fixture(scope="module", params=["image", "audio"])
+@pytest.fixture(scope="module", params=BRANCHES)
 def modality(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -51,10 +49,10 @@ def test_inputs_outputs_and_answers_stay(half: onnx.ModelProto, modality: str) -
     sessions = [open_graph(branch.SerializeToString()) for branch in (BRANCHES[modality](), half)]
     before, after = ([(v.name, v.type) for v in (*s.get_inputs(), *s.get_outputs())] for s in sessions)
     assert before == after
-    expected, got = (session.run(["logit"], {"rows": ROWS[modality]})[0] for session in sessions)
+    expected, got = (logits(branch, ROWS[modality]) for branch in (BRANCHES[modality](), half))
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(got, expected, atol=0.02)
-    assert sessions[1].run(["logit"], {"rows": ROWS[modality][:0]})[0].shape == (0,)
+    assert logits(half, ROWS[modality][:0]).shape == (0,)
 
 
 def test_numbers_that_are_too_large_stay_in_float() -> None:
@@ -64,8 +62,5 @@ def test_numbers_that_are_too_large_stay_in_float() -> None:
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1e6), weights))
     half = halve(branch, ROWS["image"])
     assert computed_in(half, "inner_0") == TensorProto.FLOAT
-    expected, got = (
-        open_graph(model.SerializeToString()).run(["logit"], {"rows": ROWS["image"]})[0]
-        for model in (branch, half)
-    )
+    expected, got = (logits(model, ROWS["image"]) for model in (branch, half))
     np.testing.assert_allclose(got, expected, rtol=0.02)

@@ -6,20 +6,14 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter.layers import Parts
-from exporter.parity import open_graph, probability
+from exporter.parity import probability
 from exporter.quantize import Probability, Quantized, quantize
 from server.engine.manifest import Branch as Calibration
 from server.errors import InvalidModel
-from tests.exporter.branches import audio_branch, audio_rows, image_branch, image_rows
+from tests.exporter.branches import BRANCHES, audio_branch, image_branch, logits, rows_of
 
-ROWS: dict[str, NDArray[np.generic]] = {"image": image_rows(24), "audio": audio_rows(24)}
+ROWS = {modality: rows_of(modality, 24) for modality in BRANCHES}
 MAX_CHANGE = 0.01
-BRANCHES = {"image": image_branch, "audio": audio_branch}
-
-
-def logits(branch: onnx.ModelProto, rows: NDArray[np.generic]) -> NDArray[np.float32]:
-    (answers,) = open_graph(branch.SerializeToString()).run(["logit"], {"rows": rows})
-    return np.asarray(answers)
 
 
 def calibrated(modality: str, branch: onnx.ModelProto) -> Probability:
@@ -29,7 +23,7 @@ def calibrated(modality: str, branch: onnx.ModelProto) -> Probability:
     return partial(probability, Calibration(temperature=temperature, bias=-float(found.mean()) / temperature))
 
 
-@pytest.fixture(scope="module", params=["image", "audio"])
+@pytest.fixture(scope="module", params=BRANCHES)
 def modality(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -54,7 +48,7 @@ def test_the_inner_layers_are_in_bytes_and_the_ends_are_not(quantized: Quantized
 
 
 def test_answers_on_other_rows_are_close(quantized: Quantized, modality: str) -> None:
-    rows = image_rows(50, 1) if modality == "image" else audio_rows(50, 1)
+    rows = rows_of(modality, 50, seed=1)
     branch = BRANCHES[modality]()
     before, after = map(calibrated(modality, branch), (logits(branch, rows), logits(quantized.branch, rows)))
     assert np.ptp(before) > 0.25
