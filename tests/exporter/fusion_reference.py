@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from server.engine.manifest import MODALITIES, Branch
 
@@ -26,8 +27,7 @@ class Fused:
 
 
 def calibrate(branch: Branch, logit: Floats) -> Floats:
-    calibrated: Floats = 1 / (1 + np.exp(-(logit / branch.temperature + branch.bias)))
-    return calibrated
+    return np.asarray(expit(logit / branch.temperature + branch.bias))
 
 
 def aggregate(branch: Branch, logits: Floats) -> np.float64:

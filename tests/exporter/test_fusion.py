@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from scipy.special import expit
 
 from exporter.fusion import ModalityRows, fuse
 from exporter.graph import IR_VERSION, OPSET
@@ -106,8 +107,8 @@ def test_ragged_batches_agree_with_numpy(
 def test_golden_numbers() -> None:
     # Video: mean(1, 3) = 2, sigmoid(2 / 0.6 + 0.2) = 0.97163; audio: ln((e^0.5 + e^-0.5) / 2) / 0.5.
     got = run({"image": NOTHING, "video": ([1, 3], [0, 0]), "audio": ([1, -1], [0, 0])}, [DEFAULT])
-    video = 1 / (1 + math.exp(-(2 / 0.6 + 0.2)))
-    audio = 1 / (1 + math.exp(-math.log((math.exp(0.5) + math.exp(-0.5)) / 2) / 0.5))
+    video = expit(2 / 0.6 + 0.2)
+    audio = expit(math.log((math.exp(0.5) + math.exp(-0.5)) / 2) / 0.5)
     np.testing.assert_allclose(got.modality_probability, [[0, video, audio]], atol=1e-6)
     np.testing.assert_allclose(got.fake_probability, [(0.4 * video + 0.2 * audio) / 0.6], atol=1e-6)
 
@@ -122,7 +123,7 @@ def test_rows_are_calibrated_one_by_one() -> None:
         **{f"{other}_request": np.zeros(0, np.int64) for other in ("video", "audio")},
     }
     (got,) = SESSION.run(["image_probability"], feed)
-    np.testing.assert_allclose(got, 1 / (1 + np.exp(-(logit / 1.7 - 0.3))), atol=1e-6)
+    np.testing.assert_allclose(got, expit(logit / 1.7 - 0.3), atol=1e-6)
 
 
 def test_nothing_present_is_zero_and_absent() -> None:
@@ -146,7 +147,7 @@ def test_weight_zero_switches_a_modality_off() -> None:
     got = run(logits, [[0, 0.4, 0.2]])
     assert got.modality_present.tolist() == [[False, False, True]]
     assert got.modality_probability[0, 0] == 0
-    assert got.fake_probability[0] == pytest.approx(1 / (1 + math.e), abs=1e-6)
+    assert got.fake_probability[0] == pytest.approx(expit(-1), abs=1e-6)
 
 
 def test_tiny_and_huge_weights_do_not_vanish() -> None:

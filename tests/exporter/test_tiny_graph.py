@@ -5,15 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from scipy.special import expit
 
 from server.engine.manifest import METADATA_KEY, parse_manifest
 from tests.tiny_graph import LOGIT_RANGE, tiny_detector
 
 WEIGHTS = np.array([[0.4, 0.4, 0.2]], np.float32)
-
-
-def sigmoid(logit: float) -> float:
-    return float(1 / (1 + np.exp(-logit)))
 
 
 def test_one_batch_mixes_modalities_with_golden_answers(tmp_path: Path) -> None:
@@ -34,7 +31,7 @@ def test_one_batch_mixes_modalities_with_golden_answers(tmp_path: Path) -> None:
     answers = dict(
         zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True)
     )
-    white, clip, sound = sigmoid(LOGIT_RANGE), sigmoid(-0.6 * LOGIT_RANGE), sigmoid(0.5 * LOGIT_RANGE)
+    white, clip, sound = expit(LOGIT_RANGE), expit(-0.6 * LOGIT_RANGE), expit(0.5 * LOGIT_RANGE)
     both = (0.4 * clip + 0.2 * sound) / 0.6
     np.testing.assert_allclose(answers["fake_probability"], [white, 0.5, both, 0], atol=1e-6)
     np.testing.assert_allclose(answers["image_probability"], [0.5, white], atol=1e-6)
@@ -46,7 +43,7 @@ def test_one_batch_mixes_modalities_with_golden_answers(tmp_path: Path) -> None:
         [False, True, True],
         [False, False, False],
     ]
-    black = sigmoid(-LOGIT_RANGE)
+    black = expit(-LOGIT_RANGE)
     np.testing.assert_allclose(answers["image_heatmap"][0], [[black, black, white, white]] * 4, atol=1e-6)
 
 

@@ -7,6 +7,7 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 import server
 from server.engine.batch import blank_rows, empty_rows
@@ -36,7 +37,7 @@ def test_a_known_answer(session: Session) -> None:
         weights=np.array([0.4, 0.4, 0.2], np.float32),
     )
     (scores,) = session.run([white])
-    assert scores.fake_probability == pytest.approx(1 / (1 + np.exp(-4.0)), abs=1e-6)
+    assert scores.fake_probability == pytest.approx(expit(4), abs=1e-6)
     assert scores.modality_present.tolist() == [True, False, False]
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from training.evaluation.judged import JudgedFile
 from training.evaluation.operating import coverage_curve, operate, threshold_for
@@ -73,7 +74,7 @@ def test_recalibration_mends_scores_that_are_too_sure() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 2000)
     honest = 1.5 * (2 * labels - 1) + random.normal(0, np.sqrt(3), 2000)
-    sure = 1 / (1 + np.exp(-4 * honest))
+    sure = expit(4 * honest)
     half = len(labels) // 2
     found = operate(
         "image", _files(labels[:half], sure[:half]), _files(labels[half:], sure[half:]), (0.35, 0.65)
