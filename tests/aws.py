@@ -1,16 +1,17 @@
 """AWS on a loopback port (moto in server mode), and a proxy in front of it that misbehaves as told."""
 
 import http.client
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 import pytest
 from moto.server import ThreadedMotoServer
+
+from tests.http_server import QuietHandler, http_server
 
 REGION = "us-east-1"
 _HOP_HEADERS = {"connection", "transfer-encoding", "content-length"}
@@ -121,7 +122,7 @@ def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
     """A proxy in front of `target`, without faults at first."""
     proxy = FaultyProxy(target)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -129,20 +130,5 @@ def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
 
         do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Clients that hang up are part of the tests."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with http_server(Handler) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()

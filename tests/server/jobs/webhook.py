@@ -1,11 +1,11 @@
 """A receiver of verdicts on a loopback port that fails as told."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.http_server import QuietHandler, http_server
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Receiver:
 def webhook_receiver() -> Iterator[Receiver]:
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.append((dict(self.headers), body))
@@ -41,14 +41,6 @@ def webhook_receiver() -> Iterator[Receiver]:
                 self.wfile.write(bytes(1000))
                 time.sleep(0.01)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/verdicts"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with http_server(Handler) as url:
+        receiver.url = f"{url}/verdicts"
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -1,9 +1,7 @@
 """Files made to harm: each is refused, or read, at a cost that is bounded."""
 
-import http.server
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from server.media.failures import typed_errors
 from server.media.limits import Budget, MediaLimits
 from server.media.probe import Format
 from server.media.types import RowSpec
+from tests.http_server import QuietHandler, http_server
 from tests.media import (
     encode_picture,
     encode_sound,
@@ -43,26 +42,19 @@ SPEC = RowSpec(width=32, height=32, window_samples=8_000)
 # References to other files and to the network.
 
 
-class _Visits(http.server.BaseHTTPRequestHandler):
-    seen: list[str]
-
-    def do_GET(self) -> None:
-        self.seen.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.mark.parametrize("demuxer", ["concat", "hls", "sdp", "dash"])
 def test_no_reference_is_followed_even_by_a_demuxer_that_would(demuxer: str, tmp_path: Path) -> None:
     sound = tmp_path / "local.wav"
     sound.write_bytes(tone_wav(0.5))
     visits: list[str] = []
-    handler = type("Visits", (_Visits,), {"seen": visits})
-    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/segment.ts"
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_error(404)
+
+    with http_server(Handler) as server:
+        url = f"{server}/segment.ts"
         scripts = {
             "concat": f"ffconcat version 1.0\nfile '{sound}'\n",
             "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}\n#EXT-X-ENDLIST\n",
@@ -71,7 +63,6 @@ def test_no_reference_is_followed_even_by_a_demuxer_that_would(demuxer: str, tmp
         }
         with pytest.raises(MediaError), typed_errors("the file"):
             open_container(scripts[demuxer].encode(), Format(demuxer), Budget(LIMITS))
-        server.shutdown()
     assert visits == []
 
 
