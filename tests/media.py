@@ -15,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+ENCRYPTED = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "00112233445566778899aabbccddeeff",
+    "encryption_kid": "00112233445566778899aabbccddeeff",
+}
+"""For the muxer of MP4."""
+
 Picture = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 
@@ -118,10 +125,17 @@ def speech_mp3(seconds: float = 3.0) -> bytes:
     return encode_sound(speech(seconds, 44_100), "mp3", "libmp3lame", 44_100, bit_rate=128_000)
 
 
-def encode_sound(sound: Sound, container: str, codec: str, sample_rate: int, bit_rate: int = 0) -> bytes:
-    """Mono [samples] or planar [channels, samples] sound as a file."""
+def encode_sound(
+    sound: Sound,
+    container: str,
+    codec: str,
+    sample_rate: int,
+    bit_rate: int = 0,
+    muxing: dict[str, str] | None = None,
+) -> bytes:
+    """Mono [samples] or planar [channels, samples] sound as a file; `muxing` is of FFmpeg's muxer."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options=muxing or {}) as output:
         _SoundTrack(output, codec, sample_rate, np.atleast_2d(sound), bit_rate).write()
     return buffer.getvalue()
 

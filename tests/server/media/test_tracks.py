@@ -10,20 +10,14 @@ import pytest
 from server.errors import UnsupportedMedia
 from server.media.decode import decode
 from server.media.types import MediaKind
-from tests.media import Sound, encode_video, speech
+from tests.media import ENCRYPTED, Sound, encode_video, speech
 from tests.server.media.test_video import HEIGHT, LIMITS, PICTURES, SPEC, WIDTH, in_sequence, numbers
-
-ENCRYPTION = {
-    "encryption_scheme": "cenc-aes-ctr",
-    "encryption_key": "00112233445566778899aabbccddeeff",
-    "encryption_kid": "00112233445566778899aabbccddeeff",
-}
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 @pytest.mark.parametrize("sound", [None, speech(2.4, 44_100)])
 def test_encrypted_video_is_refused(codec: str, sound: Sound | None) -> None:
-    data = encode_video(PICTURES, codec=codec, sound=sound, muxing=ENCRYPTION)
+    data = encode_video(PICTURES, codec=codec, sound=sound, muxing=ENCRYPTED)
     with pytest.raises(UnsupportedMedia, match="encrypted"):
         decode(data, SPEC, LIMITS)
 
