@@ -10,6 +10,7 @@ from server.detect.admission import Admission
 from server.detect.request import Stage
 from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority, Urgency
+from tests.urgencies import soon
 
 MOST_URGENT: Urgency = (Priority.INTERACTIVE, 0.0)
 
@@ -26,10 +27,6 @@ IDLE = stage(0.0)
 
 def admission(engine: Any, decoders: Any = IDLE, fetching: Any = IDLE) -> Admission:
     return Admission(cast("Any", SimpleNamespace(current=engine)), decoders, fetching, 10)
-
-
-def soon(seconds: float = 10.0) -> Urgency:
-    return Priority.NORMAL, time.monotonic() + seconds
 
 
 def ask(admission: Admission, seconds: float, error: Exception | None = None) -> None:
@@ -55,14 +52,14 @@ def test_the_work_of_all_stages_goes_first() -> None:
 
 def test_only_who_has_to_be_fetched_waits_for_others_that_are_being_fetched() -> None:
     busy = admission(IDLE, fetching=stage(8.0))
-    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon(), first=Stage.FETCH):
+    with pytest.raises(Overloaded, match=r"8\.0 s"), busy.accepted(soon(10), first=Stage.FETCH):
         pass
     ask(busy, seconds=10.0)
 
 
 def test_rows_that_are_there_do_not_wait_for_decoders() -> None:
     busy = admission(stage(2.0), stage(6.0))
-    with busy.accepted(soon(), first=Stage.ENGINE):
+    with busy.accepted(soon(10), first=Stage.ENGINE):
         pass
     with pytest.raises(Overloaded):
         ask(busy, seconds=10.0)
@@ -91,7 +88,7 @@ def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
     engine = stage(0.0)
     server = admission(engine)
     for kind, seconds in ((quick, 0.0), (slow, 1.0)):
-        with server.accepted(soon(), **kind):
+        with server.accepted(soon(10), **kind):
             time.sleep(seconds)
     engine.backlog_seconds, engine.seconds_before = 0.001, lambda _: 0.001
     with pytest.raises(Overloaded), server.accepted(soon(0.9), **slow):
@@ -134,7 +131,7 @@ def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> N
 
 def given_up(busy: Admission, seconds: float, after: float) -> None:
     """A call that gRPC cancels, as it does at the deadline and when its caller is gone."""
-    with suppress(asyncio.CancelledError), busy.accepted((Priority.NORMAL, time.monotonic() + seconds)):
+    with suppress(asyncio.CancelledError), busy.accepted(soon(seconds)):
         time.sleep(after)
         raise asyncio.CancelledError
 

@@ -1,6 +1,5 @@
 """Raw tensors through the engine are what one run of the bare graph makes of them."""
 
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -18,9 +17,9 @@ from server.engine.batch import Tensors, assemble
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import InvalidRequest
-from server.urgency import Priority
 from tests.random_rows import random_rows
 from tests.raw_requests import Arrays, run_bare
+from tests.urgencies import soon
 
 MAX_ROWS = 64
 
@@ -74,7 +73,7 @@ async def test_the_engine_answers_like_the_bare_graph(bare: ort.InferenceSession
     rows = [random_rows(engine.manifest, seed, images=2, clips=1, windows=seed) for seed in range(3)]
     feeds = assemble(rows, engine.manifest)
     timing = Stopwatch()
-    answer = await infer(engine, feeds, (Priority.NORMAL, time.monotonic() + 30), MAX_ROWS, timing, Mailbox())
+    answer = await infer(engine, feeds, soon(), MAX_ROWS, timing, Mailbox())
     assert_equal(answer, run_bare(bare, feeds))
     assert min(timing.queue, timing.inference) > 0
     assert engine.statistics.figures.scored.count == 3

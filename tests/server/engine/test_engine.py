@@ -1,5 +1,4 @@
 import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -14,8 +13,8 @@ from server.engine.cost import CostModel
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
-from server.urgency import Priority, Urgency
 from tests.random_rows import assert_same, random_rows
+from tests.urgencies import soon
 from tests.waiting import until
 
 SINGLE_RUNS = CostModel(fixed=1e-6, per_row=(1e-6, 1e-6, 1e-6), full=(1, 1, 1))
@@ -54,10 +53,6 @@ def engine(watched: WatchedSession, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield engine
     watched.may_run.set()
     engine.close()
-
-
-def soon(seconds: float = 30.0) -> Urgency:
-    return Priority.NORMAL, time.monotonic() + seconds
 
 
 def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":

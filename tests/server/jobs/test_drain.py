@@ -10,6 +10,7 @@ from server.jobs.queue import Message
 from server.jobs.settings import JobSettings
 from server.jobs.worker import Worker
 from server.telemetry import Telemetry
+from tests.waiting import until_async
 
 
 class TroubledQueue:
@@ -52,9 +53,7 @@ async def test_trouble_with_one_message_is_not_that_of_others(tmp_path: Path) ->
     backend: Any = SimpleNamespace(pipeline=Endless(), telemetry=Telemetry())
     worker = Worker(backend, queue, [], settings)
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(30):
-        while len(queue.kept) < 8:
-            await asyncio.sleep(0.05)
-        worker.stop()
-        await running
+    await until_async(lambda: len(queue.kept) >= 8)
+    worker.stop()
+    await asyncio.wait_for(running, 30)
     assert sorted(queue.released) == ["1", "2", "3"]

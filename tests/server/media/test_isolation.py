@@ -33,6 +33,7 @@ from server.media.types import MediaKind, MediaRows, RowSpec
 from server.urgency import Priority
 from tests.media import encode_picture, photo_jpeg, speech_mp3, video_mp4
 from tests.server_process import alive
+from tests.urgencies import soon
 from tests.waiting import until
 
 LIMITS = MediaLimits()
@@ -54,7 +55,7 @@ def faulty() -> Iterator[DecodePool]:
 
 
 def ask(pool: DecodePool, data: bytes, timeout: float = 20.0) -> MediaRows:
-    return pool.submit(data, SPEC, None, (Priority.NORMAL, time.monotonic() + timeout)).result(60)
+    return pool.submit(data, SPEC, None, soon(timeout)).result(60)
 
 
 def process(pool: DecodePool) -> int:
@@ -214,8 +215,7 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with closing(DecodePool(4, MediaLimits(max_threads=3), FAULTS)) as pool:
         running = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None) for _ in range(4)]
-        while pool.waiting:
-            time.sleep(0.001)
+        until(lambda: not pool.waiting)
         gate.touch()
         assert sorted(future.result(60).facts.channels for future in running) == [1, 1, 1, 3]
 
@@ -223,7 +223,7 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
 def test_media_count_until_they_are_decoded(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     data = b"wait " + os.fsencode(gate)
-    urgency = Priority.NORMAL, time.monotonic() + 60
+    urgency = soon(60)
     with closing(DecodePool(1, SMALL, FAULTS)) as pool:
         assert pool.seconds(len(data)) == 0
         media = [pool.submit(data, SPEC, None, urgency, cost) for cost in (0.3, 0.4)]
@@ -248,7 +248,7 @@ def test_a_cancelled_request_is_never_started(faulty: DecodePool, tmp_path: Path
 
 
 def test_what_was_cancelled_is_not_kept(faulty: DecodePool) -> None:
-    running = faulty.submit(b"hang", SPEC, None, (Priority.NORMAL, time.monotonic() + 1.0))
+    running = faulty.submit(b"hang", SPEC, None, soon(1))
     unwanted = faulty.submit(b"next", SPEC, None)
     kept = weakref.ref(unwanted)
     assert unwanted.cancel()

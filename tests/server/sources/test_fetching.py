@@ -10,7 +10,8 @@ import pytest
 from server.errors import Overloaded
 from server.sources.fetched import Fetched, SourceFacts
 from server.sources.fetching import FetchPool
-from server.urgency import Priority, Urgency
+from server.urgency import Priority
+from tests.urgencies import soon
 from tests.waiting import until_async
 
 
@@ -19,10 +20,6 @@ def pool() -> Iterator[FetchPool]:
     pool = FetchPool(1)
     yield pool
     pool.close()
-
-
-def soon(priority: Priority = Priority.NORMAL) -> Urgency:
-    return priority, time.monotonic() + 30
 
 
 class Store:
@@ -45,10 +42,10 @@ def test_the_urgent_are_fetched_before_the_patient_who_came_first(pool: FetchPoo
     store = Store()
 
     async def run() -> list[Fetched]:
-        first = asyncio.create_task(pool.fetch(store.reader("first"), soon(Priority.BATCH)))
+        first = asyncio.create_task(pool.fetch(store.reader("first"), soon(priority=Priority.BATCH)))
         await until_async(lambda: store.read)
-        patient = asyncio.create_task(pool.fetch(store.reader("patient"), soon(Priority.BATCH)))
-        urgent = asyncio.create_task(pool.fetch(store.reader("urgent"), soon(Priority.INTERACTIVE)))
+        patient = asyncio.create_task(pool.fetch(store.reader("patient"), soon(priority=Priority.BATCH)))
+        urgent = asyncio.create_task(pool.fetch(store.reader("urgent"), soon(priority=Priority.INTERACTIVE)))
         await until_async(lambda: len(pool) == 2)
         store.may_answer.set()
         return list(await asyncio.gather(first, patient, urgent))
@@ -69,7 +66,10 @@ def test_a_newcomer_waits_for_what_goes_first_once_all_are_busy(pool: FetchPool)
     async def run() -> None:
         await pool.fetch(slow, soon())
         assert pool.backlog_seconds == 0
-        fetched = [asyncio.create_task(pool.fetch(store.reader("a"), soon(Priority.BATCH))) for _ in range(3)]
+        fetched = [
+            asyncio.create_task(pool.fetch(store.reader("a"), soon(priority=Priority.BATCH)))
+            for _ in range(3)
+        ]
         await until_async(lambda: store.read and len(pool) == 2)
         one = pool.seconds_before(soon())
         assert one >= 0.1

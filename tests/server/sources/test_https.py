@@ -10,7 +10,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,15 +34,16 @@ from server.errors import (
 from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
-from server.urgency import Priority
 from tests import media
+from tests.http_server import QuietHandler, serving
 from tests.running_server import running_server, stub_of
+from tests.urgencies import soon
 
 PHOTO = media.photo_jpeg(64, 48)
 NAMES = ("media.example", "other.example", "a.cdn.example")
 
 
-class _Site(http.server.BaseHTTPRequestHandler):
+class _Site(QuietHandler):
     """What each path answers; visits are noted."""
 
     protocol_version = "HTTP/1.1"
@@ -101,9 +101,6 @@ class _Site(http.server.BaseHTTPRequestHandler):
         except OSError:
             self.server.hung_up.set()
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
 
 _DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
@@ -137,11 +134,9 @@ def authority() -> trustme.CA:
 def site(authority: trustme.CA) -> Iterator[_Server]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*NAMES).configure_cert(context)
-    with _Server(context) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with _Server(context) as server, serving(server):
         yield server
         server.closing.set()
-        server.shutdown()
 
 
 Read = Callable[..., Fetched]
@@ -177,7 +172,7 @@ def read(site: _Server, authority: trustme.CA) -> Read:
         with room.hold(others), room.hold() as held:
             try:
                 uri = uri.replace(":0", f":{port}")
-                return asyncio.run(sources.read(uri, (Priority.NORMAL, time.monotonic() + seconds), held.add))
+                return asyncio.run(sources.read(uri, soon(seconds), held.add))
             finally:
                 sources.close()
 
@@ -237,7 +232,7 @@ def test_by_default_no_name_of_this_machine_leads_anywhere(site: _Server, name: 
     sources = Sources(100, 1, {"https": source})
     uri = f"https://{name}:{site.server_port}/photo.jpg"
     with pytest.raises((SourceNotAllowed, SourceNotFound)):
-        asyncio.run(sources.read(uri, (Priority.NORMAL, time.monotonic() + 10), lambda size: None))
+        asyncio.run(sources.read(uri, soon(10), lambda size: None))
     assert site.visits == []
 
 

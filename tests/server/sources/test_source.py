@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 from pathlib import Path
 from urllib.parse import SplitResult
 
@@ -23,11 +22,7 @@ from server.logs import request_id
 from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
 from server.sources.files import Files
 from server.sources.source import Sources
-from server.urgency import Priority, Urgency
-
-
-def soon() -> Urgency:
-    return Priority.NORMAL, time.monotonic() + 10
+from tests.urgencies import soon
 
 
 def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
