@@ -20,12 +20,17 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+def evaluating(data: Path, effort: int = 0) -> list[str]:
+    """The command that measures all files of a folder."""
+    return f"evaluate --data-dir {data} --split all --workers 1 --effort {effort}".split()
+
+
 def test_a_server_that_asks_for_a_certificate_is_measured(
     models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     authority = Authority(tmp_path, "authority")
     pair, own = authority.issue("server"), authority.issue("client")
-    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    command = evaluating(data)
     folders = ["--models", str(tmp_path / "results"), "--report-dir", str(tmp_path / "reports")]
     with running_server(
         models, tls_certificate=pair.cert, tls_key=pair.key, tls_client_ca=authority.pem
@@ -45,7 +50,7 @@ def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path
         rows.append(f"{number}.mp4,audio,{number % 2},test,{number}")
     (tmp_path / "corpus.csv").write_text("\n".join(rows))
     with running_server(models) as server:
-        command = ["evaluate", "--data-dir", str(tmp_path), "--server", server.address, "--workers", "1"]
+        command = [*evaluating(tmp_path), "--server", server.address]
         assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
     assert (results["files"], results["failed"]) == (4, {})
@@ -54,7 +59,7 @@ def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path
 def test_where_the_server_is_the_environment_says_as_to_clients(
     models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    command = evaluating(data)
     folders = ["--output-dir", str(tmp_path / "results"), "--report-dir", str(tmp_path / "reports")]
     with running_server(models) as server:
         command += [*folders, "--server", server.address]
@@ -75,7 +80,7 @@ def test_numbers_that_mean_nothing_are_refused(argument: str, capsys: pytest.Cap
 def test_speaker_verification_scores_are_read_before_anything_is_judged(
     models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "1"]
+    command = evaluating(data, effort=1)
     (tmp_path / "asv.txt").write_bytes(b"\xff no scores")
     (data / "real" / "images" / "broken.jpg").write_bytes(b"")
     command += ["--output-dir", str(tmp_path), "--asv-scores", str(tmp_path / "asv.txt")]
@@ -89,7 +94,7 @@ def test_speaker_verification_scores_are_read_before_anything_is_judged(
 def test_results_that_could_not_be_written_are_not_measured_first(
     models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["evaluate", "--data-dir", str(data), "--split", "all", "--workers", "1", "--effort", "0"]
+    command = evaluating(data)
     file = tmp_path / "file"
     file.touch()
     with running_server(models) as server:
