@@ -36,25 +36,25 @@ def test_the_voice_that_looks_most_fake_counts(
     session: Session, channels: Channels, images: int, shares: tuple[float, float, float]
 ) -> None:
     of = media(channels, [2] * len(channels))
-    owners = [(number, channel) for number, own in enumerate(channels) for channel in own or ("mean", "mean")]
-    groups = {"mean" if channel == "mean" else (number, channel) for number, channel in owners}
+    # Whose each window is: a voice's, or the mean's, of which all sounds without voices have part.
+    owners = [
+        (number, channel) if own else "mean"
+        for number, own in enumerate(channels)
+        for channel in own or [0, 0]
+    ]
     weights = np.array(shares, np.float32)
     rows = replace(
         random_rows(session.manifest, 7, images=images, clips=images, windows=len(owners)), weights=weights
     )
 
     parts, places = split(rows, of)
-    assert len(parts) == len(groups)
+    assert len(parts) == len(set(owners))
     assert sum(len(part.audio) for part in parts) == len(rows.audio)
     assert [len(part.image_index) for part in parts[1:]] == [0] * (len(parts) - 1)
     got = join(session.run(parts), places, weights)
 
     # Each voice with all pictures, as if there were no other.
-    heard = [
-        np.array(["mean" if channel == "mean" else f"{number} {channel}" for number, channel in owners])
-        == name
-        for name in {"mean" if group == "mean" else f"{group[0]} {group[1]}" for group in groups}
-    ]
+    heard = [[owner == one for owner in owners] for one in set(owners)]
     alone = session.run([replace(rows, audio=rows.audio[own]) for own in heard])
     expected = max(alone, key=lambda scores: scores.modality_probability[2])
     together = session.run([rows])[0]
