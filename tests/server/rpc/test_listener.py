@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from server.settings import Settings
 from tests import media
 from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
+from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -89,12 +91,10 @@ def _own_channel(server: Server, stack: ExitStack) -> grpc.Channel:
 
 def test_calls_at_once_on_one_connection_are_limited(models: Path) -> None:
     with running_server(models, max_streams_per_connection=2) as server, stub_of(server) as stub:
-        never: Any = iter(lambda: time.sleep(20), None)
-        held = [stub.DetectStream(never, timeout=20) for _ in range(2)]
-        # The client keeps what the server's limit does not allow, until its own deadline.
-        until(lambda: _model(stub) != grpc.StatusCode.OK, seconds=15)
-        for stream in held:
-            stream.cancel()
+        begin = partial(stub.DetectStream, timeout=20)
+        with unfinished(begin), unfinished(begin):
+            # The client keeps what the server's limit does not allow, until its own deadline.
+            until(lambda: _model(stub) != grpc.StatusCode.OK, seconds=15)
         until(lambda: _model(stub) == grpc.StatusCode.OK)
 
 
