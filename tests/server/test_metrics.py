@@ -179,7 +179,7 @@ def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
 
 
 def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: Path) -> None:
-    video = detect_request(media.video_mp4(8.0, width=640, height=480))
+    video = detect_request(media.video_mp4(4.0, width=640, height=480))
 
     def failed() -> float:
         value = scraped(server)
@@ -189,7 +189,7 @@ def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: 
         )
 
     with running_server(models, metrics_port=0, decode_workers=1) as server, stub_of(server) as stub:
-        ahead = [stub.Detect.future(video, timeout=60) for _ in range(3)]
+        ahead = [stub.Detect.future(video, timeout=60) for _ in range(6)]
         # On a busy machine one may end before the server has read it, or before the server's clock says so.
         while not failed() and not all(call.done() for call in ahead):
             late = stub.Detect.future(video, timeout=0.1)
