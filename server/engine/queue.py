@@ -92,7 +92,7 @@ class JobQueue(Backlog[Job]):
                 self._changed.notify()
             elif time.monotonic() + self._left() < self._gathered_by - _NOTICED_SECONDS:
                 self._gathered.notify()
-        job.future.add_done_callback(self._forget)
+        self._watch(job)
 
     def take(self) -> list[Job] | None:
         """The next batch, at least one job; None once the queue is closed and empty. Blocks."""
@@ -119,7 +119,8 @@ class JobQueue(Backlog[Job]):
         """Closes, and gives what waits to the caller, to be answered otherwise."""
         self.close()
         with self._changed:
-            jobs, self._jobs, self._cost = self._jobs, [], 0.0
+            jobs = self._jobs
+            self._keep(())
         return jobs
 
     def _gather(self) -> None:

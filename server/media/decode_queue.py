@@ -43,7 +43,7 @@ class DecodeQueue(Backlog[DecodeJob]):
                 raise ShuttingDown("the decode pool is closed")
             self._add(job)
             self._changed.notify()
-        job.future.add_done_callback(self._forget)
+        self._watch(job)
 
     def take(self) -> DecodeJob | None:
         """The most urgent job; None once the queue is closed and empty. Blocks."""

@@ -56,7 +56,7 @@ class FetchPool(Backlog[FetchJob]):
         job = FetchJob(urgency, read)
         with self._lock:
             self._add(job)
-        job.future.add_done_callback(self._forget)
+        self._watch(job)
         # For each medium one turn of a thread, which takes the one that is then the most urgent.
         self._threads.submit(self._next)
         return await asyncio.wrap_future(job.future)

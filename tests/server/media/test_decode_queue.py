@@ -61,6 +61,35 @@ def test_cancelled_ones_do_not_count() -> None:
     assert queue.cost_before((Priority.BATCH, 5.0)) == 1
 
 
+def seconds_to_compare(queue: DecodeQueue) -> float:
+    began = time.perf_counter()
+    for _ in range(20):
+        queue.cost_before((Priority.BATCH, 5.0))
+        queue.least_urgent()
+    return time.perf_counter() - began
+
+
+def test_a_newcomer_is_compared_with_requests_however_many_media_they_have() -> None:
+    few, many = queue_of(job()), queue_of(*(job() for _ in range(20_000)))
+    assert many.cost_before((Priority.BATCH, 5.0)) == 20_000
+    assert min(seconds_to_compare(many) for _ in range(5)) < 100 * min(
+        seconds_to_compare(few) for _ in range(5)
+    )
+
+
+def test_what_is_cancelled_costs_nothing_and_is_given_up_once() -> None:
+    waiting = [job((Priority.NORMAL, 1.0)) for _ in range(5)]
+    queue = queue_of(*waiting)
+    waiting[4].future.cancel()
+    assert (queue.cost, len(queue)) == (4, 5)
+    assert queue.take() is waiting[0]
+    waiting[0].future.cancel()
+    assert queue.cost == 3
+    for each in waiting[1:4]:
+        each.future.cancel()
+    assert (queue.cost, len(queue), queue.least_urgent()) == (0, 0, None)
+
+
 def test_closing_wakes_those_who_wait_and_hands_out_the_rest() -> None:
     queue = DecodeQueue()
     threading.Timer(0.05, queue.close).start()
