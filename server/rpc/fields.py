@@ -4,21 +4,39 @@ A few bytes can become a large object, so that a message of the allowed size cou
 seconds of the thread that serves all others.
 """
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from server.errors import InvalidRequest
 
 # Messages of this size cannot become much, whatever they hold.
 _SMALL_BYTES = 64 * 1024
+# Of numbers of variable length, of which each byte can become one of eight.
+_PACKED_BYTES = 2**20
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+_PACKED = frozenset(
+    (
+        FieldDescriptor.TYPE_INT32,
+        FieldDescriptor.TYPE_INT64,
+        FieldDescriptor.TYPE_UINT32,
+        FieldDescriptor.TYPE_UINT64,
+        FieldDescriptor.TYPE_SINT32,
+        FieldDescriptor.TYPE_SINT64,
+        FieldDescriptor.TYPE_BOOL,
+        FieldDescriptor.TYPE_ENUM,
+    )
+)
 
 
 def check(raw: bytes, kind: Descriptor, max_fields: int) -> None:
-    """Raises InvalidRequest if a message of this kind is malformed, or has more fields in all its parts."""
+    """Raises InvalidRequest if a message of this kind is malformed, or has more in all its parts.
+
+    Args:
+        max_fields: but numbers that are packed into one field are bounded by their bytes.
+    """
     if len(raw) <= _SMALL_BYTES:
         return
     parts: list[tuple[int, int, Descriptor]] = [(0, len(raw), kind)]
-    fields = 0
+    fields = packed = 0
     try:
         while parts:
             place, end, kind = parts.pop()
@@ -31,10 +49,23 @@ def check(raw: bytes, kind: Descriptor, max_fields: int) -> None:
                 if place > end:
                     raise InvalidRequest("the message is broken off")
                 known = kind.fields_by_number.get(tag >> 3)
-                if tag & 7 == _BYTES and known and known.message_type:
+                if tag & 7 != _BYTES or not known:
+                    continue
+                if known.message_type:
                     parts.append((start, place, known.message_type))
+                elif known.type in _PACKED:
+                    packed = _more_packed(packed, place - start)
     except IndexError as error:
         raise InvalidRequest("the message is broken off") from error
+
+
+def _more_packed(packed: int, size: int) -> int:
+    if packed + size > _PACKED_BYTES:
+        raise InvalidRequest(
+            f"the message has more than {_PACKED_BYTES} bytes of packed numbers",
+            "Send tensors as raw_input_contents.",
+        )
+    return packed + size
 
 
 def _value(raw: bytes, place: int, wire: int) -> tuple[int, int]:

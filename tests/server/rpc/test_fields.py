@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,17 @@ def test_what_clients_send_passes() -> None:
         shape=[100_000], contents={"uint_contents": range(100_000), "fp32_contents": [1.5] * 9999}
     )
     check(typed.SerializeToString(), inference_pb2.ModelInferRequest.DESCRIPTOR, FIELDS)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        inference_pb2.ModelInferRequest(inputs=[{"contents": {"int64_contents": [1] * 600_000}}] * 2),
+        inference_pb2.ModelInferRequest(inputs=[{"shape": [1] * 1_200_000}]),
+        pb.DetectRequest(options=pb.DetectOptions(modalities=[pb.MODALITY_IMAGE] * 1_200_000)),
+    ],
+    ids=["contents", "shape", "modalities"],
+)
+def test_bytes_that_each_become_a_number_are_not_parsed(message: Any) -> None:
+    with pytest.raises(InvalidRequest, match="packed numbers"):
+        check(message.SerializeToString(), message.DESCRIPTOR, FIELDS)
