@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MAX_REDIRECTS = 5
 _MAX_ADDRESSES = 3
 _STEP_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 _MAX_FACT = 256
 _NOT_FOUND = frozenset({404, 410})
 _TRY_LATER = frozenset({408, 425, 429})
@@ -95,7 +96,7 @@ class Https:
         seconds = min(left, self._max_seconds)
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(uri, max_bytes, hold)
+                return await _while_wanted(self._follow(uri, max_bytes, hold), hold)
         except TimeoutError as error:
             if left < self._max_seconds:
                 raise DeadlineExceeded("the deadline passed while the medium was being read") from error
@@ -163,6 +164,18 @@ class Https:
             # Not which address it is: that is nobody's business out there.
             raise SourceNotAllowed(f"{place.host} is not on the open internet")
         return allowed[:_MAX_ADDRESSES]
+
+
+async def _while_wanted(reading: Coroutine[None, None, Fetched], hold: Hold) -> Fetched:
+    """Ends reading soon after its request: a site that trickles would keep a reader from all others."""
+    task = asyncio.create_task(reading)
+    try:
+        while not task.done():
+            hold(0)
+            await asyncio.wait([task], timeout=_LOOK_SECONDS)
+        return await task
+    finally:
+        task.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from tests import media
 from tests.http_server import QuietHandler, serving
 from tests.running_server import running_server, stub_of
 from tests.urgencies import soon
+from tests.waiting import until_async
 
 PHOTO = media.photo_jpeg(64, 48)
 NAMES = ("media.example", "other.example", "a.cdn.example")
@@ -330,6 +331,35 @@ def test_size_is_limited_whether_announced_or_not(read: Read) -> None:
             read(f"https://media.example:0{path}", max_bytes=1000)
     with pytest.raises(Overloaded):
         read("https://media.example:0/chunked", others=10**9 - 50_000, max_bytes=10**7)
+
+
+def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(
+    site: _Server, authority: trustme.CA
+) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    source = Https(
+        [f"media.example:{site.server_port}"],
+        60,
+        resolve=lambda host, port: ["127.0.0.1"],
+        is_allowed=lambda address: True,
+        context=trusting,
+    )
+    sources = Sources(100_000, 1, {"https": source})
+    place = f"https://media.example:{site.server_port}"
+
+    async def run() -> Fetched:
+        urgency = (Priority.NORMAL, time.monotonic() + 60)
+        with MediaBytes(10**9).hold() as held:
+            given_up = asyncio.create_task(sources.read(f"{place}/trickling-header", urgency, held.add))
+            await until_async(lambda: site.visits)
+        given_up.cancel()
+        return await sources.read(f"{place}/photo.jpg", urgency, MediaBytes(10**9).hold().add)
+
+    began = time.monotonic()
+    assert asyncio.run(run()).content == PHOTO
+    sources.close()
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("path", ["/trickle", "/trickling-header"])
