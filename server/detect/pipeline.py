@@ -168,7 +168,10 @@ class Pipeline:
         pairs = tuple(zip(request.media, await self._specs(request, spec, hashes), strict=True))
         media = tuple(await contents.of_each(pairs, lambda pair: self._decoded(*pair, request, timing)))
         weights = planner.fusion_weights(request.options)
-        parts, owners = voices.split(planner.merge(media, weights), media)
+        merge = partial(planner.merge, media, weights)
+        # Copying the pictures of many media takes longer than the event loop may be kept from all others.
+        merged = merge() if len(media) == 1 else await asyncio.to_thread(merge)
+        parts, owners = voices.split(merged, media)
         submitted = time.perf_counter()
         for medium, its_rows in zip(request.media, media, strict=True):
             if isinstance(medium.source, bytes):

@@ -1,8 +1,9 @@
 """The service through its public door: a real server, real media, real sockets."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import grpc
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import expit
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from server.detect.plan import Planner
 from server.engine.manifest import Manifest
 from tests import media
 from tests.failures import failure
@@ -130,6 +132,28 @@ def test_several_media_of_one_subject_are_fused(stub: DetectorStub) -> None:
         pb.MEDIA_KIND_IMAGE,
     ]
     assert {entry.media_index for entry in answer.timeline} == {0, 1, 2}
+
+
+def test_nobody_waits_while_the_pictures_of_many_media_are_put_together(
+    stub: DetectorStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge, merging, go_on = Planner.merge, threading.Event(), threading.Event()
+
+    def slow_merge(planner: Planner, media: Any, weights: Any) -> Any:
+        if len(media) > 1:
+            merging.set()
+            go_on.wait(20)
+        return merge(planner, media, weights)
+
+    monkeypatch.setattr(Planner, "merge", slow_merge)
+    photo = media.photo_jpeg(64, 48)
+    many = stub.Detect.future(detect_request(photo, photo), timeout=30)
+    assert merging.wait(20)
+    try:
+        assert stub.Detect(detect_request(photo), timeout=10)
+    finally:
+        go_on.set()
+    assert many.result()
 
 
 def test_decoded_pictures_and_sound(stub: DetectorStub) -> None:

@@ -10,6 +10,7 @@ from server.errors import InvalidRequest
 from server.rpc.fields import check
 from tests import media
 
+Tensor, Contents = inference_pb2.ModelInferRequest.InferInputTensor, inference_pb2.InferTensorContents
 FIELDS = 10_000
 PHOTO: Any = pb.DetectRequest(id="photo", media=[pb.Medium(content=media.photo_jpeg(64, 48))])
 
@@ -41,8 +42,8 @@ def test_what_clients_send_passes() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        inference_pb2.ModelInferRequest(inputs=[{"contents": {"int64_contents": [1] * 600_000}}] * 2),
-        inference_pb2.ModelInferRequest(inputs=[{"shape": [1] * 1_200_000}]),
+        inference_pb2.ModelInferRequest(inputs=[Tensor(contents=Contents(int64_contents=[1] * 600_000))] * 2),
+        inference_pb2.ModelInferRequest(inputs=[Tensor(shape=[1] * 1_200_000)]),
         pb.DetectRequest(options=pb.DetectOptions(modalities=[pb.MODALITY_IMAGE] * 1_200_000)),
     ],
     ids=["contents", "shape", "modalities"],

@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -349,7 +350,7 @@ def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(
     place = f"https://media.example:{site.server_port}"
 
     async def run() -> Fetched:
-        urgency = (Priority.NORMAL, time.monotonic() + 60)
+        urgency = soon(60)
         with MediaBytes(10**9).hold() as held:
             given_up = asyncio.create_task(sources.read(f"{place}/trickling-header", urgency, held.add))
             await until_async(lambda: site.visits)
