@@ -1,5 +1,4 @@
 import asyncio
-import time
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,8 +9,22 @@ from server.detect.admission import Admission
 from server.detect.request import Stage
 from server.errors import DeadlineExceeded, Overloaded
 from server.urgency import Priority, Urgency
-from tests.urgencies import soon
 
+
+class Clock:
+    """Goes on only while a test sleeps by it, so that no busy machine makes anybody late."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+CLOCK = Clock()
 MOST_URGENT: Urgency = (Priority.INTERACTIVE, 0.0)
 
 
@@ -25,8 +38,18 @@ def stage(seconds: float, urgency: Urgency = MOST_URGENT) -> Any:
 IDLE = stage(0.0)
 
 
+@pytest.fixture(autouse=True)
+def _by_this_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("server.detect.admission", "server.urgency"):
+        monkeypatch.setattr(f"{module}.time", CLOCK)
+
+
 def admission(engine: Any, decoders: Any = IDLE, fetching: Any = IDLE) -> Admission:
     return Admission(cast("Any", SimpleNamespace(current=engine)), decoders, fetching, 10)
+
+
+def soon(seconds: float = 10.0) -> Urgency:
+    return Priority.NORMAL, CLOCK.monotonic() + seconds
 
 
 def ask(admission: Admission, seconds: float, error: Exception | None = None) -> None:
@@ -87,9 +110,9 @@ def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
 ) -> None:
     engine = stage(0.0)
     server = admission(engine)
-    for kind, seconds in ((quick, 0.0), (slow, 1.0)):
-        with server.accepted(soon(10), **kind):
-            time.sleep(seconds)
+    for kind, seconds in ((quick, 0.01), (slow, 1.0)):
+        with server.accepted(soon(), **kind):
+            CLOCK.sleep(seconds)
     engine.backlog_seconds, engine.seconds_before = 0.001, lambda _: 0.001
     with pytest.raises(Overloaded), server.accepted(soon(0.9), **slow):
         pass
@@ -132,7 +155,7 @@ def test_who_finds_nothing_before_it_is_let_in_however_little_time_it_has() -> N
 def given_up(busy: Admission, seconds: float, after: float) -> None:
     """A call that gRPC cancels, as it does at the deadline and when its caller is gone."""
     with suppress(asyncio.CancelledError), busy.accepted(soon(seconds)):
-        time.sleep(after)
+        CLOCK.sleep(after)
         raise asyncio.CancelledError
 
 
