@@ -55,6 +55,24 @@ def engine(watched: WatchedSession, monkeypatch: pytest.MonkeyPatch) -> Iterator
     engine.close()
 
 
+class Clock:
+    """Runs ahead by as much as a test says, so that it is not by chance what a short time-out meets."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That of the engine."""
+    clock = Clock()
+    monkeypatch.setattr("server.engine.engine.time", clock)
+    return clock
+
+
 def held_back(engine: Engine, watched: WatchedSession) -> "Future[Scores]":
     """Keeps the worker busy with a request of its own, so that what is submitted next forms one batch."""
     watched.may_run.clear()
@@ -116,14 +134,15 @@ def test_a_request_that_breaks_the_graph_breaks_no_other(engine: Engine, watched
     assert np.isfinite([futures[0].result(10).fake_probability, futures[2].result(10).fake_probability]).all()
 
 
-def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSession) -> None:
+def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSession, clock: Clock) -> None:
     died = Event()
-    engine = Engine(watched, workers=1, run_timeout=0.1, on_death=died.set)
+    engine = Engine(watched, workers=1, run_timeout=600.0, on_death=died.set)
     hanging = held_back(engine, watched)
     waiting, cancelled = (
         engine.submit(random_rows(engine.manifest, seed, images=1), soon()) for seed in (1, 2)
     )
     cancelled.cancel()
+    clock.ahead = 10_000.0
     with pytest.raises(EngineFailed, match="did not finish"):
         hanging.result(10)
     with pytest.raises(ShuttingDown):
@@ -133,10 +152,12 @@ def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSess
     watched.may_run.set()
 
 
-def test_several_runs_that_do_not_end_are_one_death(watched: WatchedSession) -> None:
+def test_several_runs_that_do_not_end_are_one_death(watched: WatchedSession, clock: Clock) -> None:
     deaths: list[bool] = []
-    engine = Engine(watched, workers=2, run_timeout=0.1, on_death=lambda: deaths.append(True))
-    for hanging in [held_back(engine, watched) for _ in range(2)]:
+    engine = Engine(watched, workers=2, run_timeout=600.0, on_death=lambda: deaths.append(True))
+    runs = [held_back(engine, watched) for _ in range(2)]
+    clock.ahead = 10_000.0
+    for hanging in runs:
         with pytest.raises(EngineFailed, match="did not finish"):
             hanging.result(10)
     engine.close()
