@@ -308,8 +308,8 @@ def test_all_subjects_of_one_request_give_way_together() -> None:
 
 @pytest.mark.parametrize("before", [[], [60.0]])
 def test_nobody_is_late_for_the_sake_of_company(before: list[float]) -> None:
-    queue = queue_of(*map(job, before), delay=0.6)
-    urgent = job(0.3, cost=0.001)
+    queue = queue_of(*map(job, before), delay=6.0)
+    urgent = job(3.0, cost=0.001)
     threading.Timer(0.05, lambda: queue.put(urgent)).start()
     assert urgent in taken(queue)
     assert time.monotonic() < urgent.deadline
