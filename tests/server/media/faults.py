@@ -69,7 +69,10 @@ def _refuse(rest: bytes, limits: MediaLimits) -> None:
 
 
 def _wait_for_file(rest: bytes, limits: MediaLimits) -> None:
-    while not Path(os.fsdecode(rest)).exists():
+    """Says so by a file of its own beside that one."""
+    gate = Path(os.fsdecode(rest))
+    gate.with_suffix(f".{os.getpid()}").touch()
+    while not gate.exists():
         time.sleep(0.005)
 
 

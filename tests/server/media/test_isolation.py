@@ -122,8 +122,9 @@ def test_a_crash_costs_its_own_request(faulty: DecodePool, fault: str, ending: s
 
 def test_a_hang_is_stopped_in_time(faulty: DecodePool) -> None:
     before = process(faulty)
-    with pytest.raises(DecodeTimeout, match=r"longer than 0\.[12]"):
-        ask(faulty, b"hang", timeout=0.2)
+    # What is left of its second when the decoder gets it.
+    with pytest.raises(DecodeTimeout, match=r"longer than 0\."):
+        ask(faulty, b"hang", timeout=1.0)
     assert process(faulty) != before
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
@@ -215,7 +216,7 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with closing(DecodePool(4, MediaLimits(max_threads=3), FAULTS)) as pool:
         running = [pool.submit(b"wait " + os.fsencode(gate), SPEC, None) for _ in range(4)]
-        until(lambda: not pool.waiting)
+        until(lambda: len(list(tmp_path.glob("gate.*"))) == 4)
         gate.touch()
         assert sorted(future.result(60).facts.channels for future in running) == [1, 1, 1, 3]
 
@@ -364,7 +365,7 @@ def test_the_start_of_a_decoder_is_not_taken_for_what_a_medium_costs(
 def test_a_decoder_that_was_killed_while_idle_costs_nobody_a_request(faulty: DecodePool) -> None:
     idle = process(faulty)
     os.kill(idle, signal.SIGKILL)
-    time.sleep(0.2)
+    until(lambda: not alive(idle))
     assert process(faulty) != idle
 
 
