@@ -209,7 +209,14 @@ def test_a_stream_ends_when_its_token_is_withdrawn(guarded: Server, tokens: Path
 
 
 def _outcome(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
-    call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
+    return _outcome_of(_asked(stub, token))
+
+
+def _asked(stub: DetectorStub, token: str) -> Any:
+    return stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
+
+
+def _outcome_of(call: Any) -> tuple[grpc.StatusCode, str] | None:
     return None if call.code() == grpc.StatusCode.OK else failure(call)
 
 
@@ -241,7 +248,7 @@ def _refused_beside(begin: Any, stub: DetectorStub, token: str) -> Any:
     for _ in range(50):
         with unfinished(begin) as held:
             while not held.done():
-                call: Any = stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
+                call = _asked(stub, token)
                 if call.code() != grpc.StatusCode.OK and not held.done():
                     assert _outcome(stub, BOB) is None
                     return call
@@ -253,8 +260,10 @@ def test_calls_a_second_are_limited_and_streams_slowed_down(models: Path, tokens
         running_server(models, tokens=tokens, max_calls_per_second_per_token=5) as server,
         stub_of(server) as stub,
     ):
-        outcomes = [_outcome(stub, ALICE) for _ in range(30)]
-        assert outcomes[:5] == [None] * 5
+        # At once: one after the other, a busy machine would take so long that more are allowed meanwhile.
+        calls = [_asked(stub, ALICE) for _ in range(30)]
+        outcomes = [_outcome_of(call) for call in calls]
+        assert outcomes.count(None) >= 5
         assert RATE_LIMITED in outcomes
         assert set(outcomes) <= {None, RATE_LIMITED}
         begin = time.monotonic()
