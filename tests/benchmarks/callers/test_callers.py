@@ -78,11 +78,12 @@ async def test_a_grpc_status_is_told_from_an_answer() -> None:
 
 
 async def test_the_server_learns_of_the_deadline_and_of_callers_that_gave_up() -> None:
-    cancelled = asyncio.Event()
+    arrived, cancelled = asyncio.Event(), asyncio.Event()
     left: list[float] = []
 
     async def answer(message: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         left.append(context.time_remaining() or 0)
+        arrived.set()
         try:
             await asyncio.sleep(60 if message == b"slow" else 0)
         except asyncio.CancelledError:
@@ -91,9 +92,10 @@ async def test_the_server_learns_of_the_deadline_and_of_callers_that_gave_up() -
         return b"done"
 
     async with grpc_connection(answer) as connection:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(connection.call(GrpcConnection.ready(b"slow"), seconds=50), 0.2)
-        await asyncio.wait_for(cancelled.wait(), 5)
+        call = asyncio.create_task(connection.call(GrpcConnection.ready(b"slow"), seconds=50))
+        await asyncio.wait_for(arrived.wait(), 30)
+        call.cancel()
+        await asyncio.wait_for(cancelled.wait(), 30)
         assert 40 < left[0] <= 50
         message, _ = await connection.call(GrpcConnection.ready(b"fast"), seconds=50)
         assert message == b"done"
