@@ -79,7 +79,8 @@ def worker(aws: Aws, models: Path, **settings: object) -> Iterator["subprocess.P
         "sqs_endpoint": aws.endpoint,
         "queue_url": aws.queue.url,
         "result_prefix": f"s3://{aws.results.name}/",
-        "visibility_timeout_seconds": 2,
+        # Longer than a busy machine stops a worker, whose messages would come a second time.
+        "visibility_timeout_seconds": 60,
         "poll_seconds": 1,
         "retry_seconds": 0,
         **settings,
@@ -147,9 +148,10 @@ def test_kills_lose_nothing_and_double_nothing(aws: Aws, models: Path) -> None:
         aws.media.put_object(Key=key, Body=media.photo_jpeg(64, 48, seed=number % 4))
         aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/{key}"})
     # With little at once, there is always something left when the next is killed.
-    with worker(aws, models, max_jobs=3) as survivor:
+    settings = {"max_jobs": 3, "visibility_timeout_seconds": 2}
+    with worker(aws, models, **settings) as survivor:
         for done in (3, 8, 13):
-            with worker(aws, models, max_jobs=3) as victim:
+            with worker(aws, models, **settings) as victim:
                 until(lambda done=done: len(list(aws.results.objects.all())) >= done)  # type: ignore[misc]
                 victim.send_signal(signal.SIGKILL)
         until(lambda: aws.unfinished() == 0)
@@ -164,8 +166,8 @@ def test_a_message_stays_ours_while_we_work_on_it(aws: Aws, models: Path) -> Non
     aws.media.put_object(Key="slow.jpg", Body=media.photo_jpeg(64, 48))
     with faulty_proxy(aws.endpoint) as proxy:
         # Longer than the visibility timeout.
-        proxy.faults = [Fault(delay=5.0)]
-        settings = {"s3_endpoint": proxy.url, "max_receives": 1}
+        proxy.faults = [Fault(delay=10.0)]
+        settings = {"s3_endpoint": proxy.url, "max_receives": 1, "visibility_timeout_seconds": 5}
         with worker(aws, models, **settings), worker(aws, models, **settings):
             aws.send({"id": "slow", "uri": f"s3://{aws.media.name}/slow.jpg"})
             until(lambda: aws.verdicts())
@@ -232,7 +234,7 @@ def test_sigterm_finishes_what_was_begun_and_leaves_the_rest(aws: Aws, models: P
     aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
     for number in range(30):
         aws.send({"id": str(number), "uri": f"s3://{aws.media.name}/a.jpg"})
-    with worker(aws, models, max_jobs=2, visibility_timeout_seconds=600) as process:
+    with worker(aws, models, max_jobs=2) as process:
         until(lambda: len(aws.verdicts()) >= 2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
