@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from server.urgency import NOT_URGENT, Urgency
 # A worker that keeps its own time limit answers in time to stay alive.
 _GRACE_SECONDS = 0.5
 _START_SECONDS = 60.0
+_END_SECONDS = 5.0
 _SOCKET_BYTES = 2**20
 # Freed memory that a worker keeps for the next medium.
 _KEPT_BYTES = 64 * 2**20
@@ -264,6 +266,8 @@ class _Worker:
             self._link.set_timeout(_START_SECONDS)
             self._link.receive()
         except (EOFError, OSError) as error:
+            with suppress(subprocess.TimeoutExpired):  # how it ends by itself tells more than a kill
+                self._process.wait(_END_SECONDS)
             # No medium's fault: that would be a final answer, and nobody would try again.
             raise EngineFailed(f"no decoder can be started ({self._replace()})") from error
         self._ready = True

@@ -310,7 +310,7 @@ def test_closing_cancels_what_waits_and_stops_what_runs() -> None:
 def test_a_decoder_that_cannot_start_is_an_error_and_not_a_hang() -> None:
     with (
         closing(DecodePool(1, SMALL, "tests.server.media.faults:no_such_function")) as pool,
-        pytest.raises(EngineFailed, match="no decoder can be started"),
+        pytest.raises(EngineFailed, match=r"no decoder can be started \(exit status 1\)"),
     ):
         ask(pool, b"anything")
 
