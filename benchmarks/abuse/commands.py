@@ -35,7 +35,7 @@ def soak(
     plan = SoakPlan(model.resolve(), 60 * minutes, clients, load, deadline)
     with console.measuring(screen) as report:
         found = soaking.soak(plan, report)
-    screen.print(soaked.table(found).rich())
+    screen.print(soaked.table(found))
     console.end(screen, found.problems)
 
 
@@ -52,7 +52,7 @@ def fuzz(
     screen = console.wide()
     with console.measuring(screen) as report:
         fuzzed = fuzzing.fuzz(files, seed, report)
-    screen.print(fuzzing.table(fuzzed).rich())
+    screen.print(fuzzing.table(fuzzed))
     for file in fuzzed.remarkable:
         screen.print(file, style="yellow", markup=False)
     console.end(screen, fuzzed.problems)

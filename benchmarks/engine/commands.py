@@ -30,7 +30,7 @@ def startup(
     screen = console.wide()
     with console.measuring(screen, EXPORTING) as report:
         seconds = starts.measure(model or exported_model(backbone, size), rounds, report)
-    screen.print(starts.table(seconds).rich())
+    screen.print(starts.table(seconds))
 
 
 @app.command()
@@ -49,7 +49,7 @@ def graph(
         raw = raw_graph(model)
         report("by turns")
         compared = graphs.compare(raw, model, rounds)
-    screen.print(graphs.table(compared).rich())
+    screen.print(graphs.table(compared))
 
 
 @app.command()
@@ -75,7 +75,7 @@ def engine(
     with console.measuring(screen, EXPORTING) as report:
         for path in model or [exported_model(backbone, size)]:
             measured = in_process.measure(path, provider, rounds, seconds, report)
-            screen.print(in_process.table(measured).rich())
+            screen.print(in_process.table(measured))
             wrong += measured.wrong
     console.end(screen, [f"wrong answers {wrong}"] if wrong else [])
 
@@ -97,7 +97,7 @@ def precisions(
         path = model or exported_model(backbone, size, precisions="fp32,fp16,int8")
         plan = in_precisions.Plan(path, rounds, seconds)
         measured = in_precisions.measure(plan, report)
-    screen.print(in_precisions.table(plan, measured).rich())
+    screen.print(in_precisions.table(plan, measured))
     console.keep(screen, "precisions", results.record(plan, processor=features(), precisions=measured))
 
 
@@ -110,4 +110,4 @@ def mel(rounds: Rounds = 200) -> None:
     # Here, because it takes seconds that the other commands need not wait.
     from benchmarks.engine import mel as front_end
 
-    console.wide().print(front_end.table(front_end.compare(rounds)).rich())
+    console.wide().print(front_end.table(front_end.compare(rounds)))

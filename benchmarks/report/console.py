@@ -38,7 +38,7 @@ def measuring(console: Console, first: str = "") -> Iterator[Report]:
 
 def show(console: Console, table: Table) -> None:
     """The table, and again to be copied into a README."""
-    console.print(table.rich())
+    console.print(table)
     text = f"\n{table.title}\n\n{table.markdown()}\n"
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 

@@ -17,8 +17,8 @@ class Table:
     title: str = ""
     caption: str = ""
 
-    def rich(self) -> rich.table.Table:
-        """For the terminal."""
+    def __rich__(self) -> rich.table.Table:
+        """For the terminal: a rich console prints it as it is."""
         table = rich.table.Table(title=self.title or None, caption=self.caption or None)
         for number, heading in enumerate(self.headings):
             table.add_column(heading, no_wrap=number == 0, justify="right" if number else "left")

@@ -28,7 +28,7 @@ def prepare(
     plan = preparing.Plan(files, rounds, workers or usable_cores())
     with console.measuring(screen) as report:
         measured = preparing.measure(plan, report)
-    screen.print(preparing.table(plan, measured).rich())
+    screen.print(preparing.table(plan, measured))
     console.keep(screen, "prepare", results.record(plan, files_per_second=measured))
     console.end(screen, [f"{measured.left_out} files were left out"] if measured.left_out else [])
 
@@ -62,7 +62,7 @@ def fit(
     plan = fitting.Plan(settings, steps, rounds)
     with console.measuring(screen) as report:
         measured = fitting.measure(plan, report)
-    screen.print(fitting.table(plan, measured).rich())
+    screen.print(fitting.table(plan, measured))
     run = results.record(plan, devices=fitting.devices(), rows_per_second=measured)
     console.keep(screen, "fit", run)
 
@@ -73,4 +73,4 @@ def listing(files: Annotated[int, typer.Option(min=1)] = 1_000_000) -> None:
     screen = console.wide()
     with console.measuring(screen) as report:
         steps = lists.measure(files, report)
-    screen.print(lists.table(files, steps).rich())
+    screen.print(lists.table(files, steps))

@@ -13,7 +13,7 @@ def test_a_table_for_a_readme() -> None:
 
 def test_a_table_for_the_terminal() -> None:
     console = Console(width=80, file=io.StringIO(), record=True)
-    console.print(TABLE.rich())
+    console.print(TABLE)
     text = console.export_text()
     assert all(part in text for part in ("Title", "Caption", "│ a|b │      1 │", "│ c   │     22 │"))
 
