@@ -27,7 +27,7 @@ from benchmarks.report.figures import percentile
 from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, bare_sessions
-from benchmarks.yardstick.sample import TOLERANCE, wrong_answers
+from benchmarks.yardstick.sample import TOLERANCE, TOLERANCES, wrong_answers
 from server.engine.cores import usable_cores
 from server.engine.repository import graph_file
 
@@ -56,8 +56,9 @@ class _Comparison:
         self._plan, self._workload = plan, workload
         self._report = about(workload.name, report)
         self._report("making model and requests")
-        self._model = workload.model().resolve()
-        self._raw = raw_graph(self._model) if workload.against_raw else None
+        model = workload.model().resolve()
+        self._graph = graph_file(model, workload.precision)
+        self._raw = raw_graph(model) if workload.against_raw else None
         self._payloads = workload.payloads()
         shape = workload.size, workload.size, 3
         frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
@@ -68,13 +69,12 @@ class _Comparison:
     def run(self) -> Compared:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            file = graph_file(self._model, self._workload.precision)
-            bare = bare_sessions(file, PROVIDER, self._frames)
+            bare = bare_sessions(self._graph, PROVIDER, self._frames)
             self._expected = next(iter(bare.values())).probabilities()
             self._peers_expected = self._answers_of_raw() or self._expected
             if np.ptp(self._expected) < _TELLING_SPREAD:
                 raise RuntimeError(
-                    f"{self._model} answers all requests alike, so nothing could be checked: delete it"
+                    f"{self._graph} answers all requests alike, so nothing could be checked: delete it"
                 )
             decode = stack.enter_context(self._decoding())
             servers = [server for name in self._plan.peers for server in self._started(BY_NAME[name], stack)]
@@ -109,7 +109,7 @@ class _Comparison:
         workload = self._workload
         raw = None if peer.ours else self._raw
         return Launch(
-            model=str(raw or self._model),
+            model=str(raw or self._graph),
             folder=str(folder),
             environment=str(peer.folder()),
             port=free_port(),
@@ -200,6 +200,7 @@ class _Comparison:
 
     def _as_turn(self, result: Result, job: Job, used: float, memory: int, expected: list[float]) -> Turn:
         answers = len(result.latencies)
+        tolerance = TOLERANCES[self._workload.precision]
         # Processor time is of the warm-up, too, so the requests that share it are those of both.
         thousands = max(1.0, answers * result.worked / result.seconds) / 1000
         return Turn(
@@ -210,7 +211,7 @@ class _Comparison:
             cpu=used / thousands,
             caller_cpu=result.cpu_seconds / thousands,
             memory=memory,
-            wrong=wrong_answers(result.answers, expected, TOLERANCE) if expected else 0,
+            wrong=wrong_answers(result.answers, expected, tolerance) if expected else 0,
         )
 
     def _deadline(self) -> float:

@@ -32,7 +32,7 @@ class Workload:
         batch: requests worth running together on this CPU; 1: none, convolutions gain nothing from it.
         known: whether our server may answer from its cache what it has judged before.
         against_raw: whether peers decode with Pillow and run what tf2onnx made of the model's weights.
-        precision: of our graph.
+        precision: of the graph; that of `against_raw` is fp32.
     """
 
     name: str

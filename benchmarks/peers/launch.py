@@ -14,7 +14,8 @@ class Launch:
     """One server of one workload.
 
     Attributes:
-        model: the exported .../<name>/<version>/model.onnx, or if `raw` what tf2onnx made of its weights.
+        model: the graph to run: .../<name>/<version>/model.onnx, or that in another precision beside it, or
+            if `raw` what tf2onnx made of its weights.
         folder: the server's own, for files it needs while it runs.
         environment: folder of the virtual environment that the peer is installed in.
         port: to listen on, on this machine.
@@ -23,7 +24,7 @@ class Launch:
         workers: runs of the graph at once, on one thread each.
         batch: requests worth running together; 1: none.
         known: whether our server may answer from its cache.
-        precision: of our server's graph.
+        precision: of the graph, for our server, which looks for its file itself.
     """
 
     model: str

@@ -13,7 +13,6 @@ pytest.importorskip("onnx", reason="needs the extra train")
 import onnx
 
 from benchmarks.compare import history
-from benchmarks.compare import measure as comparing
 from benchmarks.compare.measure import measure
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.tables import tables
@@ -22,7 +21,10 @@ from benchmarks.material.mean_graph import mean_graph
 from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
 from benchmarks.report.results import write
 from benchmarks.yardstick.bare import BareSession
+from benchmarks.yardstick.sample import TOLERANCES
 from exporter.nodes import Nodes
+from server.engine.manifest import METADATA_KEY
+from server.engine.repository import graph_file
 from tests.graphs import row_graph
 
 SMALL = Plan(("small",), (OURS, "grpc.aio"), (4,), (0.5,), rounds=2, seconds=0.5, warm_up=0.1)
@@ -68,7 +70,7 @@ def test_a_peer_that_does_not_start_is_named_and_the_rest_measured(monkeypatch: 
 
 
 def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "TOLERANCE", -1.0)
+    monkeypatch.setitem(TOLERANCES, "fp32", -1.0)
     plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=(), rounds=1)
     compared = measure(plan, lambda _: None)["small"]
     assert compared.wrong == len(compared.closed["grpc.aio"]["1 client"][0].latencies) > 0
@@ -100,6 +102,24 @@ def test_a_model_of_ones_own_takes_the_place_of_a_workloads(tmp_path: Path) -> N
     assert str(model) in compared.about
     with pytest.raises(RuntimeError, match="tiny cannot be measured with"):
         measure(replace(plan, workloads=("tiny",), model=model), lambda _: None)
+
+
+def test_a_precision_of_ones_own_model_runs_behind_every_server(tmp_path: Path) -> None:
+    model = mean_graph(16, tmp_path)
+    graph = onnx.load(model)
+    (metadata,) = (entry for entry in graph.metadata_props if entry.key == METADATA_KEY)
+    metadata.value = json.dumps(json.loads(metadata.value) | {"precision": "int8"})
+    onnx.save(graph, graph_file(model, "int8"))
+    # Not what any server is to run, so that its answers would be wrong.
+    nodes = [node for node in graph.graph.node if node.op_type == "Sigmoid"]
+    assert nodes
+    for node in nodes:
+        node.op_type = "Tanh"
+    onnx.save(graph, model)
+    plan = replace(SMALL, workloads=("tensors",), clients=(1,), loads=(), rounds=1)
+    compared = measure(replace(plan, model=model, precision="int8"), lambda _: None)["tensors"]
+    assert set(compared.closed) == {OURS, "grpc.aio"}
+    assert compared.wrong == 0
 
 
 def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
