@@ -106,11 +106,7 @@ def measure(plan: Plan, report: Report) -> Measured:
         precision = cast("Precision", model.manifest["precision"])
         frames = photo_rows(*size, DIFFERENT_ROWS)
         provider = next(each for each in candidates(plan.provider) if each.name == model.execution_provider)
-        bare = bare_sessions(
-            graph_file(plan.model, precision),
-            (provider.name, provider.options),
-            frames,
-        )
+        bare = bare_sessions(graph_file(plan.model, precision), (provider.name, provider.options), frames)
         expected = next(iter(bare.values())).probabilities()
         caller = _Caller(plan, server, folder, TOLERANCES[precision], measured)
         tensors = caller.messages("tensors", [frame.tobytes() for frame in frames], encoded=False)

@@ -28,11 +28,11 @@ from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, bare_sessions
 from benchmarks.yardstick.sample import TOLERANCE, TOLERANCES, wrong_answers
+from benchmarks.yardstick.session import CPU
 from server.engine.cores import usable_cores
 from server.engine.repository import graph_file
 
 _TELLING_SPREAD = 100 * TOLERANCE
-PROVIDER = "CPUExecutionProvider"
 # Callers and system tell time in milliseconds; with less to spare they would be what is measured.
 _SHORTEST_DEADLINE = 0.02
 
@@ -69,7 +69,7 @@ class _Comparison:
     def run(self) -> Compared:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            bare = bare_sessions(self._graph, PROVIDER, self._frames)
+            bare = bare_sessions(self._graph, CPU, self._frames)
             self._expected = next(iter(bare.values())).probabilities()
             self._peers_expected = self._answers_of_raw() or self._expected
             if np.ptp(self._expected) < _TELLING_SPREAD:

@@ -21,7 +21,7 @@ from server.engine.batch import Rows, Scores
 from server.engine.cores import usable_cores
 from server.engine.engine import Engine
 from server.engine.layout import divide_cores
-from server.engine.providers import Wish, candidates
+from server.engine.providers import Wish
 from server.engine.session import Session
 from server.urgency import NOT_URGENT
 
@@ -57,7 +57,7 @@ def measure(model: Path, wish: Wish, rounds: int, seconds: float, report: Report
     session = Session(model, wish)
     manifest = session.manifest
     frames = photo_rows(manifest.height, manifest.width, DIFFERENT_ROWS)
-    provider = next(each for each in candidates(wish) if each.name == session.provider.name)
+    provider = session.provider
     measured = Measured(f"{model.name} ({manifest.precision})", provider.name)
     bare = bare_sessions(model, (provider.name, provider.options), frames)
     requests = {

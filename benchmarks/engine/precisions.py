@@ -14,6 +14,7 @@ from benchmarks.material.media import photo_rows
 from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, by_turns
 from benchmarks.yardstick.bare import BareSession, Layout
+from benchmarks.yardstick.session import CPU
 from server.engine.cores import usable_cores
 from server.engine.manifest import Precision, Trade
 from server.engine.repository import graph_file
@@ -64,9 +65,7 @@ def measure(plan: Plan, report: Report) -> dict[Precision, Measured]:
         raise RuntimeError(f"{plan.model} has no model for pictures")
     frames = photo_rows(base.height, base.width, DIFFERENT_ROWS)
     layout = Layout(1, usable_cores())
-    sessions = {
-        name: BareSession(file, "CPUExecutionProvider", layout, frames) for name, file in files.items()
-    }
+    sessions = {name: BareSession(file, CPU, layout, frames) for name, file in files.items()}
     measured = {name: Measured(manifest.trade) for name, manifest in manifests.items()}
     expected = np.asarray(sessions["fp32"].probabilities())
     for name, session in sessions.items():

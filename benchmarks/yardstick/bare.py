@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from benchmarks.yardstick.captured import Captured, Provider, capturing
+from benchmarks.yardstick.captured import Captured, capturing
 from benchmarks.yardstick.sample import Sample, sampled
-from benchmarks.yardstick.session import absent, of_frames
+from benchmarks.yardstick.session import CPU, Provider, absent, of_frames
 from server.engine.cores import usable_cores
 
 
@@ -32,9 +32,9 @@ class Layout:
         return f"{name}, captured" if self.captured else name
 
 
-def layouts(cores: int, provider: str = "CPUExecutionProvider") -> list[Layout]:
+def layouts(cores: int, provider: str = CPU[0]) -> list[Layout]:
     """Those among which the best one differs from machine to machine."""
-    if provider != "CPUExecutionProvider":
+    if provider != CPU[0]:
         sizes = (1, 8, 32, 64, 128)
         captured = [Layout(1, 1, rows, True) for rows in sizes if provider == "CUDAExecutionProvider"]
         return [Layout(1, callers, rows) for rows in sizes for callers in (1, 2)] + captured
@@ -85,6 +85,7 @@ class BareSession:
 
 def bare_sessions(model: Path, provider: Provider, frames: NDArray[np.uint8]) -> dict[str, BareSession]:
     """One in each of the `layouts` for this machine and provider, by its name."""
-    name = provider if isinstance(provider, str) else provider[0]
-    chosen = layouts(usable_cores(), name)
-    return {str(layout): BareSession(model, provider, layout, frames) for layout in chosen}
+    return {
+        str(layout): BareSession(model, provider, layout, frames)
+        for layout in layouts(usable_cores(), provider[0])
+    }

@@ -5,16 +5,14 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.yardstick.session import Feeds
-
-Provider = str | tuple[str, dict[str, Any]]
+from benchmarks.yardstick.session import Feeds, Provider
 
 
 def capturing(provider: Provider, options: ort.SessionOptions, rows: int) -> Provider:
     """The provider for runs of so many pictures, one a request; `options` get their sizes."""
     for name, size in {"F": rows, "I": rows, "R": rows, "C": 0, "A": 0}.items():
         options.add_free_dimension_override_by_name(name, size)
-    name, given = provider if isinstance(provider, tuple) else (provider, {})
+    name, given = provider
     return name, {**given, "enable_cuda_graph": "1"}
 
 

@@ -1,12 +1,17 @@
 """A session as plain as can be, and inputs of which each frame is one request's only row."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 Feeds = dict[str, NDArray[np.generic]]
+Provider = tuple[str, dict[str, Any]]
+"""An execution provider with its options, as ONNX Runtime takes it."""
+
+CPU: Provider = ("CPUExecutionProvider", {})
 
 
 def one_thread(graph: Path | str | bytes) -> ort.InferenceSession:
@@ -14,7 +19,7 @@ def one_thread(graph: Path | str | bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(graph, options, providers=[CPU])
 
 
 def of_frames(frames: NDArray[np.uint8]) -> Feeds:

@@ -12,6 +12,7 @@ from benchmarks.ceiling.tables import lines, table
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, Layout
 from benchmarks.yardstick.sample import Sample
+from benchmarks.yardstick.session import CPU
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_wrong_answers_are_counted(graph: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_bare_session_answers_for_each_frame(graph: Path) -> None:
     frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in (0, 255, 0, 255, 0)])
     for batch in (1, 2):
-        session = BareSession(graph, "CPUExecutionProvider", Layout(1, 1, batch), frames)
+        session = BareSession(graph, CPU, Layout(1, 1, batch), frames)
         answers = session.probabilities()[:5]
         assert np.allclose(answers, [0.018, 0.982, 0.018, 0.982, 0.018], atol=1e-3)
 
@@ -57,7 +58,7 @@ def sample(rate: float) -> Sample:
 
 def test_ratios_are_to_the_best_layout_of_the_same_round() -> None:
     measured = Measured(
-        "CPUExecutionProvider",
+        CPU[0],
         (32, 32),
         bare={"slow": [sample(50), sample(50)], "best": [sample(100), sample(80)]},
         served={8: [sample(90), sample(40)]},
