@@ -45,7 +45,7 @@ class Compared:
 
     Attributes:
         about: the workload.
-        known: whether answers may come from our server's cache.
+        cached: whether answers may come from our server's cache.
         deadline: seconds.
         bare, decode: by layout of the bare session; of the decoders, empty without photos.
         closed, open: by server and load.
@@ -54,7 +54,7 @@ class Compared:
     """
 
     about: str
-    known: bool = False
+    cached: bool = False
     deadline: float = 0.0
     bare: dict[str, list[Sample]] = field(default_factory=dict)
     decode: list[Sample] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Compared:
         is all that bounds a cache.
         """
         echoes = [echo.rate for echo in self.closed.get(ECHO, {}).get(load, [])]
-        if self.known and echoes:
+        if self.cached and echoes:
             return echoes
         tops = rates(self.bare[self.best_bare])
         if self.decode:

@@ -63,7 +63,7 @@ class _Comparison:
         shape = workload.size, workload.size, 3
         frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
         self._frames = np.stack([frame.reshape(shape) for frame in frames])
-        self._compared = Compared(workload.about, workload.known)
+        self._compared = Compared(workload.about, workload.cached)
         self._messages: dict[str, list[str]] = {}
 
     def run(self) -> Compared:
@@ -118,7 +118,7 @@ class _Comparison:
             width=workload.size,
             workers=usable_cores(),
             batch=workload.batch,
-            known=workload.known,
+            cached=workload.cached,
             raw=raw is not None,
             precision=workload.precision,
         )

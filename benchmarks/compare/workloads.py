@@ -9,6 +9,7 @@ from benchmarks.material.keras_model import exported_model
 from benchmarks.material.mean_graph import mean_graph
 from benchmarks.material.media import generated_photos, photo
 from benchmarks.peers.codecs import Pixels
+from benchmarks.yardstick import decoders
 from server.engine.manifest import Precision
 from server.engine.session import Session
 from server.media.decode import decode
@@ -16,7 +17,6 @@ from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 
 _DIFFERENT_ROWS = 32
-_PHOTOS = 8
 # Where a run takes less than its request does, it pays to answer many with one.
 _SHORT_RUNS = 32
 
@@ -30,7 +30,7 @@ class Workload:
         size: pixels of a frame's side.
         encoded: whether requests are JPEG photos of 1.2 to 1.6 megapixels; otherwise frames of that size.
         batch: requests worth running together on this CPU; 1: none, convolutions gain nothing from it.
-        known: whether our server may answer from its cache what it has judged before.
+        cached: whether our server may answer from its cache what it has judged before.
         against_raw: whether peers decode with Pillow and run what tf2onnx made of the model's weights.
         precision: of the graph; that of `against_raw` is fp32.
     """
@@ -41,7 +41,7 @@ class Workload:
     size: int
     encoded: bool = False
     batch: int = 1
-    known: bool = False
+    cached: bool = False
     against_raw: bool = False
     precision: Precision = "fp32"
 
@@ -64,7 +64,7 @@ class Workload:
     def payloads(self) -> list[bytes]:
         """Requests to cycle through, the same every time."""
         if self.encoded:
-            return generated_photos(_PHOTOS)
+            return generated_photos(decoders.PHOTOS)
         return [photo(self.size, self.size, seed).tobytes() for seed in range(_DIFFERENT_ROWS)]
 
     def frame(self, payload: bytes) -> bytes:
@@ -76,33 +76,29 @@ class Workload:
         return frames.tobytes()
 
 
-_efficientnet = partial(exported_model, "efficientnetb0", 256)
-
+_TENSORS = Workload(
+    "tensors",
+    "EfficientNetB0, frames of 256 × 256 decoded already",
+    model=partial(exported_model, "efficientnetb0", 256),
+    size=256,
+)
+_PHOTOS = replace(
+    _TENSORS, name="photos", about="EfficientNetB0, JPEG of 1.2 to 1.6 megapixels", encoded=True
+)
+_DUPLICATES = replace(
+    _PHOTOS, name="duplicates", about="the same few photos again and again, with our cache", cached=True
+)
+_PRODUCT = replace(
+    _PHOTOS,
+    name="product",
+    about=f"{_PHOTOS.about}, and for peers the raw graph and Pillow",
+    against_raw=True,
+)
+_TINY = Workload("tiny", "mean of 192 bytes: the server alone", lambda: mean_graph(8), 8, batch=_SHORT_RUNS)
+_TINY_50K = replace(
+    _TINY, name="tiny-50k", about="mean of 48 KiB: the server alone", model=lambda: mean_graph(128), size=128
+)
 
 WORKLOADS = {
-    workload.name: workload
-    for workload in (
-        Workload("tensors", "EfficientNetB0, frames of 256 × 256 decoded already", _efficientnet, 256),
-        Workload("photos", "EfficientNetB0, JPEG of 1.2 to 1.6 megapixels", _efficientnet, 256, encoded=True),
-        Workload(
-            "duplicates",
-            "the same few photos again and again, with our cache",
-            _efficientnet,
-            256,
-            encoded=True,
-            known=True,
-        ),
-        Workload(
-            "product",
-            "EfficientNetB0, JPEG of 1.2 to 1.6 megapixels, and for peers the raw graph and Pillow",
-            _efficientnet,
-            256,
-            encoded=True,
-            against_raw=True,
-        ),
-        Workload("tiny", "mean of 192 bytes: the server alone", lambda: mean_graph(8), 8, batch=_SHORT_RUNS),
-        Workload(
-            "tiny-50k", "mean of 48 KiB: the server alone", lambda: mean_graph(128), 128, batch=_SHORT_RUNS
-        ),
-    )
+    workload.name: workload for workload in (_TENSORS, _PHOTOS, _DUPLICATES, _PRODUCT, _TINY, _TINY_50K)
 }

@@ -23,7 +23,7 @@ class Launch:
         height, width: of a frame in pixels.
         workers: runs of the graph at once, on one thread each.
         batch: requests worth running together; 1: none.
-        known: whether our server may answer from its cache.
+        cached: whether our server may answer from its cache.
         precision: of the graph, for our server, which looks for its file itself.
     """
 
@@ -36,7 +36,7 @@ class Launch:
     width: int
     workers: int
     batch: int
-    known: bool = False
+    cached: bool = False
     raw: bool = False
     precision: str = "fp32"
 

@@ -58,7 +58,7 @@ def test_the_ceiling_is_what_all_parts_allow_together() -> None:
     one.closed[ECHO] = {"8 clients": [turn(45), turn(45)]}
     assert one.ceiling("8 clients") == [45, 40]
     assert one.ceiling("1 client") == [50, 40]
-    one.known = True
+    one.cached = True
     assert one.ceiling("8 clients") == [45, 45]
 
 

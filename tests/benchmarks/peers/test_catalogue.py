@@ -17,14 +17,14 @@ def test_every_peer_has_a_codec_and_an_environment_or_none() -> None:
     assert "name another --python" in install.install("ray", "/no/such/python")
 
 
-def command(name: str, known: bool = False) -> list[str]:
-    launch = Launch("models/detector/1/model.onnx", "", "", 1, True, 8, 8, workers=1, batch=1, known=known)
+def command(name: str, cached: bool = False) -> list[str]:
+    launch = Launch("models/detector/1/model.onnx", "", "", 1, True, 8, 8, workers=1, batch=1, cached=cached)
     return BY_NAME[name].command(launch, Path("unused"))
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_our_server_answers_from_its_cache_only_where_that_is_measured(known: bool) -> None:
-    assert ("--cache-max-bytes" in command(OURS, known)) is not known
+@pytest.mark.parametrize("cached", [False, True])
+def test_our_server_answers_from_its_cache_only_where_that_is_measured(cached: bool) -> None:
+    assert ("--cache-max-bytes" in command(OURS, cached)) is not cached
 
 
 def test_ours_per_core_is_our_server_with_as_many_processes() -> None:
