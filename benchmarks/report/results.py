@@ -3,13 +3,12 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from server.engine.cores import usable_cores
 from server.engine.processor import name
@@ -37,7 +36,7 @@ def record(plan: object, **found: object) -> dict[str, Any]:
         "packages": _packages(),
         **found,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(run, default=_plain))
+    plain: dict[str, Any] = to_jsonable_python(run, fallback=str)
     return plain
 
 
@@ -62,11 +61,3 @@ def _packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return str(value)
