@@ -27,11 +27,10 @@ import gevent  # type: ignore[import-untyped]
 from locust import User, constant, events, task
 from locust.env import Environment
 
-from benchmarks.material.media import Media, generated_media, media_in
+from benchmarks.material.media import SHARES, Media, generated_media, media_in
 from clients import DetectionError, Detector
 from deepfake.v1 import detector_pb2 as pb
 
-SHARES = {"image": 8, "video": 1, "audio": 2}
 VERDICTS = {pb.VERDICT_REAL, pb.VERDICT_FAKE, pb.VERDICT_INCONCLUSIVE}
 
 
@@ -47,14 +46,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def load_media(environment: Environment, **_: Any) -> None:
     """Before the first user, so that making them is not on the clock."""
-    folder = _options(environment).media_folder
+    options: Any = environment.parsed_options
+    folder = options.media_folder
     DetectorUser.media = media_in(Path(folder)) if folder else generated_media()
     # gevent's clock stood still meanwhile, and --run-time would be counted from before.
     gevent.get_hub().loop.update_now()
-
-
-def _options(environment: Environment) -> Any:
-    return environment.parsed_options
 
 
 class VerdictMissing(Exception):
@@ -69,7 +65,7 @@ class DetectorUser(User):
     media: ClassVar[Media] = {}
 
     def on_start(self) -> None:
-        options = _options(self.environment)
+        options: Any = self.environment.parsed_options
         self._detector = Detector(self.host, timeout=options.request_timeout, retries=0)
         shares = {kind: getattr(options, f"{kind}_share") for kind, files in self.media.items() if files}
         self._kinds, self._shares = list(shares), list(shares.values())

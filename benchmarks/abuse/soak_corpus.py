@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.abuse.outcome import OK
-from benchmarks.material.media import generated_media
+from benchmarks.material.media import SHARES, generated_media
 from clients import DetectionError, Detector
-
-SHARES = {"image": 8.0, "video": 1.0, "audio": 2.0}
 
 
 @dataclass(frozen=True, slots=True)

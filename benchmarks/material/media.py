@@ -21,6 +21,9 @@ Picture = NDArray[np.uint8]
 Media = dict[str, list[bytes]]
 """Encoded files by what they are: image, video, audio."""
 
+SHARES = {"image": 8, "video": 1, "audio": 2}
+"""How often a mixed load sends each kind."""
+
 PHOTO_SIZES = [(1280, 960), (960, 1280), (1536, 1024), (1440, 1080)]
 VIDEO_SIZE = (640, 360)
 VIDEO_SECONDS = 4
