@@ -12,8 +12,7 @@ from benchmarks.report.figures import growth, percentile
 from benchmarks.report.tables import Table
 
 _TOLERANCE = 1e-5
-_REFUSED = {"OVERLOADED"}
-_LATE = {"DEADLINE_EXCEEDED"}
+_REFUSED, _LATE = "OVERLOADED", "DEADLINE_EXCEEDED"
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class Soaked:
     @property
     def late_share(self) -> float:
         """Of accepted requests, those that missed their deadline."""
-        late = sum(self.outcomes[code] for code in _LATE)
+        late = self.outcomes[_LATE]
         return late / max(1, late + len(self.latencies))
 
     @property
@@ -72,7 +71,7 @@ class Soaked:
         """Counts them, and sets each beside that of its medium alone."""
         for outcome in outcomes:
             self.outcomes[outcome.code] += 1
-            if outcome.code in _REFUSED | _LATE | {CANCELLED}:
+            if outcome.code in (_REFUSED, _LATE, CANCELLED):
                 continue
             self.latencies.append(outcome.seconds)
             if outcome.version:
