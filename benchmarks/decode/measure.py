@@ -17,7 +17,7 @@ from benchmarks.material.media import PHOTO_SIZES, photo, photo_jpeg
 from benchmarks.processes import own_cpu_seconds
 from benchmarks.report.turns import Report, about, by_turns
 
-ENCODINGS = {"jpeg": ("JPEG", {}), "png": ("PNG", {"compress_level": 6}), "webp": ("WEBP", {"quality": 85})}
+PILLOW_OPTIONS = {"png": {"compress_level": 6}, "webp": {"quality": 85}}
 VIDEOS = [
     Video(1280, 720, 10, 30),
     Video(1280, 720, 10, 250),
@@ -112,8 +112,7 @@ def _photo(encoding: str, number: int) -> bytes:
     size = PHOTO_SIZES[number % len(PHOTO_SIZES)]
     if encoding == "jpeg":
         return photo_jpeg(*size, number)
-    name, options = ENCODINGS[encoding]
-    return photo_decoders.encoded(photo(*size, number), name, **options)
+    return photo_decoders.encoded(photo(*size, number), encoding, **PILLOW_OPTIONS[encoding])
 
 
 def _measure(
