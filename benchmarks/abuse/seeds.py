@@ -1,13 +1,12 @@
 """A small whole file of every format that can be written here, to be mutated."""
 
 import io
-from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 
-from benchmarks.material.media import REPEATABLE, encoded_sound, photo, sound_file, speech
+from benchmarks.material.media import REPEATABLE, encoded_sound, photo, sound_file, speech, still_file
 
 # Encoder and pixel format of a picture that is a file by itself.
 _STILLS = {
@@ -70,18 +69,13 @@ def _available(encoder: str) -> bool:
 
 
 def _still(encoder: str, pixel_format: str) -> bytes:
-    context: Any = av.CodecContext.create(encoder, "w")
-    context.width, context.height = _SIZE
-    context.pix_fmt, context.time_base = pixel_format, Fraction(1, 25)
     frame = av.VideoFrame.from_ndarray(photo(*_SIZE, seed=1), format="rgb24")
-    if pixel_format == "pal8":
-        indices: Any = frame.reformat(format="rgb8").to_ndarray()
-        palette = np.arange(1024, dtype=np.uint8).reshape(256, 4)
-        frame = av.VideoFrame.from_ndarray((indices, palette), format="pal8")  # type: ignore[arg-type]
-    else:
-        frame = frame.reformat(format=pixel_format)
-    frame.pts = 0
-    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+    if pixel_format != "pal8":
+        return still_file(encoder, frame.reformat(format=pixel_format))
+    indices: Any = frame.reformat(format="rgb8").to_ndarray()
+    palette = np.arange(1024, dtype=np.uint8).reshape(256, 4)
+    coloured = av.VideoFrame.from_ndarray((indices, palette), format="pal8")  # type: ignore[arg-type]
+    return still_file(encoder, coloured)
 
 
 def _video(container: str, video: str, audio: str | None) -> bytes:

@@ -86,13 +86,17 @@ def photo_rows(height: int, width: int, count: int) -> Picture:
 @cache  # making one takes a second
 def photo_jpeg(width: int, height: int, seed: int) -> bytes:
     """A photo of common quality."""
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
-    encoder.time_base = Fraction(1, 1)
-    encoder.options = {"qmin": "3", "qmax": "3"}
     frame = av.VideoFrame.from_ndarray(photo(width, height, seed), format="rgb24")
-    packets = encoder.encode(frame.reformat(format="yuvj420p")) + encoder.encode(None)
-    return b"".join(bytes(packet) for packet in packets)
+    return still_file("mjpeg", frame.reformat(format="yuvj420p"), qmin="3", qmax="3")
+
+
+def still_file(encoder: str, frame: av.VideoFrame, **options: str) -> bytes:
+    """A picture as a file, in the frame's own size and pixel format."""
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
+    context.time_base, context.options = Fraction(1, 1), options
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
 @cache
