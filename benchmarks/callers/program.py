@@ -132,10 +132,8 @@ class Callers:
             if outcome.message is not None
             and start <= (outcome.sent if self._job.rate else outcome.ended) < end
         ]
-        troubles = Counter(outcome.trouble for outcome in self._outcomes if outcome.message is None)
-        failures: Counter[str] = Counter()
-        for trouble, times in troubles.items():
-            failures[self._kind.explain(trouble)] += times
+        unanswered = [outcome.trouble for outcome in self._outcomes if outcome.message is None]
+        failures = Counter(map(self._kind.explain, unanswered))
         if self._given_up:
             failures["DEADLINE_EXCEEDED"] += self._given_up
         decode = self._codec.decode
