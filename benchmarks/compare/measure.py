@@ -64,7 +64,7 @@ class _Comparison:
         frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
         self._frames = np.stack([frame.reshape(shape) for frame in frames])
         self._compared = Compared(workload.about, workload.cached)
-        self._messages: dict[str, list[str]] = {}
+        self._written: dict[str, list[str]] = {}
 
     def run(self) -> Compared:
         with ExitStack() as stack:
@@ -95,7 +95,7 @@ class _Comparison:
         self._report(f"starting {peer.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         launch = self._launch(peer, folder)
-        message = Path(self._encoded(peer.codec)[0]).read_bytes()
+        message = Path(self._messages_in(peer.codec)[0]).read_bytes()
         try:
             server = stack.enter_context(running(peer, launch, message))
         except NotStarted as error:
@@ -130,12 +130,12 @@ class _Comparison:
         scorer = Scorer(self._launch(BY_NAME[ECHO], self._folder))
         return [float(scorer.probabilities([payload])[0]) for payload in self._payloads]
 
-    def _encoded(self, codec: str) -> list[str]:
+    def _messages_in(self, codec: str) -> list[str]:
         """Files with the requests as that codec has them."""
-        if codec not in self._messages:
+        if codec not in self._written:
             pixels = self._workload.pixels
-            self._messages[codec] = write_messages(codec, self._payloads, pixels, self._folder)
-        return self._messages[codec]
+            self._written[codec] = write_messages(codec, self._payloads, pixels, self._folder)
+        return self._written[codec]
 
     def _ceilings(self, bare: dict[str, BareSession], decode: decoders.Decode | None, tell: Report) -> None:
         seconds, warm_up = self._plan.seconds, self._plan.warm_up
@@ -177,7 +177,7 @@ class _Comparison:
         job = Job(
             port=server.port,
             codec=codec,
-            messages=self._encoded(codec),
+            messages=self._messages_in(codec),
             clients=clients,
             warm_up=self._plan.warm_up,
             seconds=self._plan.seconds,
