@@ -60,9 +60,7 @@ class _Comparison:
         self._graph = graph_file(model, workload.precision)
         self._raw = raw_graph(model) if workload.against_raw else None
         self._payloads = workload.payloads()
-        shape = workload.size, workload.size, 3
-        frames = [np.frombuffer(workload.frame(payload), np.uint8) for payload in self._payloads]
-        self._frames = np.stack([frame.reshape(shape) for frame in frames])
+        self._frames = np.stack([workload.frame(payload) for payload in self._payloads])
         self._compared = Compared(workload.about, workload.cached)
         self._written: dict[str, list[str]] = {}
 

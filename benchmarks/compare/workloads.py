@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.material.keras_model import exported_model
 from benchmarks.material.mean_graph import mean_graph
 from benchmarks.material.media import generated_photos, photo
@@ -67,13 +70,12 @@ class Workload:
             return generated_photos(decoders.PHOTOS)
         return [photo(self.size, self.size, seed).tobytes() for seed in range(_DIFFERENT_ROWS)]
 
-    def frame(self, payload: bytes) -> bytes:
-        """uint8 RGB of one request, size × size × 3 bytes."""
+    def frame(self, payload: bytes) -> NDArray[np.uint8]:
+        """RGB of one request, uint8 [size, size, 3]."""
         if not self.encoded:
-            return payload
+            return np.frombuffer(payload, np.uint8).reshape(self.size, self.size, 3)
         spec = RowSpec(height=self.size, width=self.size)
-        frames = decode(payload, spec, MediaLimits()).frames
-        return frames.tobytes()
+        return decode(payload, spec, MediaLimits()).frames.reshape(self.size, self.size, 3)
 
 
 _TENSORS = Workload(
