@@ -37,6 +37,12 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return bucket
 
 
+@pytest.fixture
+def proxy(endpoint: str, bucket: Any) -> Iterator[FaultyProxy]:
+    with faulty_proxy(endpoint) as proxy:
+        yield proxy
+
+
 MEDIA = [
     "s3://client-media/in/5f3a",
     "s3://client-media/in/a%20b%231.jpg",
@@ -81,21 +87,12 @@ def test_what_s3_refuses_costs_its_own_row(fake_detector: FakeDetector, endpoint
     assert result.output.count("SOURCE_NOT_FOUND") == 2
 
 
-def test_a_prefix_that_cannot_be_listed_is_one_error(
-    fake_detector: FakeDetector, endpoint: str, bucket: Any
-) -> None:
-    with faulty_proxy(endpoint) as proxy:
-        proxy.faults = [s3_error(403, "AccessDenied")]
-        result = detect(fake_detector, proxy.url, "s3://client-media/in/")
+def test_a_prefix_that_cannot_be_listed_is_one_error(fake_detector: FakeDetector, proxy: FaultyProxy) -> None:
+    proxy.faults = [s3_error(403, "AccessDenied")]
+    result = detect(fake_detector, proxy.url, "s3://client-media/in/")
     assert result.exit_code == 1
     assert "SOURCE_DENIED" in result.output
     assert "aws-check" in result.output
-
-
-@pytest.fixture
-def proxy(endpoint: str, bucket: Any) -> Iterator[FaultyProxy]:
-    with faulty_proxy(endpoint) as proxy:
-        yield proxy
 
 
 def test_explicit_keys_are_used_and_never_shown(
