@@ -114,7 +114,7 @@ def detect(
         raise typer.BadParameter("needs --output", param_hint="--resume")
     s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
     try:
-        names = list(dict.fromkeys(find_media(media, s3)))
+        names = find_media(media, s3)
     except DetectionError as error:
         _fail("S3", error)
     if not names:

@@ -28,21 +28,23 @@ SOUNDS = {
 MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 
 
-def find_media(names: Iterable[str], s3: S3) -> Iterator[str]:
-    """Files and URIs as they are; of a folder, or of s3://bucket/prefix/, every medium below it.
+def find_media(names: Iterable[str], s3: S3) -> list[str]:
+    """Files and URIs as they are; of a folder, or of s3://bucket/prefix/, every medium below it. Each once.
 
     Keys without a suffix count as media, and so do folders that cannot be listed, whose turn will fail.
 
     Raises:
         DetectionError: a prefix cannot be listed.
     """
-    for name in names:
-        if name.startswith(SCHEME) and name.endswith("/"):
-            yield from (uri for uri in s3.find(name) if _may_be_a_medium(uri))
-        elif is_uri(name) or not name or not Path(name).is_dir():
-            yield name
-        else:
-            yield from map(str, sorted(_below(name)))
+    return list(dict.fromkeys(medium for name in names for medium in _found(name, s3)))
+
+
+def _found(name: str, s3: S3) -> Iterable[str]:
+    if name.startswith(SCHEME) and name.endswith("/"):
+        return (uri for uri in s3.find(name) if _may_be_a_medium(uri))
+    if is_uri(name) or not name or not Path(name).is_dir():
+        return [name]
+    return map(str, sorted(_below(name)))
 
 
 def _below(folder: str) -> Iterator[Path]:

@@ -148,7 +148,7 @@ def main(
     try:
         if find_spec("ray") is None:
             raise missing_package("batch scoring needs Ray", "ray")
-        names = list(dict.fromkeys(find_media(media, s3)))
+        names = find_media(media, s3)
         with opened(output, resume=resume) as out:
             left = [name for name in names if utf8(name) not in out.done]
             if left:

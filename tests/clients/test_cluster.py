@@ -53,7 +53,7 @@ def test_an_s3_prefix_becomes_a_file(pool: cluster.Pool, endpoint: str, tmp_path
     for key in ("in/a.jpg", "in/b c.jpg", "out/other.jpg"):
         s3.put_object(Bucket="media", Key=key, Body=PHOTO)
     s3.put_object(Bucket="media", Key="in/broken.jpg", Body=b"no picture")
-    names = list(find_media(["s3://media/in/"], S3(endpoint=endpoint)))
+    names = find_media(["s3://media/in/"], S3(endpoint=endpoint))
     with opened(output, resume=False) as out:
         for one in cluster.score(names, pool, S3(endpoint=endpoint)):
             out.write(one)
