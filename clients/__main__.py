@@ -236,7 +236,7 @@ async def _detect(
         limits = (await detector.model()).limits
         read = partial(s3.read, max_bytes=limits.max_media_bytes) if s3 else None
         with records as out:
-            left = [name for name in names if not out or utf8(name) not in out.done]
+            left = [name for name in names if not out or out.lacks(name)]
             quiet = len(left) < 2 or not console.is_terminal
             with Progress(
                 *columns, console=console, transient=True, redirect_stdout=False, disable=quiet

@@ -27,7 +27,7 @@ from clients.embedded import embedded_server
 from clients.errors import DetectionError, missing_package
 from clients.output import SUFFIXES, opened
 from clients.predictions import Prediction, prediction
-from clients.requests import Answer, is_uri, utf8
+from clients.requests import Answer, is_uri
 from clients.s3 import S3
 from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
 
@@ -150,7 +150,7 @@ def main(
             raise missing_package("batch scoring needs Ray", "ray")
         names = find_media(media, s3)
         with opened(output, resume=resume) as out:
-            left = [name for name in names if utf8(name) not in out.done]
+            left = [name for name in names if out.lacks(name)]
             if left:
                 import ray
 

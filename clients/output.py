@@ -36,6 +36,10 @@ class Output:
     done: frozenset[str]
     write: Callable[[Prediction], None]
 
+    def lacks(self, path: str) -> bool:
+        """Whether the path has no verdict yet."""
+        return utf8(path) not in self.done
+
 
 @contextmanager
 def opened(path: Path, *, resume: bool) -> Iterator[Output]:
