@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from benchmarks.peers.catalogue import ECHO
-from benchmarks.report.figures import best, figure
+from benchmarks.report.figures import best, figure, percentile
 from benchmarks.yardstick.sample import Sample, rates
 
 Load = str
@@ -87,6 +87,16 @@ class Compared:
         if self.decode:
             tops = [1 / (1 / top + 1 / sample.rate) for top, sample in zip(tops, self.decode, strict=True)]
         return [min(pair) for pair in zip(tops, echoes, strict=True)] if echoes else tops
+
+    def service_time(self, clients: int) -> float:
+        """Seconds: the median of the server that answers so many clients fastest; 0 if none answered any."""
+        answered = [
+            [latency for turn in turns for latency in turn.latencies]
+            for server, loads in self.closed.items()
+            for load, turns in loads.items()
+            if server != ECHO and amount(load) == clients
+        ]
+        return min((percentile(latencies, 50) for latencies in answered if latencies), default=0.0)
 
     def capacity(self, server: str) -> float:
         """Answers a second at the number of clients that gives most."""

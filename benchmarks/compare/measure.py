@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.callers.job import Job, Result, run_apart
-from benchmarks.compare.compared import Compared, Turn, amount
+from benchmarks.compare.compared import Compared, Turn
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.workloads import WORKLOADS, Workload
 from benchmarks.material.keras_model import raw_graph
@@ -23,7 +23,6 @@ from benchmarks.peers.launch import Launch
 from benchmarks.peers.process import NotStarted, PeerProcess, running
 from benchmarks.peers.scorer import Scorer
 from benchmarks.processes import free_port
-from benchmarks.report.figures import percentile
 from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import BareSession, bare_sessions
@@ -79,7 +78,8 @@ class _Comparison:
             for _, tell in by_turns(self._plan.rounds, self._report):
                 self._ceilings(bare, decode, tell)
                 self._closed_loops(servers, tell)
-            self._compared.deadline = self._deadline()
+            service_time = self._compared.service_time(min(self._plan.clients))
+            self._compared.deadline = max(_SHORTEST_DEADLINE, self._plan.deadline * service_time)
             for number, tell in by_turns(self._plan.rounds, self._report):
                 self._open_loops(servers, number, tell)
         return self._compared
@@ -211,13 +211,3 @@ class _Comparison:
             memory=memory,
             wrong=wrong_answers(result.answers, expected, tolerance) if expected else 0,
         )
-
-    def _deadline(self) -> float:
-        fewest = min(self._plan.clients)
-        medians = [
-            percentile([latency for turn in turns for latency in turn.latencies], 50)
-            for name, loads in self._compared.closed.items()
-            for load, turns in loads.items()
-            if name != ECHO and amount(load) == fewest
-        ]
-        return max(_SHORTEST_DEADLINE, self._plan.deadline * min(medians, default=0.0))

@@ -62,6 +62,17 @@ def test_the_ceiling_is_what_all_parts_allow_together() -> None:
     assert one.ceiling("8 clients") == [45, 45]
 
 
+def test_the_service_time_is_the_fastest_servers_that_answered() -> None:
+    silent = Turn(0, 0, [], {"UNAVAILABLE": 1}, 5.0, 0.5, 2**20, 0)
+    slow = Turn(1, 0, [0.5], {}, 5.0, 0.5, 2**20, 0)
+    closed = {
+        server: {"1 client": [one]} for server, one in (("silent", silent), ("slow", slow), (OURS, turn(20)))
+    }
+    closed[ECHO] = {"1 client": [Turn(9, 0, [0.001], {}, 5.0, 0.5, 2**20, 0)]}
+    assert Compared("made up", closed=closed).service_time(1) == 0.01
+    assert Compared("made up", closed={"silent": closed["silent"]}).service_time(1) == 0
+
+
 def test_goodput_is_set_beside_the_own_capacity() -> None:
     (line,) = open_lines(compared(90, 70))
     assert (line.good.median, line.failed) == (65, 100 / 300)
