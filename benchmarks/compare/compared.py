@@ -78,12 +78,14 @@ class Compared:
         """What no server can exceed under that load, in answers a second of each round.
 
         The cores that decode cannot run the graph meanwhile, and nobody answers faster than an echo, which
-        is all that bounds a cache.
+        is all that bounds a cache. An echo that died bounds nothing.
         """
+        tops = rates(self.bare[self.best_bare])
         echoes = [echo.rate for echo in self.closed.get(ECHO, {}).get(load, [])]
+        if len(echoes) < len(tops):
+            echoes = []
         if self.cached and echoes:
             return echoes
-        tops = rates(self.bare[self.best_bare])
         if self.decode:
             tops = [1 / (1 / top + 1 / sample.rate) for top, sample in zip(tops, self.decode, strict=True)]
         return [min(pair) for pair in zip(tops, echoes, strict=True)] if echoes else tops

@@ -60,6 +60,9 @@ def test_the_ceiling_is_what_all_parts_allow_together() -> None:
     assert one.ceiling("1 client") == [50, 40]
     one.cached = True
     assert one.ceiling("8 clients") == [45, 45]
+    one.closed[ECHO]["8 clients"].pop()  # as it died
+    assert one.ceiling("8 clients") == [50, 40]
+    assert closed_lines(one)
 
 
 def test_the_service_time_is_the_fastest_servers_that_answered() -> None:
