@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -20,6 +21,7 @@ _FIELDS, _FIELDS_OF_A_MEDIUM = 10_000, 16
 
 Handler = Any  # grpc.RpcMethodHandler, whose type parameters say nothing here
 Parse = Callable[[bytes], Any]
+Refused = Callable[[Context, DetectorError], Awaitable[NoReturn]]
 
 
 class CheckedMethods:
@@ -68,13 +70,15 @@ class CheckedMethods:
             except DecodeError as error:
                 raise InvalidRequest(f"the message is no {kind.name}") from error
 
+        refused = partial(refuse, self._telemetry, method)
+
         async def parsed(raw: bytes, context: Context) -> Any:
             try:
                 return parse(raw)
             except InvalidRequest as error:
-                await refuse(self._telemetry, method, context, error)
+                await refused(context, error)
 
-        return _streamed(handler, parse) if handler.request_streaming else _unary(handler, parsed)
+        return _streamed(handler, parse, refused) if handler.request_streaming else _unary(handler, parsed)
 
 
 async def refuse(telemetry: Telemetry, method: str, context: Context, error: DetectorError) -> NoReturn:
@@ -112,8 +116,8 @@ def _unary(handler: Handler, parsed: Callable[[bytes, Context], Awaitable[Any]])
     return kind(checked, None, handler.response_serializer)
 
 
-def _streamed(handler: Handler, parse: Parse) -> Handler:
-    """The method meets InvalidRequest where it reads."""
+def _streamed(handler: Handler, parse: Parse, refused: Refused) -> Handler:
+    """The method meets InvalidRequest where it reads, and may leave it, as reflection does."""
 
     async def each(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for raw in messages:
@@ -126,8 +130,11 @@ def _streamed(handler: Handler, parse: Parse) -> Handler:
         return await handler.stream_unary(each(arriving(messages, context)), context)
 
     async def stream(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-        async for response in handler.stream_stream(each(arriving(messages, context)), context):
-            yield response
+        try:
+            async for response in handler.stream_stream(each(arriving(messages, context)), context):
+                yield response
+        except InvalidRequest as error:
+            await refused(context, error)
 
     if handler.stream_unary:
         return grpc.stream_unary_rpc_method_handler(unary, None, handler.response_serializer)

@@ -29,6 +29,7 @@ DETECT, STREAM, UPLOAD = (
 INFER, INFER_STREAM = (
     f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer")
 )
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def bare(channel: Any, method: str, raw: bytes) -> grpc.RpcError:
     kinds: dict[str, Callable[[], Any]] = {
         STREAM: lambda: list(channel.stream_stream(method)(iter([raw]), timeout=30)),
         INFER_STREAM: lambda: list(channel.stream_stream(method)(iter([raw]), timeout=30)),
+        REFLECTION: lambda: list(channel.stream_stream(method)(iter([raw]), timeout=30)),
         UPLOAD: lambda: channel.stream_unary(method)(iter([raw]), timeout=30),
     }
     with pytest.raises(grpc.RpcError) as caught:
@@ -51,7 +53,7 @@ def bare(channel: Any, method: str, raw: bytes) -> grpc.RpcError:
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize(
-    "method", [DETECT, STREAM, UPLOAD, INFER, INFER_STREAM, "/grpc.health.v1.Health/Check"]
+    "method", [DETECT, STREAM, UPLOAD, INFER, INFER_STREAM, REFLECTION, "/grpc.health.v1.Health/Check"]
 )
 def test_a_message_that_is_none_is_refused(server: Server, method: str, raw: bytes) -> None:
     with grpc.insecure_channel(server.address) as channel:
