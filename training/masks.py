@@ -1,6 +1,7 @@
 """Which cells of a row show a forgery, where its file says so with a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,20 @@ _FAINT = 0.25
 Cells = NDArray[np.uint8]
 
 
+@contextmanager
+def opened(mask: Path) -> Iterator[Image.Image]:
+    """The picture of a mask, of which only the head is read at first.
+
+    Raises:
+        DataError: it, or what is read of it in this context, cannot be read.
+    """
+    try:
+        with Image.open(mask) as image:
+            yield image
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"the mask {mask} cannot be read: {error}") from error
+
+
 def row_cells(mask: Path, rows: Sequence[Region], side: int) -> Cells:
     """How much of every cell is forged: uint8 [N, side, side], up to `FORGED`.
 
@@ -31,11 +46,8 @@ def row_cells(mask: Path, rows: Sequence[Region], side: int) -> Cells:
     Raises:
         DataError: it cannot be read.
     """
-    try:
-        with Image.open(mask) as image:
-            weights = np.asarray(image.convert("L"))
-    except OSError as error:
-        raise DataError(f"the mask {mask} cannot be read: {error}") from error
+    with opened(mask) as image:
+        weights = np.asarray(image.convert("L"))
     shown = Image.fromarray((weights >= _FAINT * 255).astype(np.float32))
     boxes = [np.multiply(row, shown.size * 2) for row in rows]
     cells = [shown.resize((side, side), Image.Resampling.BOX, tuple(box)) for box in boxes]

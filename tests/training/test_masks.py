@@ -31,3 +31,11 @@ def test_cells_say_how_much_of_them_is_forged(mask: Path) -> None:
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.png"):
         row_cells(tmp_path / "nowhere.png", ROWS, 4)
+
+
+def test_a_mask_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    Image.new("L", (80, 60)).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=r"mask\.tif"):
+        row_cells(path, ROWS, 4)

@@ -1,7 +1,9 @@
 """Where a prepared file and its mask lie: where they were, or linked or copied into the data folder."""
 
+import filecmp
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from training.datasets.plain import LABEL_FOLDERS, MODALITY_FOLDERS, PLAIN
@@ -11,8 +13,6 @@ from training.prepare.settings import Place
 _LABELS = {label: name for name, label in LABEL_FOLDERS.items()}
 _MODALITIES = {modality: name for name, modality in MODALITY_FOLDERS.items()}
 
-_Stamp = tuple[int, int]
-
 
 def place_file(file: ListedFile, output: Path, place: Place) -> str:
     """Puts the file there, unless it is there already; gives its path as the CSVs state it.
@@ -20,7 +20,12 @@ def place_file(file: ListedFile, output: Path, place: Place) -> str:
     A link is a hard link, or a symbolic one to another file system. In the data folder files lie in
     {real,fake}/{images,videos,audio}/<data set>/<name>.
     """
-    return _placed(Path(file.path), _inside(file), (file.size, file.mtime_ns), output, place)
+
+    def is_there(target: Path) -> bool:
+        status = target.stat()
+        return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+
+    return _placed(Path(file.path), _inside(file), is_there, output, place)
 
 
 def place_mask(file: ListedFile, output: Path, place: Place) -> str:
@@ -28,8 +33,12 @@ def place_mask(file: ListedFile, output: Path, place: Place) -> str:
     if not file.mask:
         return ""
     source = Path(file.mask)
-    inside = Path("masks", f"{_inside(file)}{source.suffix}")
-    return _placed(source, inside, _stamp(source), output, place)
+
+    def is_there(target: Path) -> bool:
+        # Another mask of the file may have the size and time of the last, as those of one archive do.
+        return filecmp.cmp(source, target, shallow=False)
+
+    return _placed(source, Path("masks", f"{_inside(file)}{source.suffix}"), is_there, output, place)
 
 
 def _inside(file: ListedFile) -> Path:
@@ -39,12 +48,14 @@ def _inside(file: ListedFile) -> Path:
     return Path(_LABELS[file.label], _MODALITIES[file.modality], file.dataset, file.name)
 
 
-def _placed(source: Path, relative: Path, stamp: _Stamp | None, output: Path, place: Place) -> str:
+def _placed(
+    source: Path, relative: Path, is_there: Callable[[Path], bool], output: Path, place: Place
+) -> str:
     if place == "reference":
         return (source.relative_to(output) if source.is_relative_to(output) else source).as_posix()
     target = output / relative
     stale = place == "copy" and target.is_symlink()  # of an earlier --place link
-    if target != source and (stale or _stamp(target) != stamp):
+    if target != source and (stale or not (target.exists() and is_there(target))):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)
@@ -53,16 +64,9 @@ def _placed(source: Path, relative: Path, stamp: _Stamp | None, output: Path, pl
     return relative.as_posix()
 
 
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
 def _link(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
+        # What a relative link names is not there, seen from elsewhere.
+        os.link(source.resolve(), target)
     except OSError:
         target.symlink_to(source)

@@ -14,6 +14,7 @@ from rich.progress import track
 from training.datasets import find_dataset
 from training.datasets.listing import Dataset, MediaFile, Unusable
 from training.errors import DataError, LeakError
+from training.masks import opened
 from training.prepare.groups import Crossing, Groups, form_groups
 from training.prepare.inspection import inspect_files
 from training.prepare.journal import Inspection, Journal, ListedFile
@@ -30,6 +31,7 @@ _HINT = (
     "Correct the splits, leave out the files that tie them together (--on-leak leave-out), "
     "or split anew by identity (--no-official-splits)."
 )
+_UNPRINTABLE = "characters that cannot be printed"
 _LARGE_SHARE = 0.5
 _SECONDS_BETWEEN_COMMITS = 0.25
 
@@ -86,15 +88,15 @@ def _listed_file(entry: MediaFile | Unusable, dataset: str, root: Path) -> Liste
         size, mtime_ns = status.st_size, status.st_mtime_ns
     except OSError as error:
         problem = problem or f"MISSING: {error.strerror}"
-    if file.mask and not file.mask.is_file():
-        problem = problem or f"MASK: there is none at {file.mask}"
+    if file.mask:
+        problem = problem or _problem_of(file.mask)
     # A corpus.csv may name files elsewhere by absolute paths.
     below = file.path.relative_to(root if file.path.is_relative_to(root) else file.path.anchor)
-    path, name, mask = str(file.path), below.as_posix(), str(file.mask or "")
-    if not (path + mask).isprintable():
+    path, name = str(file.path), below.as_posix()
+    mask = "" if problem or not file.mask else str(file.mask)
+    if not path.isprintable():
         # Line breaks, and bytes that are no UTF-8, would not survive a CSV.
-        problem = "NAME: it holds characters that cannot be printed"
-        path, name, mask = ascii(path), ascii(name), ascii(mask)
+        path, name, problem = ascii(path), ascii(name), f"NAME: it holds {_UNPRINTABLE}"
         file = replace(file, identities=())  # which may be made of the name
     return ListedFile(
         path,
@@ -112,6 +114,17 @@ def _listed_file(entry: MediaFile | Unusable, dataset: str, root: Path) -> Liste
         mtime_ns,
         problem,
     )
+
+
+def _problem_of(mask: Path) -> str:
+    if not str(mask).isprintable():
+        return f"MASK: its name holds {_UNPRINTABLE}"
+    try:
+        # The head alone: each run looks at every mask.
+        with opened(mask):
+            return ""
+    except DataError as error:
+        return f"MASK: {error}"
 
 
 def _inspect(journal: Journal, settings: PrepareSettings, console: Console) -> None:
