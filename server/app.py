@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepfake.v1 import detector_pb2, detector_pb2_grpc
@@ -20,6 +20,7 @@ from server.errors import EngineFailed
 from server.rpc import reflection
 from server.rpc.authentication import Authentication
 from server.rpc.detector import Detector
+from server.rpc.health import Health
 from server.rpc.listener import bind, listener
 from server.rpc.messages import CheckedMethods
 from server.rpc.open_inference.service import OpenInference
@@ -96,7 +97,7 @@ class Server:
         self._protocols = [detector_pb2.DESCRIPTOR]
         if settings.open_inference:
             self._protocols.append(inference_pb2.DESCRIPTOR)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         telemetry = self._backend.telemetry
         self._grpc = self._listener(
             Detector(self._backend.pipeline, self._backend.reloader, telemetry, settings),

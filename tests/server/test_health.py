@@ -39,6 +39,14 @@ def test_a_ready_server_serves(server: Server, service: str) -> None:
         assert next(stub.Watch(asked(service), timeout=30)).status == SERVING
 
 
+def test_all_services_are_listed(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=30)
+    assert {service: answer.status for service, answer in listed.statuses.items()} == dict.fromkeys(
+        SERVICES, SERVING
+    )
+
+
 def test_other_services_are_unknown(server: Server) -> None:
     with grpc.insecure_channel(server.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
