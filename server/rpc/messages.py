@@ -52,8 +52,8 @@ class CheckedMethods:
     def add_registered_method_handlers(self, service: str, methods: Mapping[str, Handler]) -> None:
         """Adds the methods of a service, checked, as generic ones.
 
-        For each call grpc.aio waits anew for a call of every method that is registered: with three
-        services, a fifth of what its event loop does for a small request.
+        For each call grpc.aio waits anew for a call of every method that is registered, which took 7 % of the
+        processor time of a small request.
         """
         described = self._services[service].methods_by_name
         checked = {
