@@ -61,20 +61,30 @@ def test_cancelled_ones_do_not_count() -> None:
     assert queue.cost_before((Priority.BATCH, 5.0)) == 1
 
 
-def seconds_to_compare(queue: DecodeQueue) -> float:
-    began = time.perf_counter()
-    for _ in range(20):
-        queue.cost_before((Priority.BATCH, 5.0))
-        queue.least_urgent()
-    return time.perf_counter() - began
+# Of few urgencies, so that several media are of one request.
+FEW_URGENCIES = st.tuples(st.sampled_from(Priority), st.sampled_from((1.0, 2.0)))
 
 
-def test_a_newcomer_is_compared_with_requests_however_many_media_they_have() -> None:
-    few, many = queue_of(job()), queue_of(*(job() for _ in range(20_000)))
-    assert many.cost_before((Priority.BATCH, 5.0)) == 20_000
-    assert min(seconds_to_compare(many) for _ in range(5)) < 100 * min(
-        seconds_to_compare(few) for _ in range(5)
-    )
+@given(st.lists(st.tuples(st.sampled_from(("put", "take", "cancel", "drop")), FEW_URGENCIES), max_size=40))
+def test_whatever_happens_what_is_still_wanted_counts(happenings: list[tuple[str, Urgency]]) -> None:
+    queue, waiting = DecodeQueue(), list[DecodeJob]()
+    for what, urgency in happenings:
+        if what == "put":
+            waiting.append(job(urgency))
+            queue.put(waiting[-1])
+        elif what == "cancel":
+            those = [each for each in waiting if each.urgency == urgency and not each.future.done()]
+            for each in those[:1]:
+                each.future.cancel()
+        elif what == "drop":
+            queue.drop(urgency, Overloaded("full"))
+        elif len(queue):
+            taken = queue.take()
+            waiting = [each for each in waiting if each is not taken]
+        wanted = [each.urgency for each in waiting if not each.future.done()]
+        assert queue.cost == len(wanted)
+        assert queue.least_urgent() == max(wanted, default=None)
+        assert queue.cost_before(urgency) == sum(other <= urgency for other in wanted)
 
 
 def test_what_is_cancelled_costs_nothing_and_is_given_up_once() -> None:
