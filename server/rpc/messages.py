@@ -71,14 +71,7 @@ class CheckedMethods:
                 raise InvalidRequest(f"the message is no {kind.name}") from error
 
         refused = partial(refuse, self._telemetry, method)
-
-        async def parsed(raw: bytes, context: Context) -> Any:
-            try:
-                return parse(raw)
-            except InvalidRequest as error:
-                await refused(context, error)
-
-        return _streamed(handler, parse, refused) if handler.request_streaming else _unary(handler, parsed)
+        return (_streamed if handler.request_streaming else _unary)(handler, parse, refused)
 
 
 async def refuse(telemetry: Telemetry, method: str, context: Context, error: DetectorError) -> NoReturn:
@@ -104,14 +97,18 @@ async def arriving(messages: AsyncIterator[Any], context: Context) -> AsyncItera
         del raw
 
 
-def _unary(handler: Handler, parsed: Callable[[bytes, Context], Awaitable[Any]]) -> Handler:
+def _unary(handler: Handler, parse: Parse, refused: Refused) -> Handler:
     answer = handler.unary_unary or handler.unary_stream
     kind = grpc.unary_unary_rpc_method_handler
     if handler.unary_stream:
         kind = grpc.unary_stream_rpc_method_handler
 
     async def checked(raw: bytes, context: Context) -> Any:
-        return await answer(await parsed(raw, context), context)
+        try:
+            message = parse(raw)
+        except InvalidRequest as error:
+            await refused(context, error)
+        return await answer(message, context)
 
     return kind(checked, None, handler.response_serializer)
 
