@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,11 +98,7 @@ class Server:
         if settings.open_inference:
             self._protocols.append(inference_pb2.DESCRIPTOR)
         self._health = Health()
-        telemetry = self._backend.telemetry
-        self._grpc = self._listener(
-            Detector(self._backend.pipeline, self._backend.reloader, telemetry, settings),
-            [Authentication(tokens, settings, telemetry)] if tokens else [],
-        )
+        self._grpc = self._listener(tokens)
 
     async def start(self) -> None:
         """Listens, then reports SERVING. Raises CannotListen, InvalidCredentials."""
@@ -127,19 +123,18 @@ class Server:
         await self._backend.close()
         log.info("stopped")
 
-    def _listener(
-        self, detector: Detector, interceptors: Sequence[grpc.aio.ServerInterceptor]
-    ) -> grpc.aio.Server:
-        server = listener(self._settings, interceptors)
+    def _listener(self, tokens: Tokens | None) -> grpc.aio.Server:
+        backend, settings, telemetry = self._backend, self._settings, self._backend.telemetry
+        server = listener(settings, [Authentication(tokens, settings, telemetry)] if tokens else [])
         described = [*self._protocols, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-        methods: Any = CheckedMethods(server, described, self._backend.telemetry, self._settings)
+        methods: Any = CheckedMethods(server, described, telemetry, settings)
+        detector = Detector(backend.pipeline, backend.reloader, telemetry, settings)
         detector_pb2_grpc.add_DetectorServicer_to_server(detector, methods)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-        if self._settings.open_inference:
-            backend = self._backend
-            inference = OpenInference(backend.pipeline, backend.live, backend.telemetry, self._settings)
+        if settings.open_inference:
+            inference = OpenInference(backend.pipeline, backend.live, telemetry, settings)
             inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, methods)
-        if self._settings.reflection:
+        if settings.reflection:
             reflected = reflection.servicer(described)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, methods)
         return server
