@@ -170,9 +170,7 @@ def _reserved_port(settings: Settings) -> Iterator[int]:
     try:
         holder = _bound(settings)
     except OSError as error:
-        raise CannotListen(
-            f"cannot listen on {settings.host}:{settings.port}: {error}", "Choose another --host or --port."
-        ) from error
+        raise CannotListen(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
     with holder:
         yield int(holder.getsockname()[1])
 

@@ -61,8 +61,7 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
     try:
         port = _add_port(server, wanted, settings)
     except RuntimeError as error:
-        problem = f"cannot listen on {wanted}: {_refusal(settings) or error}"
-        raise CannotListen(problem, "Choose another --host or --port.") from error
+        raise CannotListen(f"cannot listen on {wanted}: {_refusal(settings) or error}") from error
     return f"{host}:{port}"
 
 
