@@ -1,18 +1,15 @@
 """The access log: one line for a request that ended."""
 
 import logging
-from typing import Literal
 
 from server.detect.request import STAGES
 from server.telemetry import FAILED, Observer, Record
 
 log = logging.getLogger(__name__)
 
-Which = Literal["none", "failures", "all"]
 
-
-def access_log(which: Which) -> Observer | None:
-    """What writes the line of a request; None if none is wanted."""
+def access_log(which: str) -> Observer | None:
+    """What writes the line of a request, for a value of the setting `access_log`; None if none is wanted."""
     return {"none": None, "failures": _if_failed, "all": _write}[which]
 
 
