@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -28,8 +28,6 @@ from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
 from server.sources.hosts import PORT, ascii_name, matches, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
 
 _MAX_REDIRECTS = 5
@@ -263,7 +261,7 @@ def _facts(response: "httpx.Response", content: bytes) -> SourceFacts:
 
 
 @contextmanager
-def _typed_errors(place: _Place) -> "Iterator[None]":
+def _typed_errors(place: _Place) -> Iterator[None]:
     import httpx
 
     try:
