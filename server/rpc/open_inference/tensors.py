@@ -114,21 +114,18 @@ def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDAr
 def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
     count, numpy_type = _size(message), _type(message)
     field = _CONTENTS.get(message.datatype)
-    for descriptor, numbers in message.contents.ListFields():
+    for descriptor, _ in message.contents.ListFields():
         if descriptor.name != field:
             raise InvalidRequest(f"{message.name} is {message.datatype}, and has {descriptor.name}")
-        values = np.array(numbers)
-        if values.size != count:
-            raise InvalidRequest(
-                f"{message.name} has {values.size} numbers; shape {list(message.shape)} has {count}"
-            )
-        converted = values.astype(numpy_type)
-        if values.dtype.kind in "iu" and (converted != values).any():
-            raise InvalidRequest(f"{message.name} holds numbers that are not {message.datatype}")
-        return _shaped(converted, message)
-    if count:
-        raise InvalidRequest(f"{message.name} has no contents; shape {list(message.shape)} has {count}")
-    return _shaped(np.zeros(0, numpy_type), message)
+    values = np.array(getattr(message.contents, field) if field else ())
+    if values.size != count:
+        raise InvalidRequest(
+            f"{message.name} has {values.size} numbers; shape {list(message.shape)} has {count}"
+        )
+    converted = values.astype(numpy_type)
+    if values.dtype.kind in "iu" and (converted != values).any():
+        raise InvalidRequest(f"{message.name} holds numbers that are not {message.datatype}")
+    return _shaped(converted, message)
 
 
 def _type(message: pb.ModelInferRequest.InferInputTensor) -> type[np.generic]:

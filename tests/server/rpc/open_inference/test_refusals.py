@@ -87,6 +87,9 @@ REFUSED = {
     "too few numbers": typed("FP32", [1, 3], fp32_contents=[1, 2]),
     "numbers of another type": typed("FP32", [1, 3], fp64_contents=[1, 2, 3]),
     "numbers in two fields": typed("FP32", [1, 3], fp32_contents=[1, 2, 3], int_contents=[1]),
+    "numbers in two fields, first the right one": typed(
+        "FP32", [1, 3], fp32_contents=[1, 2, 3], fp64_contents=[1]
+    ),
     "numbers that do not fit the type": typed("UINT8", [1, 3], uint_contents=[1, 2, 300]),
     "an output that does not exist": with_output("verdict"),
     "an output twice": with_output("fake_probability", "fake_probability"),
