@@ -1,7 +1,7 @@
 """The Detector service of deepfake.v1 on grpc.aio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from google.protobuf import json_format
@@ -11,7 +11,6 @@ from deepfake.v1 import detector_pb2_grpc as pb_grpc
 from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
 from server.detect.pipeline import Pipeline
 from server.detect.request import Request
-from server.engine.engine import Engine
 from server.engine.reload import Reloader
 from server.errors import InvalidRequest, TooSlow, Unauthenticated
 from server.rpc import convert, upload
@@ -111,7 +110,30 @@ class Detector(pb_grpc.DetectorServicer):
         return broken
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        return describe(self._reloader.live.current, self._reloader.available, self._settings)
+        engine, settings = self._reloader.live.current, self._settings
+        manifest = engine.manifest
+        response = pb.GetModelResponse(
+            name=manifest.name,
+            version=manifest.version,
+            available_versions=self._reloader.available,
+            execution_provider=engine.provider.name,
+            execution_provider_reason=engine.provider.why,
+            modalities=[convert.WIRE_MODALITIES[name] for name in manifest.modalities],
+            frame_height=manifest.height,
+            frame_width=manifest.width,
+            sample_rate=manifest.audio.sample_rate if manifest.audio else 0,
+            limits=pb.Limits(
+                max_message_bytes=settings.max_message_bytes,
+                max_media_bytes=settings.max_media_bytes,
+                max_media_per_request=settings.max_media_per_request,
+                max_frames_per_video=settings.max_frames_per_video,
+                max_pixels=settings.max_pixels,
+                max_duration_seconds=settings.max_duration_seconds,
+                max_queue_size=settings.max_queue_size,
+            ),
+        )
+        json_format.ParseDict(manifest.model_dump(mode="json"), response.manifest)
+        return response
 
     async def _answer(self, message: pb.DetectRequest, request: Request, record: Record) -> pb.DetectResponse:
         record.deadline = request.deadline
@@ -144,30 +166,3 @@ def _unique(request_id: str, in_flight: set[str]) -> Iterator[None]:
         yield
     finally:
         in_flight.remove(request_id)
-
-
-def describe(engine: Engine, available: Sequence[str], settings: Settings) -> pb.GetModelResponse:
-    """What GetModel answers."""
-    manifest = engine.manifest
-    response = pb.GetModelResponse(
-        name=manifest.name,
-        version=manifest.version,
-        available_versions=available,
-        execution_provider=engine.provider.name,
-        execution_provider_reason=engine.provider.why,
-        modalities=[convert.WIRE_MODALITIES[name] for name in manifest.modalities],
-        frame_height=manifest.height,
-        frame_width=manifest.width,
-        sample_rate=manifest.audio.sample_rate if manifest.audio else 0,
-        limits=pb.Limits(
-            max_message_bytes=settings.max_message_bytes,
-            max_media_bytes=settings.max_media_bytes,
-            max_media_per_request=settings.max_media_per_request,
-            max_frames_per_video=settings.max_frames_per_video,
-            max_pixels=settings.max_pixels,
-            max_duration_seconds=settings.max_duration_seconds,
-            max_queue_size=settings.max_queue_size,
-        ),
-    )
-    json_format.ParseDict(manifest.model_dump(mode="json"), response.manifest)
-    return response
