@@ -5,8 +5,8 @@ _NEWEST_SHARE = 0.1
 _CLASSES = 33
 
 
-def moved(mean: float, latest: float) -> float:
-    """The mean with another value, of which the latest count most; 0 is the mean of none."""
+def moving_average(mean: float, latest: float) -> float:
+    """The exponential moving average after another value; a `mean` of 0 stands for no value before."""
     return mean + _NEWEST_SHARE * (latest - mean) if mean else latest
 
 
@@ -22,7 +22,7 @@ class BySize:
     def learn(self, size: int, cost: float) -> None:
         """After a medium of `size` bytes cost that much."""
         number = _class(size)
-        self._means[number] = moved(self._means[number], cost)
+        self._means[number] = moving_average(self._means[number], cost)
 
     def of(self, size: int) -> float:
         """What a medium of `size` bytes will likely cost, by those of the nearest size; 0 before any."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from server.backlog import Backlog
-from server.estimates import moved
+from server.estimates import moving_average
 from server.sources.fetched import Fetched
 from server.urgency import Urgency
 
@@ -92,4 +92,4 @@ class FetchPool(Backlog[FetchJob]):
     def _count(self, seconds: float) -> None:
         with self._lock:
             self._running -= 1
-            self._mean_seconds = moved(self._mean_seconds, seconds)
+            self._mean_seconds = moving_average(self._mean_seconds, seconds)
