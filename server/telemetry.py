@@ -17,6 +17,7 @@ from server.urgency import has_passed
 OK, FAILED, CANCELLED = "OK", "FAILED", "CANCELLED"
 
 Metadata = Sequence[tuple[str, str | bytes]]
+Observer = Callable[["Record"], None]
 
 # Characters that are kept of an id or a message, in which a caller may have put anything.
 _LONGEST = 1000
@@ -32,7 +33,7 @@ class Telemetry:
         observers: called with each record that is complete.
     """
 
-    def __init__(self, observers: "Sequence[Observer]" = ()) -> None:
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = observers
 
     def request(self, method: str, request_id: str = "", metadata: Metadata = ()) -> "Record":
@@ -72,11 +73,7 @@ class Record:
     )
 
     def __init__(
-        self,
-        method: str,
-        request_id: str,
-        metadata: Metadata,
-        observers: "Sequence[Observer]",
+        self, method: str, request_id: str, metadata: Metadata, observers: Sequence[Observer]
     ) -> None:
         self.method = method
         self.metadata = metadata
@@ -119,9 +116,6 @@ class Record:
             self.message = str(error)[:_LONGEST]
         for observer in self._observers:
             observer(self)
-
-
-Observer = Callable[[Record], None]
 
 
 def _sent_id(metadata: Metadata) -> str:
