@@ -87,10 +87,8 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         try:
-            metadata = context.invocation_metadata()
-            with self._telemetry.request("ModelInfer", request.id, metadata) as record:
-                seconds = context.time_remaining()
-                return await self._answer(request, seconds, record, MESSAGE_COPIES)
+            with self._telemetry.request("ModelInfer", request.id, context.invocation_metadata()) as record:
+                return await self._answer(request, context.time_remaining(), record, MESSAGE_COPIES)
         except Exception as error:
             await abort(context, error)
 
@@ -163,8 +161,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         try:
             metadata = context.invocation_metadata()
             with self._telemetry.request("ModelStreamInfer", request.id, metadata) as record:
-                seconds = context.time_remaining()
-                answer = await self._answer(request, seconds, record, STREAM_COPIES)
+                answer = await self._answer(request, context.time_remaining(), record, STREAM_COPIES)
                 return pb.ModelStreamInferResponse(infer_response=answer)
         except Exception as error:
             status = to_status(error)
