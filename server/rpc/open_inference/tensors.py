@@ -1,4 +1,7 @@
-"""Between the messages of the Open Inference Protocol and arrays."""
+"""Between the messages of the Open Inference Protocol and arrays.
+
+Raw contents are little-endian, as all processors are that ONNX Runtime has wheels for.
+"""
 
 import math
 from collections.abc import Sequence
@@ -96,19 +99,18 @@ def add_outputs(response: pb.ModelInferResponse, tensors: Tensors, names: Sequen
     for name in names:
         tensor = tensors[name]
         response.outputs.add(name=name, datatype=DATATYPES[tensor.dtype.type], shape=tensor.shape)
-        response.raw_output_contents.append(
-            tensor.astype(_wire_type(tensor.dtype.type), copy=False).tobytes()
-        )
+        response.raw_output_contents.append(tensor.tobytes())
 
 
 def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDArray[Any]:
-    count, wire_type = _size(message), _wire_type(_type(message))
-    if len(content) != count * wire_type.itemsize:
+    dtype = np.dtype(_type(message))
+    size = _size(message) * dtype.itemsize
+    if len(content) != size:
         raise InvalidRequest(
             f"{message.name} has {len(content)} bytes; {message.datatype} of shape {list(message.shape)} "
-            f"has {count * wire_type.itemsize}"
+            f"has {size}"
         )
-    return _shaped(np.frombuffer(content, wire_type).astype(_type(message), copy=False), message)
+    return _shaped(np.frombuffer(content, dtype), message)
 
 
 def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
@@ -150,7 +152,3 @@ def _shaped(numbers: NDArray[Any], message: pb.ModelInferRequest.InferInputTenso
         return numbers.reshape(message.shape)
     except ValueError as error:  # sizes beside a 0 that no memory could hold
         raise InvalidRequest(f"{message.name}: no array can have its shape") from error
-
-
-def _wire_type(numpy_type: type[np.generic]) -> np.dtype[Any]:
-    return np.dtype(numpy_type).newbyteorder("<")
