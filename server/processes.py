@@ -96,25 +96,25 @@ class _Server:
     def reload(self) -> None:
         """Once it listens: before, the signal would end it."""
         if self._listens:
-            self.send(signal.SIGHUP)
+            self._send(signal.SIGHUP)
         else:
             self._reload_owed = True
 
-    def send(self, number: signal.Signals) -> None:
-        """Does nothing if it does not run."""
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(number)
-
     async def stop(self) -> None:
         """Lets it finish what it accepted."""
-        self.send(signal.SIGTERM)
+        self._send(signal.SIGTERM)
         if self._process:
             try:
                 await asyncio.wait_for(
                     self._process.wait(), self._settings.drain_timeout_seconds + _END_SECONDS
                 )
             except TimeoutError:
-                self.send(signal.SIGKILL)
+                self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        """Does nothing if it does not run."""
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
 
     async def _run(self) -> int:
         process = self._process = await asyncio.create_subprocess_exec(
@@ -130,7 +130,7 @@ class _Server:
                 self._listens = True
                 if self._reload_owed:
                     self._reload_owed = False
-                    self.send(signal.SIGHUP)
+                    self._send(signal.SIGHUP)
             self._listens = False
         return await process.wait()
 
