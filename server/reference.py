@@ -12,8 +12,6 @@ from server.configuration import PROFILES
 from server.jobs.settings import JobSettings
 from server.settings import Settings
 
-BEGIN, END = "<!-- {} -->", "<!-- /{} -->"
-
 
 def table(fields: Mapping[str, FieldInfo]) -> str:
     """A Markdown table: flag, default, meaning."""
@@ -42,7 +40,7 @@ def inserted(text: str) -> str:
 
 
 def _between(mark: str, content: str, text: str) -> str:
-    begin, end = BEGIN.format(mark), END.format(mark)
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, rest = text.split(begin)
     _, after = rest.split(end)
     return f"{before}{begin}\n{content}\n{end}{after}"
