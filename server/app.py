@@ -61,7 +61,7 @@ async def serve(settings: Settings, ready: Callable[[], None] = lambda: None) ->
     # What the imports made stays: collecting garbage among it would stop every request for about 30 ms.
     gc.freeze()
     loop = asyncio.get_running_loop()
-    # SIGHUP may come while the graph is loaded, and would end the process by default.
+    # SIGHUP may come while the graph is loaded, when the versions have been listed already.
     early = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, early.set)
     async with running(settings) as server:

@@ -35,7 +35,7 @@ Job = TypeVar("Job", bound=UrgentJob)
 class Backlog(Generic[Job]):
     """What the queues of jobs have in common; how jobs are put and taken is their own.
 
-    They hold the lock for `_add`, `_pop` and `_keep`, and call `_watch` for each job that was added.
+    Subclasses hold the lock for `_add`, `_pop` and `_keep`, and call `_watch` for each job that was added.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Backlog(Generic[Job]):
                 self._keep(self._jobs)
 
     def _keep(self, jobs: Iterable[Job]) -> None:
-        """These, but for those that were cancelled, and no others."""
+        """Replaces all that waits by these jobs, less those that were cancelled."""
         self._jobs, self._cost = [job for job in jobs if job.future in self._wanted], 0.0
         heapq.heapify(self._jobs)
         self._wanted = {job.future for job in self._jobs}

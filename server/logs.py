@@ -72,7 +72,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _File(TimedRotatingFileHandler):
-    """What cannot be written is on standard error in any case: there it is said, and once."""
+    """Says once, on standard error, that it cannot be written: all lines go there, too."""
 
     _told = False
 

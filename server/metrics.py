@@ -70,7 +70,7 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
-        # Each is there from the start: of a counter that appears with its first step, Prometheus sees none.
+        # Each is there from the start: Prometheus sees no increase in the first value of a new counter.
         self._messages = {outcome: messages.labels(outcome) for outcome in _MESSAGE_OUTCOMES}
         self._seconds = self._histogram(
             "deepfake_request_duration_seconds", "From arrival to answer.", _SECONDS, "method"

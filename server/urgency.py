@@ -23,5 +23,5 @@ _AHEAD_SECONDS = 0.02
 
 
 def has_passed(deadline: float) -> bool:
-    """Whether what is cancelled now is so because its time is up."""
+    """Whether a call that gRPC cancels now is cancelled because of this deadline, a time.monotonic()."""
     return time.monotonic() >= deadline - _AHEAD_SECONDS

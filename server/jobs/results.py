@@ -29,6 +29,7 @@ class Result:
 
 
 def verdict(request: pb.DetectRequest, response: pb.DetectResponse) -> Result:
+    """The result for media that were judged."""
     content = [facts.source.sha256 for facts in response.media]
     model = [response.model_name, response.model_version]
     answer = MessageToDict(response, preserving_proto_field_name=True)

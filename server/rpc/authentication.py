@@ -79,7 +79,7 @@ class Authentication(grpc.aio.ServerInterceptor):
     def _stream(self, handler: Handler, share: Share, token: str) -> Handler:
         """The same method, but each message needs the token to be valid still, and waits for its turn.
 
-        That holds a fast caller back. Other calls end soon.
+        Waiting holds a fast caller back. Other calls end soon, so that one look at their token is enough.
         """
 
         async def paced(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -80,7 +80,11 @@ class Detector(pb_grpc.DetectorServicer):
         answers: "asyncio.Queue[pb.DetectStreamResponse | None]",
         free: asyncio.Semaphore,
     ) -> InvalidRequest | Unauthenticated | None:
-        """What is wrong with the last message, if it is none. Raises TimeoutError if idle for too long."""
+        """The error of the message that ended the stream; None if its caller ended it.
+
+        Raises:
+            TimeoutError: it had nothing to do for too long.
+        """
         in_flight: set[str] = set()
         idle, clock = self._settings.stream_idle_timeout_seconds, asyncio.get_running_loop().time
         running = 0

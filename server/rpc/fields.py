@@ -10,7 +10,7 @@ from server.errors import InvalidRequest
 
 # Messages of this size cannot become much, whatever they hold.
 _SMALL_BYTES = 64 * 1024
-# Of numbers of variable length, of which each byte can become one of eight.
+# Of packed numbers of variable length: each byte can become a number of eight bytes.
 _PACKED_BYTES = 2**20
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _PACKED = frozenset(
@@ -28,10 +28,11 @@ _PACKED = frozenset(
 
 
 def check(raw: bytes, kind: Descriptor, max_fields: int) -> None:
-    """Raises InvalidRequest if a message of this kind is malformed, or has more in all its parts.
+    """Raises InvalidRequest if a message of this kind is malformed or has too many fields.
 
     Args:
-        max_fields: but numbers that are packed into one field are bounded by their bytes.
+        max_fields: of the message and all messages in it; numbers packed into one field count as one, and
+            have a limit of bytes instead.
     """
     if len(raw) <= _SMALL_BYTES:
         return

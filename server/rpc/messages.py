@@ -25,7 +25,7 @@ Refused = Callable[[Context, DetectorError], Awaitable[NoReturn]]
 
 
 class CheckedMethods:
-    """What generated code registers a service with, in place of a server: its messages are checked.
+    """Takes the server's place where generated code registers a service, so that its messages are checked.
 
     Args:
         server: that the service is for.

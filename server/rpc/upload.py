@@ -14,9 +14,9 @@ _MOMENT_SECONDS = 0.1
 async def receive(
     parts: AsyncIterator[pb.DetectUploadRequest], settings: Settings, media_bytes: MediaBytes
 ) -> tuple[pb.DetectRequest, bytes]:
-    """The request that Detect would have got, but for the content of its medium, and that content.
+    """The request as Detect would have got it, without the content of its medium; and that content.
 
-    Its bytes are counted while they arrive; from then on they are the pipeline's to count.
+    Its bytes are counted while they arrive; from then on the pipeline counts them.
 
     Raises:
         InvalidRequest: the parts are out of order, or their size is not the one stated.

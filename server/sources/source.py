@@ -35,7 +35,7 @@ class Sources:
     Args:
         max_bytes: size of one medium at most.
         workers: media read at once; others wait their turn.
-        schemes: who reads which.
+        schemes: the source that reads each.
 
     Attributes:
         pool: where media wait to be read.
