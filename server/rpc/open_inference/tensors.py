@@ -14,42 +14,28 @@ from open_inference.v2 import inference_pb2 as pb
 from server.engine.batch import Tensors
 from server.errors import InvalidRequest
 
-# Names of the protocol. BYTES has no fixed size and no graph of ours takes it.
-_TYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
+# Names of the protocol; the field of InferTensorContents that holds numbers of the type, if there is one.
+# BYTES has no fixed size and no graph of ours takes it.
+_TYPES: dict[str, tuple[type[np.generic], str]] = {
+    "BOOL": (np.bool_, "bool_contents"),
+    "UINT8": (np.uint8, "uint_contents"),
+    "UINT16": (np.uint16, "uint_contents"),
+    "UINT32": (np.uint32, "uint_contents"),
+    "UINT64": (np.uint64, "uint64_contents"),
+    "INT8": (np.int8, "int_contents"),
+    "INT16": (np.int16, "int_contents"),
+    "INT32": (np.int32, "int_contents"),
+    "INT64": (np.int64, "int64_contents"),
+    "FP16": (np.float16, ""),
+    "FP32": (np.float32, "fp32_contents"),
+    "FP64": (np.float64, "fp64_contents"),
 }
-DATATYPES = {numpy_type: name for name, numpy_type in _TYPES.items()}
+DATATYPES = {numpy_type: name for name, (numpy_type, _) in _TYPES.items()}
 
 # More than any tensor of a graph; so that nobody has us count millions of them.
 _MAX_DIMENSIONS = 8
 # The same of parameters, which are sent back.
 _MAX_PARAMETERS = 64
-
-# The field of InferTensorContents that holds numbers of a type.
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-}
 
 
 def to_tensors(request: pb.ModelInferRequest) -> Tensors:
@@ -103,7 +89,7 @@ def add_outputs(response: pb.ModelInferResponse, tensors: Tensors, names: Sequen
 
 
 def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDArray[Any]:
-    dtype = np.dtype(_type(message))
+    dtype = np.dtype(_type(message)[0])
     size = _size(message) * dtype.itemsize
     if len(content) != size:
         raise InvalidRequest(
@@ -114,8 +100,7 @@ def _raw(message: pb.ModelInferRequest.InferInputTensor, content: bytes) -> NDAr
 
 
 def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
-    count, numpy_type = _size(message), _type(message)
-    field = _CONTENTS.get(message.datatype)
+    count, (numpy_type, field) = _size(message), _type(message)
     for descriptor, _ in message.contents.ListFields():
         if descriptor.name != field:
             raise InvalidRequest(f"{message.name} is {message.datatype}, and has {descriptor.name}")
@@ -130,7 +115,8 @@ def _typed(message: pb.ModelInferRequest.InferInputTensor) -> NDArray[Any]:
     return _shaped(converted, message)
 
 
-def _type(message: pb.ModelInferRequest.InferInputTensor) -> type[np.generic]:
+def _type(message: pb.ModelInferRequest.InferInputTensor) -> tuple[type[np.generic], str]:
+    """Its NumPy type, and the field of contents for it, if there is one. Raises InvalidRequest."""
     if message.datatype not in _TYPES:
         raise InvalidRequest(
             f"{message.name}: datatype {message.datatype!r} is not one of {', '.join(_TYPES)}"
