@@ -86,8 +86,7 @@ class Record:
         self.start = time.perf_counter()
         self._observers = observers
         # Never reset: what its task logs after the record ended is still about this request.
-        known = request_id or _sent_id(metadata)
-        logs.request_id.set(known[:_LONGEST] or f"{_PROCESS}-{next(_NUMBERS):x}")
+        self.identify(request_id or _sent_id(metadata) or f"{_PROCESS}-{next(_NUMBERS):x}")
 
     def identify(self, request_id: str) -> None:
         """Gives the request its id, where that arrives later than the request."""
