@@ -76,7 +76,7 @@ def at_stop(stop: Callable[[], None]) -> None:
 
 def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
     try:
-        _take_turns()
+        _schedule_as_batch()
         # Never closed, as that would wait for threads.
         asyncio.Runner(loop_factory=_event_loop).run(serve(loaded))
     except DetectorError as error:
@@ -110,7 +110,7 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _take_turns() -> None:
+def _schedule_as_batch() -> None:
     """Keeps threads that wake up from interrupting those that run the model; all threads inherit it.
 
     Each interruption would push the model out of the processor's caches.

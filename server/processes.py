@@ -124,7 +124,7 @@ class _Server:
             start_new_session=True,  # Ctrl-C is for the one that watches, which lets them drain
         )
         if process.stdin and process.stdout:  # as was asked for
-            process.stdin.write(_told(self._settings))
+            process.stdin.write(_settings_line(self._settings))
             async for _ in process.stdout:
                 self.ready.set()
                 self._listens = True
@@ -135,14 +135,14 @@ class _Server:
         return await process.wait()
 
 
-def _told(settings: Settings) -> bytes:
+def _settings_line(settings: Settings) -> bytes:
     """The line of a server's settings, with the secrets that pydantic would make stars of."""
     secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
     return to_json(settings.model_dump() | secrets) + b"\n"
 
 
 def _shares(settings: Settings, port: int) -> Iterator[Settings]:
-    """What each server is told."""
+    """The settings of each server: its share of what there is."""
     count, first = settings.processes, settings.metrics_port
     cores = settings.cores or usable_cores()
     age = settings.max_connection_age_seconds
