@@ -140,7 +140,7 @@ def _bucket(s3: S3, bucket: str, key: str) -> Iterator[Finding]:
     except ClientError as error:
         yield _refused("list", error)
     if not first:
-        yield Finding("read", True, "not tried: there is no object to try it on")
+        yield Finding("read", True, f"not tried, as no object is known: name one, as {SCHEME}bucket/key")
         return
     try:
         s3.client.get_object(Bucket=bucket, Key=first, Range="bytes=0-0")["Body"].close()

@@ -24,7 +24,8 @@ VERDICT_STYLES = {
 }
 FAILED = "FAILED"
 BAR_WIDTH = 30
-UNITS = {"IMAGE": "frames", "VIDEO": "clips", "AUDIO": "windows"}
+UNITS = {"IMAGE": "picture", "VIDEO": "clip", "AUDIO": "window"}
+"""What a row is; a photo is judged as a whole and by its crops, which are pictures of their own."""
 
 
 def escape_unencodable() -> None:
@@ -125,10 +126,14 @@ def _modalities(answer: pb.DetectResponse) -> Table:
             name.lower(),
             _bar(score.fake_probability),
             f"{score.fake_probability:.1%}",
-            f"{score.rows} {UNITS.get(name, 'rows')}",
+            _count(score.rows, UNITS.get(name, "row")),
             f"weight {score.weight:.2f}",
         )
     return table
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _timeline(entries: Iterable[pb.TimelineEntry]) -> Table:

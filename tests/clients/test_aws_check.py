@@ -119,6 +119,7 @@ def test_a_bucket_that_is_not_there() -> None:
     result = check("s3://nowhere/")
     assert result.exit_code == 1
     assert "Check the bucket's name" in result.output
+    assert "name one, as s3://bucket/key" in result.output
 
 
 def test_sts_need_not_answer(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:

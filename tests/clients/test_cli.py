@@ -49,7 +49,7 @@ def test_one_file_gets_a_panel_with_everything(fake_detector: FakeDetector, fold
         "b.PNG",
         "FAKE",
         "93.8% fake",
-        "5 frames",
+        "5 pictures",
         "2 windows",
         "weight 0.75",
         "1.00 – 2.00 s",

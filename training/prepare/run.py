@@ -18,7 +18,7 @@ from training.masks import opened
 from training.prepare.groups import Crossing, Groups, form_groups
 from training.prepare.inspection import inspect_files
 from training.prepare.journal import Inspection, Journal, ListedFile
-from training.prepare.links import read_links
+from training.prepare.links import ANY, Links, read_links
 from training.prepare.lists import REJECTED_CSV, write_lists
 from training.prepare.page import PAGE, write_page
 from training.prepare.settings import PrepareSettings
@@ -67,7 +67,7 @@ def prepare(settings: PrepareSettings, console: Console) -> Summary:
                 reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.most_common())
                 raise DataError(f"every file is left out ({reasons}), see {output / REJECTED_CSV}")
     write_page(summary, output)
-    _report(summary, output, console)
+    _report(summary, output, _remedy(links), console)
     return summary
 
 
@@ -174,12 +174,19 @@ def _warn_of_one_large_group(groups: Groups, console: Console) -> None:
         console.print(f"{message} {hint}", style="yellow", markup=False)
 
 
-def _report(summary: Summary, output: Path, console: Console) -> None:
+def _remedy(links: Links) -> str:
+    """What may help if a split lacks a class: seeds do not move files of official splits."""
+    if (links.splits == ANY).all():
+        return "with few sources another --seed may help"
+    return "--no-official-splits makes new splits"
+
+
+def _report(summary: Summary, output: Path, remedy: str, console: Console) -> None:
     console.print(as_table(summary))
     for reason, count in summary.rejected.most_common():
         console.print(f"{count} files left out: {reason}, see {output / REJECTED_CSV}", style="yellow")
     for gap in summary.gaps():
-        console.print(f"{gap}; with few sources another --seed may help", style="yellow")
+        console.print(f"{gap}; {remedy}", style="yellow")
     console.print(f"{summary.near_duplicates} files have near duplicates of the same label.")
     console.print(f"Distributions: {output / PAGE}")
     # Videos feed the image model, too.

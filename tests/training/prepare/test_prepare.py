@@ -309,6 +309,21 @@ def test_official_splits_are_kept(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "advice"),
+    [
+        ([], "--no-official-splits makes new splits"),
+        (["--no-official-splits"], "with few sources another --seed may help"),
+    ],
+)
+def test_a_split_that_lacks_a_class_comes_with_what_helps(
+    flags: list[str], advice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faceforensics(tmp_path / "ff", '[["000", "003"]]', '[["071", "054"]]')
+    assert main(["prepare", "--output", str(tmp_path / "data"), str(tmp_path / "ff"), *flags]) == 0
+    assert f"split has no fake files; {advice}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_planted_leak_is_refused_with_identity_and_files_and_can_be_left_out(tmp_path: Path) -> None:
     """000 is in the training split; a re-encoded copy of it, under another name, in validation."""
     faceforensics(tmp_path / "ff", '[["000", "003"]]', '[["071", "054"]]')
