@@ -54,8 +54,11 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 
 def _fit(options: argparse.Namespace, console: Console) -> None:
+    from training.rows import check_classes
+
     samples = limit_samples(find_samples(options.data_dir), options.max_samples)
     settings = settings_of(FitSettings, options)
+    check_classes(samples, options.media_types, settings)
 
     start_tensorflow()
     from training.devices import make_strategy

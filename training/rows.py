@@ -69,6 +69,27 @@ class RowTable:
         return self.starts[files + 1] - self.starts[files]
 
 
+def check_classes(samples: Iterable[Sample], media_types: Iterable[Modality], settings: FitSettings) -> None:
+    """Before the first model is trained, as hours would pass until the last one is found to lack files.
+
+    Raises:
+        DataError: a model has no real or no fake files to learn from, or to be validated on.
+    """
+    listed = list(samples)
+    for modality in media_types:
+        used = [sample for sample in listed if _feeds(sample, modality, settings)]
+        for split in ("train", "val"):
+            labels = {sample.label for sample in used if sample.split == split}
+            if settings.pseudo_fakes and 0 in labels:
+                labels.add(1)
+            for label, name in enumerate(("real", "fake")):
+                if label not in labels:
+                    raise DataError(
+                        f"{modality}: the {split} split has no {name} files; "
+                        "--media-types names the models to train, if not all"
+                    )
+
+
 def load_rows(
     folder: Path, samples: Sequence[Sample], modality: Modality, settings: FitSettings, workers: int
 ) -> RowTable:

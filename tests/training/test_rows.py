@@ -8,8 +8,8 @@ from PIL import Image
 from tests.media import photo_jpeg, speech_wav, video_mp4
 from training.errors import DataError
 from training.masks import FORGED, UNKNOWN
-from training.rows import load_rows
-from training.sample import WHOLE, Region, Sample
+from training.rows import check_classes, load_rows
+from training.sample import SPLITS, WHOLE, Region, Sample
 from training.settings import FitSettings
 
 SETTINGS = FitSettings(image_size=64, crops=2, frames_per_video=3, window_seconds=0.5, max_windows=2)
@@ -22,6 +22,19 @@ def _photos(folder: Path, count: int = 2) -> list[Sample]:
         path.write_bytes(photo_jpeg(192, 96, seed=index))
         samples.append(Sample(path.name, "image", index % 2, "train", f"group{index}", region=(0, 0, 0.3, 1)))
     return samples
+
+
+def test_a_model_without_real_or_fake_files_is_told_before_any_is_trained() -> None:
+    samples = [
+        Sample(f"{split}{label}.jpg", "image", label, split, split) for split in SPLITS for label in (0, 1)
+    ]
+    check_classes(samples, ["image"], SETTINGS)
+    with pytest.raises(DataError, match="audio: the train split has no real files; --media-types"):
+        check_classes(samples, ["image", "audio"], SETTINGS)
+    unvalidated = [sample for sample in samples if (sample.split, sample.label) != ("val", 1)]
+    with pytest.raises(DataError, match="image: the val split has no fake files"):
+        check_classes(unvalidated, ["image"], SETTINGS)
+    check_classes(unvalidated, ["image"], SETTINGS.model_copy(update={"pseudo_fakes": 1}))
 
 
 def test_a_photo_gives_labelled_rows_and_a_crop_that_misses_the_forgery_is_real(tmp_path: Path) -> None:
