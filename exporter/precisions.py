@@ -114,7 +114,8 @@ def _trades(
                 raise InvalidModel(
                     f"{precision} changes the probabilities of the {modality} model by {lost.mean:.2g} on "
                     f"average; {max_change:g} is allowed",
-                    f"Export without {precision}, or calibrate on more and other media.",
+                    f"Export without {precision}, calibrate on more and other media, or allow more with "
+                    "--max-change.",
                 )
         after = seconds[precision]
         trades[precision] = Trade(

@@ -88,8 +88,9 @@ def _worst(
         if change(worst_first[count:], None) <= limit:
             return worst_first[:count]
     raise InvalidModel(
-        f"in int8 the answers change by more than {limit:g} on average, with half of the layers left out too",
-        "Export without int8, or calibrate on more and other media.",
+        f"in int8 the answers to rows change by more than {limit:g} on average, half of --max-change, with "
+        "half of the layers left out too",
+        "Export without int8, calibrate on more and other media, or allow more with --max-change.",
     )
 
 

@@ -98,5 +98,5 @@ def test_what_cannot_be_quantised_is_refused() -> None:
         """Turns on the last digits."""
         return np.asarray(np.modf(found.astype(np.float64) * 1e5)[0])
 
-    with pytest.raises(InvalidModel, match="half of the layers left out too"):
+    with pytest.raises(InvalidModel, match="half of --max-change, with half of the layers left out too"):
         quantize(image_branch(), ROWS["image"], unlucky, MAX_CHANGE)
