@@ -32,7 +32,8 @@ def opened(mask: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(mask) as image:
             yield image
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # SyntaxError is what Pillow says of a PNG with a broken chunk behind its first pixels.
         raise DataError(f"the mask {mask} cannot be read: {error}") from error
 
 

@@ -97,7 +97,8 @@ def load_rows(
 
     They are decoded once and kept in `folder/.rows/`, under a name that changes with the decoders,
     the row settings and the files: with what the list says of them, and, if it does not know the hash of
-    their content, their size and time of change. Files that cannot be decoded are in `rejected`.
+    their content, their size and time of change. Files that cannot be decoded, or whose mask cannot, are in
+    `rejected`.
     Pseudo-fakes, if the settings want them, are files too.
 
     Raises:
@@ -254,6 +255,9 @@ def _file_rows(
     if not sample.mask:
         labels = [row_label(sample.label, region, sample.region) for region in regions]
         return FileRows(sample, values, labels, decoded.content_hash)
-    cells = row_cells(folder / sample.mask, regions, values.shape[1] // CELL)
+    try:
+        cells = row_cells(folder / sample.mask, regions, values.shape[1] // CELL)
+    except DataError as error:
+        return Rejected(sample.path, f"MASK: {error}")
     labels = cell_labels(cells, regions, sample.region)
     return FileRows(sample, values, labels, decoded.content_hash, cells)

@@ -33,6 +33,15 @@ def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         row_cells(tmp_path / "nowhere.png", ROWS, 4)
 
 
+def test_a_mask_that_breaks_off_between_its_chunks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 2, (1200, 1600), np.uint8) * 255).save(path)
+    before, first, second, *rest = path.read_bytes().split(b"IDAT")
+    path.write_bytes(b"IDAT".join([before, first]) + b"\xffDAT" + b"IDAT".join([second, *rest]))
+    with pytest.raises(DataError, match=r"mask\.png"):
+        row_cells(path, ROWS, 4)
+
+
 def test_a_mask_that_is_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mask.tif"
     Image.new("L", (80, 60)).save(path)

@@ -67,6 +67,17 @@ def test_a_mask_decides_what_a_row_shows(tmp_path: Path) -> None:
     assert corrected.data_hash != table.data_hash
 
 
+def test_a_photo_whose_mask_is_cut_short_is_left_out(tmp_path: Path) -> None:
+    real, fake = _photos(tmp_path)
+    Image.new("L", (96, 48)).save(tmp_path / "mask.bmp")
+    (tmp_path / "mask.bmp").write_bytes((tmp_path / "mask.bmp").read_bytes()[:-1000])
+    table = load_rows(tmp_path, [real, replace(fake, mask="mask.bmp")], "image", SETTINGS, workers=1)
+    assert [sample.path for sample in table.samples] == [real.path]
+    (rejected,) = table.rejected
+    assert rejected.path == fake.path
+    assert rejected.reason.startswith("MASK: ")
+
+
 def test_videos_feed_the_image_model_with_frames_and_the_video_model_with_clips(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(video_mp4())
     samples = [*_photos(tmp_path), Sample("clip.mp4", "video", 1, "val", "clip")]
