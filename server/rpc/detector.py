@@ -65,7 +65,7 @@ class Detector(pb_grpc.DetectorServicer):
                 # Only now, so that a caller who does not read is not read either.
                 free.release()
             if broken := await reader:
-                await abort(context, broken)
+                raise broken  # whoever looks at messages and tokens answers that
         except TimeoutError:
             seconds = self._settings.stream_idle_timeout_seconds
             problem = f"the stream had nothing to do for {seconds:g} seconds"

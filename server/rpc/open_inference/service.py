@@ -119,7 +119,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
                 yield await answer
                 free.release()
             if broken := await reader:
-                await abort(context, broken)
+                raise broken  # whoever looks at messages answers that
         finally:
             reader.cancel()
             while not answers.empty():

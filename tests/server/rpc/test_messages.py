@@ -1,5 +1,6 @@
 """Messages that are none, or would become far more than they are."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def test_a_message_that_is_none_is_refused(server: Server, method: str, raw: byt
     with grpc.insecure_channel(server.address) as channel:
         assert failure(bare(channel, method, raw)) == INVALID
         assert DetectorStub(channel).Detect(PHOTO, timeout=30).verdict
+
+
+@pytest.mark.parametrize("method", [DETECT, STREAM, UPLOAD, INFER, INFER_STREAM, REFLECTION])
+def test_the_log_tells_of_a_message_that_is_none(
+    server: Server, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "server.access_log"), grpc.insecure_channel(server.address) as channel:
+        bare(channel, method, BROKEN["no message"])
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "server.access_log")
+    assert line.startswith(f"{method.rpartition('/')[2]} INVALID_REQUEST")
 
 
 BROKEN_REQUESTS = {
