@@ -54,8 +54,9 @@ def _placed(
     if place == "reference":
         return (source.relative_to(output) if source.is_relative_to(output) else source).as_posix()
     target = output / relative
-    stale = place == "copy" and target.is_symlink()  # of an earlier --place link
-    if target != source and (stale or not (target.exists() and is_there(target))):
+    # Else what changes the one file would change the other, too.
+    linked = place == "copy" and target.exists() and (target.is_symlink() or target.samefile(source))
+    if target != source and (linked or not (target.exists() and is_there(target))):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)

@@ -177,6 +177,7 @@ def test_copies_take_the_place_of_links(raw: Path, tmp_path: Path) -> None:
     clip.symlink_to(raw / "fake/videos/swap/clip.mp4")  # as between file systems
     run(raw, tmp_path, place="copy")
     assert not clip.is_symlink()
+    assert not any((tmp_path / sample.path).samefile(raw / sample.path) for sample in find_samples(tmp_path))
 
 
 def test_relative_links_are_followed(raw: Path, tmp_path: Path) -> None:
