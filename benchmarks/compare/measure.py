@@ -70,8 +70,9 @@ class _Comparison:
             self._expected = next(iter(bare.values())).probabilities()
             self._peers_expected = self._answers_of_raw() or self._expected
             if np.ptp(self._expected) < _TELLING_SPREAD:
+                hint = "" if self._plan.model else ": delete it, and it is made anew"
                 raise RuntimeError(
-                    f"{self._graph} answers all requests alike, so nothing could be checked: delete it"
+                    f"{self._graph} answers all requests alike, so nothing could be checked{hint}"
                 )
             decode = stack.enter_context(self._decoding())
             servers = [server for name in self._plan.peers for server in self._started(BY_NAME[name], stack)]

@@ -122,10 +122,14 @@ def test_a_precision_of_ones_own_model_runs_behind_every_server(tmp_path: Path) 
     assert compared.wrong == 0
 
 
-def test_a_model_that_answers_all_alike_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_answers_all_alike_checks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BareSession, "probabilities", lambda self: [0.5] * 32)
-    with pytest.raises(RuntimeError, match="alike"):
+    with pytest.raises(RuntimeError, match=r"alike.*: delete it"):
         measure(SMALL, lambda _: None)
+    with pytest.raises(RuntimeError, match=r"alike, so nothing could be checked$"):
+        measure(replace(SMALL, workloads=("tensors",), model=mean_graph(16, tmp_path)), lambda _: None)
 
 
 def test_a_budget_is_shared_among_the_measurements() -> None:
