@@ -5,11 +5,9 @@ and no setting of the server can say it.
 """
 
 import asyncio
-import http.server
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -35,96 +33,13 @@ from server.errors import (
 from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
-from tests import media
-from tests.http_server import QuietHandler, serving
+from tests.http_server import serving
 from tests.running_server import running_server, stub_of
+from tests.server.sources.site import PHOTO, Site
 from tests.urgencies import soon
 from tests.waiting import until_async
 
-PHOTO = media.photo_jpeg(64, 48)
 NAMES = ("media.example", "other.example", "a.cdn.example")
-
-
-class _Site(QuietHandler):
-    """What each path answers; visits are noted."""
-
-    protocol_version = "HTTP/1.1"
-    server: "_Server"
-
-    def do_GET(self) -> None:
-        self.server.visits.append((self.headers["Host"].partition(":")[0], self.path))
-        path = self.path.partition("?")[0]
-        if path == "/to/nowhere":
-            return self._send(302, b"", Location="https://[bad")
-        if path.startswith("/to/"):
-            return self._send(302, b"", Location=self.path.removeprefix("/to/"))
-        if path.startswith("/status/"):
-            return self._send(int(path.rpartition("/")[2]), b"no")
-        if path == "/photo.jpg":
-            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": self.server.date}
-            return self._send(200, PHOTO, **facts)
-        if path == "/chunked":
-            return self._chunked(b"x" * 1000, 1000)
-        if path == "/short":
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"x" * 10)
-            self.close_connection = True
-        elif path == "/trickle":
-            self._chunked(b"x", 10_000, pause=0.05)
-        elif path == "/endless-headers":
-            self._drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
-        elif path == "/trickling-header":
-            self._drip(b"HTTP/1.1 200 OK\r\nX: ", b"y", pause=0.05)
-        return None
-
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _chunked(self, part: bytes, count: int, pause: float = 0.0) -> None:
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self._drip(b"", b"%x\r\n%b\r\n" % (len(part), part), count, pause)
-
-    def _drip(self, first: bytes, part: bytes, count: int = 100_000, pause: float = 0.0) -> None:
-        self.close_connection = True
-        try:
-            self.wfile.write(first)
-            while count and not self.server.closing.wait(pause):
-                self.wfile.write(part)
-                count -= 1
-        except OSError:
-            self.server.hung_up.set()
-
-
-_DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Site)
-        self.visits: list[tuple[str, str]] = []
-        self.date = _DATE
-        self.hung_up = threading.Event()
-        self.closing = threading.Event()
-        self._context = context
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread, so that a client who says nothing holds up nobody.
-        try:
-            with self._context.wrap_socket(request, server_side=True) as secured:
-                super().finish_request(secured, client_address)
-        except OSError:
-            return
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +48,10 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def site(authority: trustme.CA) -> Iterator[_Server]:
+def site(authority: trustme.CA) -> Iterator[Site]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*NAMES).configure_cert(context)
-    with _Server(context) as server, serving(server):
+    with Site(context) as server, serving(server):
         yield server
         server.closing.set()
 
@@ -145,7 +60,7 @@ Read = Callable[..., Fetched]
 
 
 @pytest.fixture
-def read(site: _Server, authority: trustme.CA) -> Read:
+def read(site: Site, authority: trustme.CA) -> Read:
     """Reads a URI; `:0` in it stands for the port of the site."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
@@ -181,7 +96,7 @@ def read(site: _Server, authority: trustme.CA) -> Read:
     return read
 
 
-def test_a_medium_comes_with_what_the_site_says_of_it(site: _Server, read: Read) -> None:
+def test_a_medium_comes_with_what_the_site_says_of_it(site: Site, read: Read) -> None:
     fetched = read("https://media.example:0/photo.jpg?signature=abc&x=%20")
     assert fetched.content == PHOTO
     facts = fetched.facts
@@ -191,7 +106,7 @@ def test_a_medium_comes_with_what_the_site_says_of_it(site: _Server, read: Read)
     assert site.visits == [("media.example", "/photo.jpg?signature=abc&x=%20")]
 
 
-def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: _Server, read: Read) -> None:
+def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: Site, read: Read) -> None:
     uri = "https://a.cdn.example:0/to//to/https://other.example:0/photo.jpg"
     assert read(uri).content == PHOTO
     assert [host for host, _ in site.visits] == ["a.cdn.example", "a.cdn.example", "other.example"]
@@ -219,9 +134,7 @@ def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: _Serv
         ("https://media.example:0/to/nowhere", SourceUnavailable),
     ],
 )
-def test_only_what_is_allowed_is_asked(
-    site: _Server, read: Read, uri: str, error: type[DetectorError]
-) -> None:
+def test_only_what_is_allowed_is_asked(site: Site, read: Read, uri: str, error: type[DetectorError]) -> None:
     with pytest.raises(error) as caught:
         read(uri)
     assert len(site.visits) == ("/to/" in uri)
@@ -229,7 +142,7 @@ def test_only_what_is_allowed_is_asked(
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0"])
-def test_by_default_no_name_of_this_machine_leads_anywhere(site: _Server, name: str) -> None:
+def test_by_default_no_name_of_this_machine_leads_anywhere(site: Site, name: str) -> None:
     source = Https([f"*:{site.server_port}"], 10)
     sources = Sources(100, 1, {"https": source})
     uri = f"https://{name}:{site.server_port}/photo.jpg"
@@ -238,7 +151,7 @@ def test_by_default_no_name_of_this_machine_leads_anywhere(site: _Server, name: 
     assert site.visits == []
 
 
-def test_a_redirect_to_an_address_inside_the_network_is_not_followed(site: _Server, read: Read) -> None:
+def test_a_redirect_to_an_address_inside_the_network_is_not_followed(site: Site, read: Read) -> None:
     where = {"media.example": ["127.0.0.1"], "other.example": ["127.0.0.2"]}
     with pytest.raises(SourceNotAllowed) as caught:
         read(
@@ -249,7 +162,7 @@ def test_a_redirect_to_an_address_inside_the_network_is_not_followed(site: _Serv
     assert "127.0.0.2" not in caught.value.message
 
 
-def test_a_name_that_changes_its_address_after_the_check_gains_nothing(site: _Server, read: Read) -> None:
+def test_a_name_that_changes_its_address_after_the_check_gains_nothing(site: Site, read: Read) -> None:
     answers = iter([["127.0.0.1"], ["127.0.0.2"]])
     assert read("https://media.example:0/photo.jpg", resolve=lambda host, port: next(answers)).content
     assert next(answers) == ["127.0.0.2"]
@@ -266,7 +179,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(read: Read) -> None:
         read(uri, resolve=lambda host, port: addresses[:1], allowed=addresses)
 
 
-def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: _Server, read: Read) -> None:
+def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: Site, read: Read) -> None:
     with pytest.raises(SourceUnavailable):
         read("https://wrong.example:0/photo.jpg", hosts=["*:0"])
     with pytest.raises(SourceUnavailable):
@@ -321,7 +234,7 @@ def test_a_look_up_that_fails_for_now_may_be_tried_again(read: Read) -> None:
 @pytest.mark.parametrize(
     "date", ["Fri, 27 Nov 2026 10:00:00 +99999999999999", "Fri, 31 Dec 9999 23:59:59 -1200"]
 )
-def test_a_date_that_cannot_be_is_not_told(site: _Server, read: Read, date: str) -> None:
+def test_a_date_that_cannot_be_is_not_told(site: Site, read: Read, date: str) -> None:
     site.date = date
     assert read("https://media.example:0/photo.jpg").facts.last_modified is None
 
@@ -335,7 +248,7 @@ def test_size_is_limited_whether_announced_or_not(read: Read) -> None:
 
 
 def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(
-    site: _Server, authority: trustme.CA
+    site: Site, authority: trustme.CA
 ) -> None:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
@@ -364,7 +277,7 @@ def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(
 
 
 @pytest.mark.parametrize("path", ["/trickle", "/trickling-header"])
-def test_who_sends_slowly_is_cut_off(site: _Server, read: Read, path: str) -> None:
+def test_who_sends_slowly_is_cut_off(site: Site, read: Read, path: str) -> None:
     with pytest.raises(SourceUnavailable, match="took longer"):
         read(f"https://media.example:0{path}", max_seconds=0.5)
     assert site.hung_up.wait(20)
@@ -379,7 +292,7 @@ def test_who_accepts_and_says_nothing_is_left(read: Read) -> None:
             read(f"https://{host}/photo.jpg", hosts=[host], max_seconds=0.5)
 
 
-def test_no_signature_is_logged_or_told(site: _Server, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_signature_is_logged_or_told(site: Site, read: Read, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(SourceNotFound) as caught:
         read("https://media.example:0/status/404?signature=very-secret")

@@ -1,7 +1,5 @@
 """The command as a user runs it, on a small folder of real files."""
 
-import csv
-import os
 import shutil
 import signal
 import sqlite3
@@ -12,67 +10,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from rich.console import Console
 
 import server
 from server.media.spec import spec_hash
 from tests import media
+from tests.training.prepare.runs import lists, rejected, run, write
 from training.__main__ import main
 from training.errors import DataError, LeakError
 from training.files import find_samples
 from training.prepare.page import PAGE, PNG
-from training.prepare.run import JOURNAL, prepare
-from training.prepare.settings import PrepareSettings
-from training.prepare.summary import Summary
+from training.prepare.run import JOURNAL
 from training.sample import Sample, write_samples
-
-SILENT = Console(quiet=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def lists(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-
-
-def rejected(folder: Path) -> list[tuple[str, str]]:
-    """Names and codes, sorted."""
-    with (folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return sorted((Path(row["path"]).name, row["reason"].partition(":")[0]) for row in rows)
-
-
-def run(source: Path, output: Path, workers: int = 2, **settings: object) -> Summary:
-    wanted = {"inputs": (source,), "output": output, "workers": workers, **settings}
-    return prepare(PrepareSettings(**wanted), SILENT)
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain folder with every kind of trouble in it."""
-    root = tmp_path_factory.mktemp("raw")
-    for number in range(12):
-        write(root / f"real/images/p{number:02d}.jpg", media.photo_jpeg(200, 150, number))
-        write(root / f"fake/images/swap/p{number:02d}.jpg", media.photo_jpeg(200, 150, 100 + number))
-    write(root / "real/audio/voice.wav", media.speech_wav(2.0, seed=1))
-    write(root / "fake/audio/vocoder/voice.wav", media.speech_wav(2.0, seed=2))
-    write(root / "real/videos/clip.mp4", media.video_mp4(0.6, seed=1))
-    write(root / "fake/videos/swap/clip.mp4", media.video_mp4(0.6, seed=2))
-    whole = media.video_mp4(1.0, seed=3)
-    write(root / "real/videos/broken_off.mp4", whole[: len(whole) // 3])
-    write(root / "real/images/notes.txt", b"no picture")
-    write(root / "real/images/damaged.jpg", media.photo_jpeg(seed=5)[:300])
-    write(root / "real/images/copy_of_p03.jpg", media.photo_jpeg(200, 150, 3))
-    write(root / "real/images/smaller_p04.jpg", media.photo_jpeg(200, 150, 4, quality=40))
-    write(root / "real/images/both.jpg", media.photo_jpeg(200, 150, 50))
-    write(root / "fake/images/both.jpg", media.photo_jpeg(200, 150, 50))
-    write(root / "real/images/two\nlines.jpg", media.photo_jpeg(200, 150, 60))
-    write(root / os.fsdecode(b"real/images/caf\xe9.jpg"), media.photo_jpeg(200, 150, 61))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -155,94 +103,6 @@ def test_what_other_decoders_refused_is_opened_again(tmp_path: Path) -> None:
         database.execute("UPDATE version SET text = ?", [f"2 {spec_hash()}"])
         database.execute("UPDATE inspections SET found = 'UNSUPPORTED_MEDIA: made of tiles'")
     assert not run(tmp_path / "raw", tmp_path / "data").rejected
-
-
-@pytest.mark.parametrize("place", ["link", "copy"])
-def test_files_can_be_brought_into_the_data_folder(raw: Path, tmp_path: Path, place: str) -> None:
-    run(raw, tmp_path, place=place)
-    samples = find_samples(tmp_path)
-    assert all(not Path(sample.path).is_absolute() for sample in samples)
-    clip = tmp_path / "fake/videos/swap/clip.mp4"
-    assert clip.samefile(raw / "fake/videos/swap/clip.mp4") == (place == "link")
-    assert clip.read_bytes() == (raw / "fake/videos/swap/clip.mp4").read_bytes()
-    before = lists(tmp_path)
-    run(raw, tmp_path, place=place)
-    assert lists(tmp_path) == before
-
-
-def test_copies_take_the_place_of_links(raw: Path, tmp_path: Path) -> None:
-    run(raw, tmp_path, place="link")
-    clip = tmp_path / "fake/videos/swap/clip.mp4"
-    clip.unlink()
-    clip.symlink_to(raw / "fake/videos/swap/clip.mp4")  # as between file systems
-    run(raw, tmp_path, place="copy")
-    assert not clip.is_symlink()
-    assert not any((tmp_path / sample.path).samefile(raw / sample.path) for sample in find_samples(tmp_path))
-
-
-def test_relative_links_are_followed(raw: Path, tmp_path: Path) -> None:
-    for label in ("real", "fake"):  # as a cache of downloads has them
-        folder = tmp_path / "snapshot" / label / "images"
-        folder.mkdir(parents=True)
-        (folder / "a.jpg").symlink_to(f"../../../{label}")
-        shutil.copy(next((raw / label).rglob("p00.jpg")), tmp_path / label)
-    data = tmp_path / "elsewhere" / "data"
-    run(tmp_path / "snapshot", data, place="link")
-    assert all((data / sample.path).is_file() for sample in find_samples(data))
-
-
-@pytest.mark.parametrize("place", ["reference", "link", "copy"])
-def test_masks_come_along(tmp_path: Path, place: str) -> None:
-    folder = tmp_path / "corpus"
-    for number, name in enumerate(("real.jpg", "fake.jpg", "other.jpg")):
-        write(folder / name, media.photo_jpeg(200, 150, number))
-    write(folder / "masks/fake.jpg", media.photo_jpeg(200, 150))
-    samples = [
-        Sample("real.jpg", "image", 0, "train", "a"),
-        Sample("fake.jpg", "image", 1, "train", "a", "swap", mask="masks/fake.jpg"),
-        Sample("other.jpg", "image", 1, "train", "b", "swap", mask="masks/other.jpg"),
-    ]
-    write_samples(folder / "corpus.csv", samples)
-    data = tmp_path / "data"
-    run(folder, data, place=place)
-    assert rejected(data) == [("other.jpg", "MASK")]
-    before = lists(data)
-    run(folder, data, place=place)
-    assert lists(data) == before
-
-    real, fake = sorted(find_samples(data), key=lambda sample: sample.label)
-    assert not real.mask
-    mask = data / fake.mask
-    assert mask.read_bytes() == (folder / "masks/fake.jpg").read_bytes()
-    assert fake.mask.startswith("masks/") == (place != "reference")
-    assert mask.samefile(folder / "masks/fake.jpg") == (place != "copy")
-
-
-@pytest.mark.parametrize("place", ["link", "copy"])
-def test_another_mask_takes_the_place_of_the_last(tmp_path: Path, place: str) -> None:
-    folder, data = tmp_path / "corpus", tmp_path / "data"
-    write(folder / "fake.jpg", media.photo_jpeg(200, 150))
-    for shade in (0, 255):
-        mask = folder / f"{shade}.bmp"
-        Image.new("L", (20, 15), shade).save(mask)
-        os.utime(mask, (0, 0))  # as if unpacked from one archive
-        write_samples(folder / "corpus.csv", [Sample("fake.jpg", "image", 1, "train", "a", mask=mask.name)])
-        run(folder, data, place=place)
-        (fake,) = find_samples(data)
-        assert (data / fake.mask).read_bytes() == mask.read_bytes()
-
-
-def test_files_whose_masks_cannot_be_read_are_left_out(tmp_path: Path) -> None:
-    samples = []
-    for number, name in enumerate(("good.png", "text.png", "m" * 300, "two\nlines.png")):
-        write(tmp_path / f"raw/{number}.jpg", media.photo_jpeg(64, 48, number))
-        samples.append(Sample(f"{number}.jpg", "image", 1, "train", str(number), mask=name))
-    for name in ("good.png", "two\nlines.png"):
-        Image.new("L", (64, 48)).save(tmp_path / "raw" / name)
-    write(tmp_path / "raw/text.png", b"text")
-    write_samples(tmp_path / "raw/corpus.csv", samples)
-    run(tmp_path / "raw", tmp_path / "data")
-    assert rejected(tmp_path / "data") == [(f"{number}.jpg", "MASK") for number in (1, 2, 3)]
 
 
 def test_of_equal_files_one_that_does_not_leak_is_kept(tmp_path: Path) -> None:

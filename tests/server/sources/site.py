@@ -1,0 +1,95 @@
+"""A site that speaks TLS, with answers of every kind."""
+
+import http.server
+import ssl
+import threading
+from typing import Any
+
+from tests import media
+from tests.http_server import QuietHandler
+
+PHOTO = media.photo_jpeg(64, 48)
+
+
+class _Answers(QuietHandler):
+    """What each path answers; visits are noted."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Site"
+
+    def do_GET(self) -> None:
+        self.server.visits.append((self.headers["Host"].partition(":")[0], self.path))
+        path = self.path.partition("?")[0]
+        if path == "/to/nowhere":
+            return self._send(302, b"", Location="https://[bad")
+        if path.startswith("/to/"):
+            return self._send(302, b"", Location=self.path.removeprefix("/to/"))
+        if path.startswith("/status/"):
+            return self._send(int(path.rpartition("/")[2]), b"no")
+        if path == "/photo.jpg":
+            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": self.server.date}
+            return self._send(200, PHOTO, **facts)
+        if path == "/chunked":
+            return self._chunked(b"x" * 1000, 1000)
+        if path == "/short":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 10)
+            self.close_connection = True
+        elif path == "/trickle":
+            self._chunked(b"x", 10_000, pause=0.05)
+        elif path == "/endless-headers":
+            self._drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
+        elif path == "/trickling-header":
+            self._drip(b"HTTP/1.1 200 OK\r\nX: ", b"y", pause=0.05)
+        return None
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _chunked(self, part: bytes, count: int, pause: float = 0.0) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._drip(b"", b"%x\r\n%b\r\n" % (len(part), part), count, pause)
+
+    def _drip(self, first: bytes, part: bytes, count: int = 100_000, pause: float = 0.0) -> None:
+        self.close_connection = True
+        try:
+            self.wfile.write(first)
+            while count and not self.server.closing.wait(pause):
+                self.wfile.write(part)
+                count -= 1
+        except OSError:
+            self.server.hung_up.set()
+
+
+DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
+
+
+class Site(http.server.ThreadingHTTPServer):
+    """On a loopback port; `closing` ends what drips, and `hung_up` tells that a reader of it has left."""
+
+    daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.visits: list[tuple[str, str]] = []
+        self.date = DATE
+        self.hung_up = threading.Event()
+        self.closing = threading.Event()
+        self._context = context
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # In the connection's own thread, so that a client who says nothing holds up nobody.
+        try:
+            with self._context.wrap_socket(request, server_side=True) as secured:
+                super().finish_request(secured, client_address)
+        except OSError:
+            return
