@@ -137,7 +137,7 @@ class Settings(Configured):
         0.05,
         gt=0,
         description="Estimated time to run one batch at most, so that a video does not stall photos; a "
-        "single request may take longer. A batch is run in pieces where long runs gain nothing.",
+        "single request may take longer.",
     )
     max_queue_delay_microseconds: int | None = Field(
         None,

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from server.engine.batch import Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
 from server.engine.providers import Provider
-from server.engine.queue import ROUNDING, Job, JobQueue
+from server.engine.queue import Job, JobQueue
 from server.engine.queue_delay import QueueDelay
 from server.engine.session import Session
 from server.engine.statistics import Statistics
@@ -92,8 +92,6 @@ class Engine:
             self._delay,
             self._parallel,
             self._costs.fixed,
-            # While a device runs one, another worker puts the next one together.
-            max_runs=math.inf if session.provider.on_cpu else 1,
         )
         self._last_end = 0.0
         self._begun = 0
@@ -224,27 +222,13 @@ class Engine:
         return min(left) if self.provider.on_cpu else sum(left)
 
     def _run(self, batch: list[Job]) -> None:
-        # Answered together, even if run apart: many answers at once cost the event loop much less than one by
-        # one, between runs that push its code and data out of the processor's caches.
-        answers = [pair for jobs in self._runs(batch) for pair in zip(jobs, self._scored(jobs), strict=True)]
-        for job, answer in answers:
-            if isinstance(answer, Scores):
-                job.future.set_result(answer)
-            else:
-                job.future.set_exception(answer)
-
-    def _runs(self, batch: list[Job]) -> Iterator[list[Job]]:
-        """The batch, cut where more rows in one run of the graph would gain nothing or be slow."""
         for numbers in self._session.together([job.rows for job in batch]):
-            jobs: list[Job] = []
-            filled = 0.0
-            for job in (batch[number] for number in numbers):
-                if jobs and filled + job.share > ROUNDING:
-                    yield jobs
-                    jobs, filled = [], 0.0
-                jobs.append(job)
-                filled += job.share
-            yield jobs
+            jobs = [batch[number] for number in numbers]
+            for job, answer in zip(jobs, self._scored(jobs), strict=True):
+                if isinstance(answer, Scores):
+                    job.future.set_result(answer)
+                else:
+                    job.future.set_exception(answer)
 
     def _scored(self, jobs: list[Job]) -> list[Scores | EngineFailed]:
         begun, beside = self._begun, self.running - 1

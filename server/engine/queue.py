@@ -12,9 +12,8 @@ from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, ShuttingDown
 from server.urgency import Urgency
 
-ROUNDING = 1 + 1e-6
-"""Sums of costs and shares drift; without this slack the last job that fits would miss its batch."""
-
+# Sums of costs and shares drift; without this slack the last job that fits would miss its batch.
+_ROUNDING = 1 + 1e-6
 # Of the jobs that are estimated to miss their deadline, one in so many is run all the same.
 _CHANCES = 16
 # Less than this sooner is not worth waking a worker for.
@@ -50,13 +49,14 @@ class Job:
 class JobQueue(Backlog[Job]):
     """Thread-safe; every worker of the engine takes from it.
 
+    A batch holds as many jobs as gain by sharing a run.
+
     Args:
         max_batch_size: jobs in one batch at most.
         max_batch_seconds: estimated cost of one batch at most; a single job may cost more.
         delay: says how long the first job of a batch waits for others.
         takers: workers that compute at the same time, and share what waits.
         fixed_seconds: estimated cost of a batch beside that of its jobs.
-        max_runs: of which the jobs of one batch fill their shares at most.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class JobQueue(Backlog[Job]):
         delay: QueueDelay,
         takers: int,
         fixed_seconds: float = 0.0,
-        max_runs: float = math.inf,
     ) -> None:
         super().__init__()
         self._max_batch_size = max_batch_size
@@ -74,7 +73,6 @@ class JobQueue(Backlog[Job]):
         self._delay = delay
         self._takers = takers
         self._fixed_seconds = fixed_seconds
-        self._max_runs = max_runs * ROUNDING
         self._hopeless = 0
         self._closed = False
         # While a worker gathers a batch, jobs wake nobody: each time would cost a switch of threads.
@@ -149,11 +147,11 @@ class JobQueue(Backlog[Job]):
         """Whether a batch of what waits could hold no more."""
         if len(self._jobs) >= self._max_batch_size or self._cost >= self._max_batch_seconds:
             return True
-        return sum(job.share for job in self._jobs) * ROUNDING >= self._max_runs
+        return sum(job.share for job in self._jobs) * _ROUNDING >= 1
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.
-        budget = min(self._max_batch_seconds, self._cost / self._takers) * ROUNDING
+        budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
         batch: list[Job] = []
         cost, share, earliest = 0.0, 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:
@@ -166,7 +164,7 @@ class JobQueue(Backlog[Job]):
             seconds = self._fixed_seconds + cost + job.cost
             if batch and (
                 cost + job.cost > budget
-                or share + job.share > self._max_runs
+                or share + job.share > _ROUNDING
                 or seconds > _BATCH_SHARE * (earliest - time.monotonic())
             ):
                 break

@@ -235,7 +235,7 @@ def test_closing_finishes_what_was_accepted(engine: Engine, watched: WatchedSess
         engine.submit(random_rows(engine.manifest, 1, images=1), soon())
 
 
-def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
+def test_requests_that_gain_nothing_by_company_are_run_and_answered_one_by_one(
     watched: WatchedSession, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.engine.engine.warm_up", lambda _: SINGLE_RUNS)
@@ -253,7 +253,7 @@ def test_a_batch_that_gains_nothing_is_run_in_pieces_and_answered_together(
         assert_same(future.result(10), session.run([rows])[0])
     engine.close()
     assert watched.runs == [1, 1, 1, 1]
-    assert done_after_run == [0, 0, 0, 0]
+    assert done_after_run == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -119,8 +119,8 @@ def test_what_waits_is_shared_fairly_among_idle_workers() -> None:
     assert len(taken(queue)) == 4
 
 
-def test_a_batch_holds_no_more_runs_than_it_may_but_at_least_one_job() -> None:
-    queue = JobQueue(100, 1e9, QueueDelay(), 1, max_runs=1)
+def test_a_batch_is_no_more_than_a_run_but_at_least_one_job() -> None:
+    queue = JobQueue(100, 1e9, QueueDelay(), 1)
     for share in (0.1, 0.2, 0.7, 0.5, 3.0, 0.5, 0.5):
         queue.put(job(share=share))
     assert [[each.share for each in taken(queue)] for _ in range(4)] == [
@@ -230,7 +230,7 @@ def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> 
 
 
 def test_a_worker_that_gathers_stops_as_soon_as_the_run_is_full() -> None:
-    queue = JobQueue(100, 1e9, QueueDelay(30.0), 1, max_runs=1)
+    queue = JobQueue(100, 1e9, QueueDelay(30.0), 1)
     queue.put(job(share=0.4))
     for _ in range(2):
         threading.Timer(0.05, lambda: queue.put(job(share=0.3))).start()
