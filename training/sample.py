@@ -82,7 +82,7 @@ def read_samples(path: Path) -> list[Sample]:
         rows = csv.DictReader(file, restval="")
         if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
             raise ValueError(f"it has no column {', '.join(missing)}")
-        return list(map(_sample, rows))
+        return [_sample(row, rows.line_num) for row in rows]
 
 
 def cells(sample: Sample) -> tuple[object, ...]:
@@ -96,7 +96,9 @@ def cells(sample: Sample) -> tuple[object, ...]:
     return tuple(row.values())
 
 
-def _sample(row: dict[str, str]) -> Sample:
+def _sample(row: dict[str, str], line: int) -> Sample:
+    if "\0" in row["path"] + row.get("mask", ""):
+        raise ValueError(f"line {line} names a file with a zero byte, which no system has")
     label = _meaning(row, "label", _LABELS)
     return Sample(
         path=Path(row["path"]).as_posix(),  # which says ./a.jpg as a.jpg

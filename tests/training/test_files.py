@@ -73,10 +73,12 @@ def test_a_foreign_csv_is_named(tmp_path: Path, text: str) -> None:
         ("./other.jpg,image,0,train,a", "lists other.jpg twice"),
         ("other.jpg,audio,1,test,b", "file other.jpg is in more than one split"),
         ("caf\xe9.jpg,image,1,train,a", "is not UTF-8"),
+        ("a\0.jpg,image,1,train,a", "line 3 names a file with a zero byte"),
+        ("a.jpg,image,1,train,a,,m\0.png", "line 3 names a file with a zero byte"),
     ],
 )
 def test_a_line_that_means_nothing_is_named(tmp_path: Path, line: str, told: str) -> None:
-    lines = ["path,modality,label,split,group,region", "other.jpg,image,1,train,o", line]
+    lines = ["path,modality,label,split,group,region,mask", "other.jpg,image,1,train,o", line]
     (tmp_path / "corpus.csv").write_text("\n".join(lines), encoding="latin-1")
     with pytest.raises(DataError, match=told):
         find_samples(tmp_path)

@@ -165,6 +165,8 @@ def _read_labels(path: Path) -> dict[str, dict[str, str]]:
         raise DataError(f"{path} needs the columns path and label")
     labels: dict[str, object] = {}
     for row in rows:
+        if "\0" in row["path"]:
+            raise DataError(f"{path} names {row['path']!a}, with a zero byte, which no system has")
         label = _label(row["label"])
         if labels.setdefault(row["path"], label) != label:
             raise DataError(f"{path} gives {row['path']} two labels")

@@ -101,6 +101,14 @@ def test_tables_that_a_spreadsheet_saved_are_read(tmp_path: Path) -> None:
         read_judged(table, labels)
 
 
+def test_labels_of_a_name_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+    table, labels = tmp_path / "p.csv", tmp_path / "labels.csv"
+    write_judged(table, [FAILED])
+    labels.write_text("path,label\nx.jpg,fake\ny\0.jpg,real\n")
+    with pytest.raises(DataError, match="zero byte"):
+        read_judged(table, labels)
+
+
 @pytest.mark.parametrize("label", [1.0, True, "Fake"])
 def test_labels_of_json_may_be_numbers_or_booleans(tmp_path: Path, label: object) -> None:
     table = tmp_path / "p.jsonl"
