@@ -37,6 +37,13 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> int:
+    """A number of an argument, for argparse, where 0 switches something off."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"a number is needed, 0 for none, not {text}")
+    return int(text)
+
+
 def add_settings(parser: ArgumentParser, defaults: BaseModel, without: Collection[str] = ()) -> None:
     """Adds a flag for each field of a model, but for some, with its description and these defaults."""
     for name, field in type(defaults).model_fields.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from training.quiet import start_tensorflow
-from training.settings import add_workers, at_least_one
+from training.settings import add_workers, at_least_one, not_negative
 
 if TYPE_CHECKING:
     from training.evaluation.judge import Judge
@@ -52,10 +52,18 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--split", choices=("train", "val", "test", "all"), default="test")
     parser.add_argument("--max-samples", type=at_least_one, help="files of each kind and folder, at most")
     parser.add_argument(
-        "--robustness", type=int, default=0, metavar="N", help="perturb N files of each kind in every way (0)"
+        "--robustness",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="perturb N files of each kind in every way (0)",
     )
     parser.add_argument(
-        "--effort", type=int, default=8, metavar="N", help="files of each kind to time one by one (8)"
+        "--effort",
+        type=not_negative,
+        default=8,
+        metavar="N",
+        help="files of each kind to time one by one (8)",
     )
     parser.add_argument(
         "--false-positive-rates",

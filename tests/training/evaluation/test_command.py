@@ -70,7 +70,9 @@ def test_where_the_server_is_the_environment_says_as_to_clients(
         assert main(command) == 1  # it speaks plain text
 
 
-@pytest.mark.parametrize("argument", ["--false-positive-rates=5", "--max-samples=-1"])
+@pytest.mark.parametrize(
+    "argument", ["--false-positive-rates=5", "--max-samples=-1", "--effort=-1", "--robustness=-1"]
+)
 def test_numbers_that_mean_nothing_are_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["evaluate", "--data-dir", "data", argument])
