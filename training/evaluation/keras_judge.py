@@ -112,7 +112,10 @@ class KerasJudge:
             for modality, branch in self._branches.items()
         }
         for number, (task, rows) in enumerate(media):
-            yield self._answer(task, rows, {modality: of[number] for modality, of in logits.items()})
+            try:
+                yield self._answer(task, rows, {modality: of[number] for modality, of in logits.items()})
+            except DataError as error:
+                yield task.without_mask(error)
 
     def _answer(
         self, task: Task, rows: MediaRows, logits: Mapping[Modality, NDArray[np.float32]]

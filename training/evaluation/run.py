@@ -80,8 +80,6 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
     held = _files(wanted, "val") if wanted.split == "test" else []
     metrics = _metrics(wanted.asv_scores)
-    if missing := [file.mask for file in (*files, *held) if file.mask and not file.mask.is_file()]:
-        raise DataError(f"there is no mask {missing[0]}")
     # First: a server remembers its verdicts on files that it has seen.
     effort = summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files))))
     judged = _judge(judge, files, f"{wanted.split or 'all'} files", console)

@@ -158,11 +158,14 @@ def _judged(task: Task, answer: pb.DetectResponse | DetectionError) -> JudgedFil
     if isinstance(answer, DetectionError):
         return task.truth.answered(error=f"{answer.code}: {answer.message}")
     inconclusive = answer.verdict == pb.VERDICT_INCONCLUSIVE
-    rows = [
-        JudgedRow(modality, label, entry.start_seconds, entry.end_seconds, entry.fake_probability)
-        for modality, entries in _by_modality(answer.timeline).items()
-        for entry, label in zip(entries, _labels(task, modality, entries), strict=True)
-    ]
+    try:
+        rows = [
+            JudgedRow(modality, label, entry.start_seconds, entry.end_seconds, entry.fake_probability)
+            for modality, entries in _by_modality(answer.timeline).items()
+            for entry, label in zip(entries, _labels(task, modality, entries), strict=True)
+        ]
+    except DataError as error:
+        return task.without_mask(error)
     return task.truth.answered(
         verdict=short_name(pb.Verdict, answer.verdict),
         reason=short_name(pb.InconclusiveReason, answer.inconclusive_reason) if inconclusive else None,

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests import media
 from tests.certificates import Authority
@@ -54,6 +55,25 @@ def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path
         assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
     assert (results["files"], results["failed"]) == (4, {})
+
+
+def test_photos_whose_mask_is_broken_or_gone_are_left_out(
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (96, 48)).save(data / "mask.bmp")
+    (data / "mask.bmp").write_bytes((data / "mask.bmp").read_bytes()[:-1000])
+    rows = ["path,modality,label,split,group,mask", "real/images/0.jpg,image,0,test,0,"]
+    rows += ["real/images/1.jpg,image,0,test,1,", "fake/images/0.jpg,image,1,test,2,mask.bmp"]
+    rows += ["fake/images/1.jpg,image,1,test,3,gone.png"]
+    (data / "corpus.csv").write_text("\n".join(rows))
+    with running_server(models) as server:
+        command = [*evaluating(data, effort=4), "--server", server.address]
+        assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
+    assert "2 files could not be judged" in capsys.readouterr().out
+    results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
+    assert results["files"] == 4
+    assert {Path(path).parent.parent.name for path in results["failed"]} == {"fake"}
+    assert all(reason.startswith("MASK: ") for reason in results["failed"].values())
 
 
 def test_where_the_server_is_the_environment_says_as_to_clients(

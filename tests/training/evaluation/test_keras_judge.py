@@ -86,8 +86,10 @@ def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(t
         add_record(tmp_path, modality, branch=branch, settings={"by": "hand"})
     truths = [JudgedFile(path=kind, label=0, kind=kind) for kind in branches]
     tasks = [Task(truths[0], photo_jpeg(96, 80, 1)), Task(truths[1], speech_wav(1.0, seed=1))]
+    unmasked = Task(truths[0], photo_jpeg(96, 80, 2), mask=tmp_path / "gone.png")
     with keras_judge(tmp_path, workers=1) as judge:
-        photo, voice = judge.judge(tasks)
+        photo, voice, left_out = judge.judge([*tasks, unmasked])
+    assert (left_out.error or "").startswith("MASK: ")
     assert [row.modality for row in (*photo.rows, *voice.rows)] == ["image"] * 3 + ["audio"] * 3
 
 
