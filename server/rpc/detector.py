@@ -114,6 +114,10 @@ class Detector(pb_grpc.DetectorServicer):
         return broken
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        with self._telemetry.request("GetModel", metadata=context.invocation_metadata()):
+            return self._model()
+
+    def _model(self) -> pb.GetModelResponse:
         engine, settings = self._reloader.live.current, self._settings
         manifest = engine.manifest
         response = pb.GetModelResponse(

@@ -66,6 +66,13 @@ def test_requests_stages_and_batches_are_counted(models: Path) -> None:
     assert value("deepfake_decode_busy_seconds_total") > 0
 
 
+def test_what_gives_no_verdict_is_counted_as_ok(models: Path) -> None:
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
+        stub.GetModel(pb.GetModelRequest(), timeout=30)
+        value = scraped(server)
+    assert value("deepfake_requests_total", method="GetModel", outcome="OK") == 1
+
+
 def test_failures_are_counted_by_their_code(models: Path) -> None:
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
         for content in (b"not a picture", b"not a sound either"):
