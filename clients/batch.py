@@ -27,9 +27,15 @@ SOUNDS = {
 }
 MEDIA_SUFFIXES = PICTURES | VIDEOS | SOUNDS
 
+# Where the bucket must not be listed, S3 says the latter of objects that do not exist.
+NOT_THERE = {"SOURCE_NOT_FOUND", "SOURCE_DENIED"}
+A_FOLDER = "For all that is below a prefix, end it with a slash."
+
 
 def find_media(names: Iterable[str], s3: S3) -> list[str]:
-    """Files and URIs as they are; of a folder, or of s3://bucket/prefix/, every medium below it. Each once.
+    """Files and URIs as they are; of a folder, s3://bucket or s3://bucket/prefix/ every medium below it.
+
+    Each once.
 
     Keys without a suffix count as media, and so do folders that cannot be listed, whose turn will fail.
 
@@ -40,7 +46,7 @@ def find_media(names: Iterable[str], s3: S3) -> list[str]:
 
 
 def _found(name: str, s3: S3) -> Iterable[str]:
-    if name.startswith(SCHEME) and name.endswith("/"):
+    if name.startswith(SCHEME) and (name.endswith("/") or name.count("/") == SCHEME.count("/")):
         return (uri for uri in s3.find(name) if _may_be_a_medium(uri))
     if is_uri(name) or not name or not Path(name).is_dir():
         return [name]
@@ -86,6 +92,8 @@ async def detect_each(
             source = await asyncio.to_thread(read, name) if read and name.startswith(SCHEME) else name
             return name, await detector.detect(source, **options)
         except DetectionError as error:
+            if name.startswith(SCHEME) and error.code in NOT_THERE:
+                error.hint = f"{error.hint} {A_FOLDER}".lstrip()
             return name, error
 
     running: set[asyncio.Task[tuple[str, Answer]]] = set()

@@ -87,6 +87,22 @@ def test_what_s3_refuses_costs_its_own_row(fake_detector: FakeDetector, endpoint
     assert result.output.count("SOURCE_NOT_FOUND") == 2
 
 
+@pytest.mark.usefixtures("bucket")
+def test_a_prefix_without_its_slash_is_told_of_it(fake_detector: FakeDetector, endpoint: str) -> None:
+    result = detect(fake_detector, endpoint, "s3://client-media/in", "--read-s3")
+    assert result.exit_code == 1
+    assert "SOURCE_NOT_FOUND" in result.output
+    assert "end it with a slash" in result.output
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_is_a_prefix(fake_detector: FakeDetector, endpoint: str) -> None:
+    result = detect(fake_detector, endpoint, "s3://client-media")
+    assert result.exit_code == 0, result.output
+    judged = {request.media[0].uri for request in fake_detector.requests}
+    assert judged == {*MEDIA, "s3://client-media/out/d.jpg"}
+
+
 def test_a_prefix_that_cannot_be_listed_is_one_error(fake_detector: FakeDetector, proxy: FaultyProxy) -> None:
     proxy.faults = [s3_error(403, "AccessDenied")]
     result = detect(fake_detector, proxy.url, "s3://client-media/in/")
