@@ -1,6 +1,7 @@
 """Many media: finding them, and keeping many requests in flight."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,8 @@ from clients.errors import DetectionError
 from clients.requests import Answer, Options, is_uri
 from clients.s3 import S3, SCHEME
 from deepfake.v1 import detector_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 # The server goes by the bytes; this only keeps notes and spreadsheets in a folder from being sent.
 PICTURES = {
@@ -35,9 +38,8 @@ A_FOLDER = "For all that is below a prefix, end it with a slash."
 def find_media(names: Iterable[str], s3: S3) -> list[str]:
     """Files and URIs as they are; of a folder, s3://bucket or s3://bucket/prefix/ every medium below it.
 
-    Each once.
-
-    Keys without a suffix count as media, and so do folders that cannot be listed, whose turn will fail.
+    Each once. Keys without a suffix count as media, and so do folders that cannot be listed, whose turn will
+    fail.
 
     Raises:
         DetectionError: a prefix cannot be listed.
@@ -56,7 +58,10 @@ def _found(name: str, s3: S3) -> Iterable[str]:
 def _below(folder: str) -> Iterator[Path]:
     """Media, and what cannot be looked at: to be reported as media that fail, not left out."""
     closed: list[Path] = []
-    for where, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+    for where, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        for linked in filter(os.path.islink, (str(Path(where, name)) for name in folders)):
+            # It may lead anywhere, back to where it is as well.
+            log.warning("%r is a link to a folder and is not followed: name it too, if you want it", linked)
         paths = (Path(where, name) for name in names)
         yield from (path for path in paths if path.suffix.lower() in MEDIA_SUFFIXES and _may_be_a_file(path))
     yield from closed

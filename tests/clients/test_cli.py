@@ -243,6 +243,14 @@ def test_wrong_commands_exit_with_2_and_ask_nobody(fake_detector: FakeDetector, 
     assert fake_detector.calls == []
 
 
+def test_a_linked_folder_is_not_followed_and_that_is_said(fake_detector: FakeDetector, folder: Path) -> None:
+    (folder / "deeper" / "back").symlink_to(folder)
+    command = [sys.executable, "-m", "clients", "detect", str(folder), "--server", fake_detector.address]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert "1 FAILED, 2 FAKE, 1 REAL" in result.stdout
+    assert f"'{folder / 'deeper' / 'back'}' is a link to a folder" in result.stderr
+
+
 def test_a_folder_without_media_is_a_wrong_command(fake_detector: FakeDetector, tmp_path: Path) -> None:
     result = run(fake_detector, "detect", tmp_path)
     assert result.exit_code == 2
