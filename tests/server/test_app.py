@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from benchmarks.processes import free_port
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server, running, serve
@@ -22,8 +23,8 @@ from tests import media
 from tests.aws import use_credentials
 from tests.media_requests import detect_request
 from tests.running_server import running_server
-from tests.server_process import server_process
-from tests.tiny_graph import put_version, tiny_detector
+from tests.server_process import ready_process, server_process
+from tests.tiny_graph import NAME, put_version, tiny_detector
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -98,20 +99,19 @@ def test_a_version_that_takes_long_to_load_does_not_keep_a_server_from_ending(tm
             assert server.wait(20) == 0
 
 
-def test_sighup_while_it_starts_does_not_end_it(models: Path) -> None:
-    arguments = command("--models", str(models), "--profile", "test", "--log-level", "info")
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stderr
-        for line in server.stderr:
-            if " runs on " in line:
-                server.send_signal(signal.SIGHUP)
-            if "listening on " in line:
-                address = line.rpartition(" ")[2].strip()
-                break
-        with grpc.insecure_channel(address) as channel:
-            assert DetectorStub(channel).GetModel(pb.GetModelRequest(), timeout=30, wait_for_ready=True).name
+def test_sighup_while_it_starts_is_heeded_once_it_has_started(tmp_path: Path) -> None:
+    put_version(tmp_path / "models", "1")
+    later = put_version(tmp_path / "later" / "models", "2").parent
+    port = free_port()
+    flags = ("--models", str(tmp_path / "models"), "--model-poll-seconds", "0", "--port", str(port))
+    with ready_process(command(*flags), " runs on ") as (server, _):
+        # The versions have been listed: only the signal tells of another.
+        later.rename(tmp_path / "models" / NAME / "2")
+        server.send_signal(signal.SIGHUP)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub, asked = DetectorStub(channel), pb.GetModelRequest()
+            until(lambda: stub.GetModel(asked, timeout=30, wait_for_ready=True).version == "2", 30)
         server.terminate()
-        server.stderr.read()
         assert server.wait(60) == 0
 
 
