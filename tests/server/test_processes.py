@@ -134,9 +134,14 @@ def test_sighup_reaches_every_server_also_those_that_are_still_starting(tmp_path
     put_version(tmp_path / "models", "1")
     flags = ("--model-poll-seconds", "0", "--processes", "3")
     with server_process(command(tmp_path / "models", *flags)) as (process, address):
+        until(lambda: len(servers_of(process)) == 3)
+        servers = servers_of(process)
+        # At once, while two have no handler for it yet.
+        process.send_signal(signal.SIGHUP)
         put_version(tmp_path / "models", "2")
         process.send_signal(signal.SIGHUP)
         until(lambda: all_listen(process, 3))
+        assert servers_of(process) == servers
         until(lambda: all(version(address) == "2" for _ in range(12)))
         put_version(tmp_path / "models", "3")
         process.send_signal(signal.SIGHUP)
