@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -23,13 +24,17 @@ Kind = TypeVar("Kind", bound=Settings)
 # Exit status of a process that was ended by a signal, less the signal's number.
 _BY_SIGNAL = 128
 
+# Some send SIGTERM twice and mean it once: `timeout` to the process and to its group; systemd to each of
+# several servers, which get it from the one that watches as well.
+_ECHO_SECONDS = 1.0
+
 
 def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:
     """Loads settings of `kind` and serves until that ends.
 
     Returns:
         Exit status: 0 after a clean stop, 1 if serving failed, 2 for settings that make no sense, 130 for
-        Ctrl-C during the start or the stop.
+        Ctrl-C during the start or the stop, 143 for another SIGTERM during the stop.
     """
     try:
         loaded = load(sys.argv[1:], kind, program)
@@ -62,16 +67,27 @@ def start(loaded: Kind, program: str, serve: Callable[[Kind], Coroutine[None, No
 
 
 def at_stop(stop: Callable[[], None]) -> None:
-    """Has the running event loop call `stop` at SIGTERM and at Ctrl-C; Ctrl-C after that ends the process at
-    once: whoever presses it twice does not want to wait for what is left."""
+    """Has the running event loop call `stop` at SIGTERM and at Ctrl-C; either of them after that ends the
+    process at once: whoever asks twice does not want to wait for what is left."""
     loop = asyncio.get_running_loop()
+    patient_until = math.inf
 
     def asked() -> None:
+        nonlocal patient_until
+        patient_until = min(patient_until, loop.time() + _ECHO_SECONDS)
         loop.remove_signal_handler(signal.SIGINT)
         stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
+    def terminated() -> None:
+        if loop.time() <= patient_until:
+            asked()
+            return
+        log.warning("SIGTERM again: ended at once, without what was left to finish")
+        logging.shutdown()
+        os._exit(_BY_SIGNAL + signal.SIGTERM)
+
+    loop.add_signal_handler(signal.SIGINT, asked)
+    loop.add_signal_handler(signal.SIGTERM, terminated)
 
 
 def _served(loaded: Kind, serve: Callable[[Kind], Coroutine[None, None, None]]) -> int:

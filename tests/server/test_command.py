@@ -80,6 +80,21 @@ def test_ctrl_c_stops_it_in_peace_and_a_second_one_at_once(presses: int) -> None
     assert not stopped.stderr
 
 
+@pytest.mark.parametrize(("pause", "status"), [(0.1, 0), (1.1, 143)])
+def test_a_second_sigterm_ends_it_at_once_unless_it_is_an_echo(pause: float, status: int) -> None:
+    stopped = ended(f"""
+        asked = asyncio.Event()
+        command.at_stop(asked.set)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep({pause})
+        assert asked.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.1)
+    """)
+    assert stopped.returncode == status, stopped.stderr
+    assert ("SIGTERM again" in stopped.stderr) == (status == 143)
+
+
 @pytest.mark.skipif(not can_contain(), reason="needs a namespace of processes")
 def test_sigterm_during_the_start_ends_it_in_a_container_too() -> None:
     stopped = ended("os.kill(os.getpid(), signal.SIGTERM); await asyncio.sleep(20)", *CONTAINER)
