@@ -128,7 +128,7 @@ def load(argv: Sequence[str], kind: type[Kind], program: str = "python -m server
     try:
         return kind(_cli_settings_source=flags)
     except ValidationError as error:
-        raise SettingsError("; ".join(map(_problem, error.errors()))) from error
+        raise SettingsError("; ".join(_problem(found, kind) for found in error.errors())) from error
 
 
 def _check_environment(kind: type[Configured]) -> None:
@@ -153,7 +153,9 @@ def _is_json_list(value: str) -> bool:
         return False
 
 
-def _problem(found: ErrorDetails) -> str:
-    # What is wrong with several settings together is at none of them.
+def _problem(found: ErrorDetails, kind: type[Configured]) -> str:
+    # What is wrong with several settings together is at none of them, and begins with their names.
     where, what = ".".join(map(str, found["loc"])), found["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+    name, colon, rest = (f"{where}: {what}" if where else what).partition(":")
+    flag = f" (--{name.replace('_', '-')})" if name in kind.model_fields else ""
+    return f"{name}{flag}{colon}{rest}"
