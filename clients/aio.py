@@ -32,7 +32,7 @@ class AsyncDetector:
         target: str = channel.DEFAULT_TARGET,
         *,
         timeout: float = channel.DEFAULT_TIMEOUT,
-        retries: int = channel.DEFAULT_RETRIES,
+        retries: int | None = None,
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:

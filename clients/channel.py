@@ -13,7 +13,8 @@ from clients.errors import DetectionError
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 60.0
-DEFAULT_RETRIES = 5
+# Of a server that does not say when to come back: it may be gone, or at another address.
+UNINVITED_RETRIES = 5
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 # gRPC cannot tell from the past what is centuries away, such as infinity.
@@ -25,12 +26,17 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Tries:
-    """How often and when one call is tried within its timeout."""
+    """How often and when one call is tried within its timeout.
 
-    def __init__(self, timeout: float, retries: int) -> None:
+    Args:
+        retries: at most; None for any number that the server invites to, and a few more.
+    """
+
+    def __init__(self, timeout: float, retries: int | None) -> None:
         self._deadline = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
-        self._retries = retries
-        self._failed = 0
+        self._limited = retries is not None
+        self._left = UNINVITED_RETRIES if retries is None else retries
+        self._pause = FIRST_PAUSE
 
     def seconds_left(self) -> float:
         return self._deadline - time.monotonic()
@@ -38,10 +44,12 @@ class Tries:
     def pause_after(self, error: DetectionError) -> float:
         """Seconds until the next try. Raises the error if there is none."""
         # Apart from each other, so that those who failed together do not come back together.
-        pause = min(FIRST_PAUSE * 2**self._failed, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
-        self._failed += 1
-        wait = error.retry_after or pause
-        if self._failed > self._retries or not error.retryable or wait > self.seconds_left():
+        pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._left -= self._limited or error.retry_after is None
+        # Growing also where little is asked for: what lasts is not to be made worse by those who wait.
+        wait = max(pause, (error.retry_after or 0) * random.uniform(1, 1.25))  # noqa: S311
+        if self._left < 0 or not error.retryable or wait > self.seconds_left():
             raise error
         return wait
 

@@ -28,7 +28,8 @@ class Detector:
     Args:
         target: host:port.
         timeout: seconds that a call may take, its retries included, unless it states its own.
-        retries: how often at most.
+        retries: how often at most. By default, while the server says when to come back, until the timeout;
+            five times where none says so.
         token: bearer token.
         credentials: for TLS, from `clients.tls()`; without them plain text.
 
@@ -41,7 +42,7 @@ class Detector:
         target: str = channel.DEFAULT_TARGET,
         *,
         timeout: float = channel.DEFAULT_TIMEOUT,
-        retries: int = channel.DEFAULT_RETRIES,
+        retries: int | None = None,
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import status_pb2
 
 from benchmarks.processes import free_port
-from clients import DetectionError, Detector
+from clients import DetectionError, Detector, channel
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.either import Client, async_client, sync_client
@@ -69,6 +69,20 @@ def test_retries_end(client: Client, fake_detector: FakeDetector) -> None:
     assert caught.value.hint == "Retry later."
     assert caught.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert caught.value.retry_after == 0.25
+
+
+def test_who_is_told_when_to_come_back_does_so_until_the_timeout(
+    client: Client, fake_detector: FakeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(channel, "LONGEST_PAUSE", 0.02)
+    overloaded = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full", retry_after=0.02)
+    fake_detector.failures = [overloaded] * 12 + [UNAVAILABLE] * 2
+    assert client("detect", b"real").verdict == pb.VERDICT_REAL
+    fake_detector.failures = [UNAVAILABLE] * 9
+    with pytest.raises(DetectionError, match="SHUTTING_DOWN"):
+        client("detect", b"real")
+    assert fake_detector.calls == ["Detect"] * (15 + 6)
 
 
 def test_without_retries_there_is_one_try(client: Client, fake_detector: FakeDetector) -> None:
