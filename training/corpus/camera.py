@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from training.arrays import Picture, Plane
+from training.draw import log_uniform
 
 _BILINEAR_CROSS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
@@ -62,7 +63,7 @@ class Camera:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Camera":
-        noise = float(np.exp(rng.uniform(np.log(1e-5), np.log(3e-3))))
+        noise = log_uniform(rng, 1e-5, 3e-3)
         return cls(
             blur=rng.uniform(0.3, 1.0),
             gains=(rng.uniform(0.4, 0.8), 1.0, rng.uniform(0.4, 0.8)),

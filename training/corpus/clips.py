@@ -12,7 +12,7 @@ from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import MACROBLOCK, encode_clip, x264_options
 from training.corpus.scenes import Scene, scene
-from training.forgery.draw import draw_operator
+from training.draw import draw_operator, log_uniform
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
 from training.sample import WHOLE, Region, Sample
 
@@ -58,7 +58,7 @@ def write_clips(folder: Path, count: int, seed: int, workers: int) -> list[Sampl
 
 def film(rng: np.random.Generator, frames: int) -> list[Picture]:
     """A take with camera and subject motion, sensor noise and drifting exposure, uint8 RGB."""
-    short = np.exp(rng.uniform(np.log(200), np.log(440)))
+    short = log_uniform(rng, 200, 440)
     aspect = rng.choice([1, 1.25, 1.5, 1.78])
     height, width = (int(side) // MACROBLOCK * MACROBLOCK for side in (short, short * aspect))
     if rng.random() < 0.25:
@@ -69,7 +69,7 @@ def film(rng: np.random.Generator, frames: int) -> list[Picture]:
     layers = _layers(camera, wide)
     paths = _paths(rng, frames)
     exposure = _exposure(rng, frames)
-    grain = float(np.exp(rng.uniform(np.log(0.3), np.log(6)))) * (rng.random() < 0.8)
+    grain = log_uniform(rng, 0.3, 6) * (rng.random() < 0.8)
     still = rng.random() < 0.1
     resampling = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[rng.integers(2)]
     take = []

@@ -11,8 +11,8 @@ from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
 from training.corpus.publish import SHRINKERS, Publication, recompress, shrink
 from training.corpus.scenes import scene
+from training.draw import draw_operator, log_uniform
 from training.forgery.blend import self_blend
-from training.forgery.draw import draw_operator
 from training.forgery.inconsistency import colour_region, compressed_region, noise_region
 from training.forgery.masks import Mask, region_of, save_mask
 from training.forgery.resample import upsample_region, upsample_whole
@@ -49,7 +49,7 @@ def write_images(folder: Path, count: int, seed: int, workers: int) -> list[Samp
 
 def photograph(rng: np.random.Generator) -> Picture:
     """A photo from a camera or a website: uint8 [height, width, 3], 144 to 1400 pixels a side."""
-    side = float(np.exp(rng.uniform(np.log(320), np.log(900))))
+    side = log_uniform(rng, 320, 900)
     aspect = float(np.exp(rng.uniform(-0.35, 0.35)))
     scale = rng.uniform(0.45, 1.0) if rng.random() < 0.45 else 1.0
     # Large sensors cost time; their pictures differ only in having more of the same.

@@ -7,6 +7,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from training.arrays import Pcm
 from training.corpus.ambience import draw_noise
+from training.draw import log_uniform
 
 
 def record(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
@@ -38,7 +39,7 @@ def equalise(rng: np.random.Generator, pcm: Pcm, decibels: float) -> Pcm:
 
 def _in_room(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     """Convolves with direct sound, sparse early reflections and a tail that dies faster at high pitch."""
-    decay = float(np.exp(rng.uniform(np.log(0.08), np.log(0.9))))
+    decay = log_uniform(rng, 0.08, 0.9)
     length = round(min(decay, 0.6) * rate)
     time = np.arange(length) / rate
     tail = rng.standard_normal(length) * 10 ** (-3 * time / decay)
@@ -58,7 +59,7 @@ def _in_room(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
 
 def _through_microphone(rng: np.random.Generator, pcm: Pcm, rate: int) -> Pcm:
     pcm = equalise(rng, pcm, rng.uniform(0, 6))
-    low = float(np.exp(rng.uniform(np.log(15), np.log(350))))
+    low = log_uniform(rng, 15, 350)
     pcm = sosfilt(butter(rng.integers(1, 4), low, "high", fs=rate, output="sos"), pcm)
     if rng.random() < 0.35:
         high = rng.uniform(2800, 0.49 * rate)

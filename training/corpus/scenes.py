@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from training.arrays import Plane
 from training.corpus.textures import dead_leaves, palette, power_law
+from training.draw import log_uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _page(rng: np.random.Generator, height: int, width: int) -> Plane:
     draw = ImageDraw.Draw(canvas)
     y = 0.0
     while y < height:
-        size = float(np.exp(rng.uniform(np.log(9), np.log(height / 6))))
+        size = log_uniform(rng, 9, height / 6)
         letters = "".join(chr(code) for code in rng.integers(33, 123, max(3, int(2 * width / size))))
         text = "".join(" " if letter in "$%&*+" else letter for letter in letters)
         draw.text((rng.uniform(-20, 20), y), text, _bytes(ink), ImageFont.load_default(size))

@@ -10,7 +10,7 @@ from training.corpus.pairs import write_pairs
 from training.corpus.recording import record
 from training.corpus.sound_files import draw_journey, recoded, send
 from training.corpus.voice import draw_speaker, speak
-from training.forgery.draw import draw_operator
+from training.draw import draw_operator
 from training.forgery.sound import SOUND_OPERATORS
 from training.sample import Sample, Split
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from training.arrays import Plane
+from training.draw import log_uniform
 
 
 def power_law(
@@ -39,7 +40,7 @@ def dead_leaves(rng: np.random.Generator, height: int, width: int, finest: float
     The dead-leaves model (Matheron, 1968; Lee, Mumford and Huang, 2001) reproduces the scale
     invariance, edges and occlusions of photographs. `finest` is the smallest radius in pixels.
     """
-    count = int(np.exp(rng.uniform(np.log(80), np.log(2500))))
+    count = int(log_uniform(rng, 80, 2500))
     coarsest = rng.uniform(0.15, 0.5) * max(height, width)
     radii = (rng.uniform(coarsest**-2.0, finest**-2.0, count)) ** -0.5
     # The finest leaves would leave gaps: paint large ones first more often than not.

@@ -15,6 +15,7 @@ from scipy.signal import sosfilt
 
 from training.arrays import Pcm
 from training.corpus.phonemes import STEP_SECONDS, Track, Tracks, utter
+from training.draw import log_uniform
 
 Sections = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ class Speaker:
 
 def draw_speaker(rng: np.random.Generator) -> Speaker:
     """Anybody from a bass to a child, breathy, pressed or hoarse."""
-    pitch = float(np.exp(rng.uniform(np.log(75), np.log(330))))
+    pitch = log_uniform(rng, 75, 330)
     tract = 1.0 + 0.22 * np.log2(pitch / 120) + rng.normal(0, 0.06)
     return Speaker(
         pitch=pitch,
@@ -70,11 +71,11 @@ def draw_speaker(rng: np.random.Generator) -> Speaker:
         open_quotient=rng.uniform(0.4, 0.8),
         closing=rng.uniform(0.62, 0.85),
         growth=rng.uniform(0.5, 4.0),
-        return_share=float(np.exp(rng.uniform(np.log(0.004), np.log(0.06)))),
-        breath=float(np.exp(rng.uniform(np.log(0.02), np.log(0.4)))),
+        return_share=log_uniform(rng, 0.004, 0.06),
+        breath=log_uniform(rng, 0.02, 0.4),
         gust=rng.uniform(0.06, 0.3),
         leak=rng.uniform(0.0, 0.3),
-        jitter=float(np.exp(rng.uniform(np.log(0.002), np.log(0.02)))),
+        jitter=log_uniform(rng, 0.002, 0.02),
         shimmer=rng.uniform(0.01, 0.12),
         bandwidths=rng.uniform(0.7, 1.5),
     )
@@ -94,7 +95,7 @@ def speak(rng: np.random.Generator, speaker: Speaker, seconds: float, rate: int)
     fricative = _filter(hiss, _constriction(tracks, speaker.tract, rate))
     voiced /= np.abs(voiced).max() + 1e-9
     fricative /= np.abs(fricative).max() + 1e-9
-    mixed = voiced + fricative * float(np.exp(rng.uniform(np.log(0.08), np.log(0.6))))
+    mixed = voiced + fricative * log_uniform(rng, 0.08, 0.6)
     return np.asarray(mixed / (np.abs(mixed).max() + 1e-9))
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from training.arrays import Picture
+from training.draw import log_uniform
 from training.forgery.masks import Mask, blend, region_of, soft_mask
 from training.forgery.resample import upsampled
 from training.sample import WHOLE, Region
@@ -21,7 +22,7 @@ def flicker(rng: np.random.Generator, frames: list[Picture]) -> tuple[list[Pictu
     Frame-wise face swaps do this: every frame is right, and the sequence is not.
     """
     mask = soft_mask(rng, *frames[0].shape[:2])
-    strength = np.exp(rng.uniform(np.log(0.5), np.log(2.5)))
+    strength = log_uniform(rng, 0.5, 2.5)
     tone = rng.normal(0, 6, 3)
     drift = rng.normal(0, 2.0 * strength, 3)
     slip = rng.uniform(0, 1.5) * strength
@@ -43,8 +44,8 @@ def texture_flicker(rng: np.random.Generator, frames: list[Picture]) -> tuple[li
     """Fine detail of a part is made anew: noise and sharpness that live for one frame."""
     mask = soft_mask(rng, *frames[0].shape[:2])
     forged = []
-    grain = np.exp(rng.uniform(np.log(3), np.log(12)))
-    coarse = np.exp(rng.uniform(np.log(0.8), np.log(6)))
+    grain = log_uniform(rng, 3, 12)
+    coarse = log_uniform(rng, 0.8, 6)
     for frame in frames:
         noise = ndimage.gaussian_filter(rng.normal(0, 1, frame.shape), (coarse, coarse, 0))
         copy = frame + noise * grain / max(float(noise.std()), 1e-6)

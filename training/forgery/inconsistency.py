@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from training.arrays import Picture
 from training.corpus.publish import recompress
+from training.draw import log_uniform
 from training.forgery.masks import Mask, blend, picture_mask
 
 
@@ -39,7 +40,7 @@ def compressed_region(rng: np.random.Generator, picture: Picture) -> tuple[Pictu
 
 
 def _noisy(rng: np.random.Generator, picture: Picture) -> Picture:
-    deviation = np.exp(rng.uniform(np.log(2.5), np.log(14)))
+    deviation = log_uniform(rng, 2.5, 14)
     bands = 1 if rng.random() < 0.3 else 3
     noise = rng.normal(0, deviation, (*picture.shape[:2], bands))
     if rng.random() < 0.3:

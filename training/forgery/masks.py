@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from training.arrays import Picture
+from training.draw import log_uniform
 from training.sample import Region
 
 Mask = NDArray[np.float32]
@@ -29,14 +30,14 @@ def soft_mask(rng: np.random.Generator, height: int, width: int, sharpest: float
     # Drawn small and enlarged: a mask has no fine detail, and pictures may be large.
     scale = min(1.0, 256 / max(height, width))
     small_height, small_width = max(16, round(height * scale)), max(16, round(width * scale))
-    area = np.exp(rng.uniform(np.log(0.04), np.log(0.4)))
+    area = log_uniform(rng, 0.04, 0.4)
     aspect = np.exp(rng.normal(0, 0.25))
     tall = np.sqrt(area * small_height * small_width * aspect / np.pi)
     wide = tall / aspect
     centre = rng.uniform(0.25, 0.75) * small_width, rng.uniform(0.25, 0.75) * small_height
     shape = _hull(rng, small_height, small_width, centre, (wide, tall))
     shape = _deform(rng, shape, strength=0.25 * min(wide, tall) * rng.random())
-    feather = min(wide, tall) * np.exp(rng.uniform(np.log(sharpest), np.log(0.35)))
+    feather = min(wide, tall) * log_uniform(rng, sharpest, 0.35)
     shape = ndimage.gaussian_filter(shape, feather, mode="constant")
     shape /= max(float(shape.max()), 1e-6)
     full = Image.fromarray(shape).resize((width, height), Image.Resampling.BICUBIC)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.draw import draw_operator
 from training.forgery.blend import self_blend
-from training.forgery.draw import draw_operator
 from training.forgery.flicker import flicker, texture_flicker
 from training.forgery.resample import upsample_region
 from training.forgery.sound import SOUND_OPERATORS

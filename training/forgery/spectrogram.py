@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import Pcm
+from training.draw import log_uniform
 
 Spectrum = NDArray[np.complex128]
 Magnitude = NDArray[np.float64]
@@ -120,7 +121,7 @@ def _griffin_lim(
     most: int = 60,
 ) -> Pcm:
     """Alternates between the wanted magnitudes and the phases of a signal that exists."""
-    iterations = int(np.exp(rng.uniform(np.log(2), np.log(most))))
+    iterations = int(log_uniform(rng, 2, most))
     momentum = float(rng.choice([0.0, 0.99, 0.99]))
     phase = rng.uniform(-np.pi, np.pi, magnitude.shape) if start is None else start
     angles = np.exp(1j * phase)

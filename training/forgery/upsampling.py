@@ -5,6 +5,7 @@ import numpy as np
 from scipy.signal import firwin, lfilter, resample_poly
 
 from training.arrays import Pcm
+from training.draw import log_uniform
 
 
 def imaged_band(rng: np.random.Generator, pcm: Pcm, _rate: int) -> Pcm:
@@ -28,6 +29,6 @@ def transposed_convolution(rng: np.random.Generator, pcm: Pcm, _rate: int) -> Pc
     """Gains and offsets that repeat with the strides of a generator: tonal lines and checkerboards."""
     out = pcm.copy()
     for stride in rng.choice([2, 4, 8, 16, 32, 64, 128, 256], size=rng.integers(1, 4), replace=False):
-        pattern = rng.normal(0, np.exp(rng.uniform(np.log(0.01), np.log(0.2))), stride)
+        pattern = rng.normal(0, log_uniform(rng, 0.01, 0.2), stride)
         out *= 1 + np.resize(pattern - pattern.mean(), len(pcm))
     return out

@@ -4,7 +4,7 @@ import pytest
 
 from training.arrays import Pcm
 from training.corpus.voice import draw_speaker, speak
-from training.forgery.draw import draw_operator
+from training.draw import draw_operator
 from training.forgery.sound import SOUND_OPERATORS
 
 RATE = 16_000
