@@ -20,7 +20,6 @@ from exporter.rewrite import Rewriter
 from tests.graphs import row_graph
 
 UNITS, STEPS = 8, 3
-RANDOM = np.random.default_rng(0)
 
 
 def state_after_steps(matrix: str, addend: str) -> onnx.NodeProto:
@@ -38,15 +37,15 @@ def state_after_steps(matrix: str, addend: str) -> onnx.NodeProto:
 
 def recurrent() -> onnx.ModelProto:
     """rows → first → inner → a Loop, which captures inner and weights of a layer → after → last → logit."""
-    nodes = Nodes("")
-    weights = [nodes.constant(RANDOM.normal(0, 0.3, (UNITS, UNITS))) for _ in range(3)]
+    nodes, random = Nodes(""), np.random.default_rng(0)
+    weights = [nodes.constant(random.normal(0, 0.3, (UNITS, UNITS))) for _ in range(3)]
     x = nodes.add("Relu", nodes.add("MatMul", "rows", weights[0], output="first"))
     x = nodes.add("MatMul", x, weights[1], output="inner")
     nodes.add("Mul", x, nodes.constant(0.0), output="zeros")
     nodes.constants.append(helper.make_tensor("steps", TensorProto.INT64, [], [STEPS]))
     nodes.nodes.append(state_after_steps(weights[1], "inner"))
     x = nodes.add("Relu", nodes.add("MatMul", "looped", weights[2], output="after"))
-    last = nodes.add("MatMul", x, nodes.constant(RANDOM.normal(0, 0.3, (UNITS, 1))), output="last")
+    last = nodes.add("MatMul", x, nodes.constant(random.normal(0, 0.3, (UNITS, 1))), output="last")
     nodes.add("Reshape", last, nodes.constant([-1], np.int64), output="logit")
     return row_graph(nodes, TensorProto.FLOAT, [UNITS], {"logit": ["N"]})
 

@@ -1,6 +1,6 @@
 """The rewrites one by one, on graphs of a few nodes, against the same graph as it was, not optimised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -17,9 +17,6 @@ from exporter.nodes import Nodes
 from exporter.rewrite import Rewriter
 from tests.graphs import operators, rewritten, row_graph, run
 
-Rewrite = Callable[[Rewriter], None]
-RANDOM = np.random.default_rng(0)
-
 
 def model(nodes: Nodes, dtype: int, shape: Sequence[int], rank: int) -> onnx.ModelProto:
     """Rows of this shape in, a tensor `result` out."""
@@ -32,7 +29,11 @@ def check_same(before: onnx.ModelProto, after: onnx.ModelProto, rows: NDArray[np
 
 
 def pixels(*shape: int) -> NDArray[np.uint8]:
-    return RANDOM.integers(0, 256, (2, *shape), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+
+
+def normal(*shape: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).normal(size=shape)
 
 
 @settings(max_examples=60)
@@ -51,7 +52,7 @@ def test_zero_padded_maximum(kernel: int, stride: int, pads: list[int]) -> None:
     if max(pads) < kernel:
         assert operators(after) == ["MaxPool", "Max"]
     # All negative, so that a zero from the padding always wins.
-    check_same(before, after, -1 - RANDOM.random((2, 2, 6, 5), np.float32))
+    check_same(before, after, -1 - np.random.default_rng(0).random((2, 2, 6, 5), np.float32))
 
 
 def test_maximum_padded_with_another_value_stays() -> None:
@@ -71,8 +72,8 @@ def test_scaling_is_folded_into_the_convolution(padding: int) -> None:
     x = nodes.add("Div", x, nodes.constant(127.5))
     x = nodes.add("Sub", x, nodes.constant(np.array([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1)))
     x = nodes.add("Mul", nodes.constant(np.array([2, 3, 4.0]).reshape(3, 1, 1)), x)
-    weights = nodes.constant(RANDOM.normal(size=(5, 3, 3, 3)))
-    nodes.add("Conv", x, weights, nodes.constant(RANDOM.normal(size=5)), output="result", pads=[padding] * 4)
+    weights = nodes.constant(normal(5, 3, 3, 3))
+    nodes.add("Conv", x, weights, nodes.constant(normal(5)), output="result", pads=[padding] * 4)
     before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
     after = rewritten(before, fold_head)
     assert operators(after) == ["Transpose", "Cast", *(["Add"] if padding else []), "Conv"]
@@ -83,16 +84,16 @@ def test_a_constant_divided_by_pixels_is_not_folded() -> None:
     nodes = Nodes("")
     x = nodes.add("Cast", nodes.add("Transpose", "rows", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
     x = nodes.add("Sub", nodes.constant(1.0), x)
-    nodes.add("Conv", x, nodes.constant(RANDOM.normal(size=(5, 3, 3, 3))), output="result")
+    nodes.add("Conv", x, nodes.constant(normal(5, 3, 3, 3)), output="result")
     before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
     assert operators(rewritten(before, fold_head)) == ["Transpose", "Cast", "Sub", "Conv"]
 
 
 def test_transpose_meets_its_inverse() -> None:
     nodes = Nodes("")
-    weights = nodes.constant(RANDOM.normal(size=(4, 3, 1, 1)))
+    weights = nodes.constant(normal(4, 3, 1, 1))
     last = nodes.add("Transpose", nodes.add("Conv", "rows", weights), perm=[0, 2, 3, 1])
-    x = nodes.add("Softsign", nodes.add("Mul", last, nodes.constant(RANDOM.normal(size=4))))
+    x = nodes.add("Softsign", nodes.add("Mul", last, nodes.constant(normal(4))))
     x = nodes.add("Concat", x, nodes.add("Abs", last), axis=-1)
     x = nodes.add("Slice", x, *(nodes.constant([value], np.int64) for value in (1, 7, -1)))
     x = nodes.add("ReduceMean", x, axes=[2], keepdims=1)
@@ -100,7 +101,7 @@ def test_transpose_meets_its_inverse() -> None:
     before = model(nodes, TensorProto.FLOAT, (3, 6, 5), 4)
     after = rewritten(before, hoist_transposes)
     assert "Transpose" not in operators(after)
-    check_same(before, after, RANDOM.normal(size=(2, 3, 6, 5)).astype(np.float32))
+    check_same(before, after, normal(2, 3, 6, 5).astype(np.float32))
 
 
 def test_transpose_moves_over_frames_to_the_bytes() -> None:
@@ -120,7 +121,7 @@ def test_transpose_moves_over_frames_to_the_bytes() -> None:
 
 def test_transpose_that_would_only_move_stays() -> None:
     nodes = Nodes("")
-    product = nodes.add("MatMul", "rows", nodes.constant(RANDOM.normal(size=(3, 4))))
+    product = nodes.add("MatMul", "rows", nodes.constant(normal(3, 4)))
     nodes.add("Transpose", nodes.add("Abs", product), output="result", perm=[0, 3, 1, 2])
     before = model(nodes, TensorProto.FLOAT, (6, 5, 3), 4)
     assert operators(rewritten(before, hoist_transposes)) == ["MatMul", "Abs", "Transpose"]

@@ -3,13 +3,13 @@
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from exporter.nodes import Nodes
 from exporter.zero_rows import convolve_constants, fill_recurrent, settle_reshapes
 from tests.graphs import operators, rewritten, row_graph, run
 
-RANDOM = np.random.default_rng(0)
 STEPS, FEATURES, UNITS = 3, 4, 5
 GATES = {"LSTM": 4, "GRU": 3}
 
@@ -20,13 +20,17 @@ def model(nodes: Nodes, shape: list[int], outputs: dict[str, int]) -> onnx.Model
     return row_graph(nodes, TensorProto.FLOAT, shape, shapes)
 
 
+def normal(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
 def recurrent(kind: str, with_state: bool, only_last: bool) -> onnx.ModelProto:
     """Steps in both directions; all steps and the last states, or these alone."""
-    nodes = Nodes("")
+    nodes, random = Nodes(""), np.random.default_rng(0)
     sequence = nodes.add("Transpose", "rows", perm=[1, 0, 2])
     height = GATES[kind] * UNITS
-    weights = [nodes.constant(RANDOM.normal(size=(2, height, size))) for size in (FEATURES, UNITS)]
-    inputs = [sequence, *weights, nodes.constant(RANDOM.normal(size=(2, 2 * height)))]
+    weights = [nodes.constant(random.normal(size=(2, height, size))) for size in (FEATURES, UNITS)]
+    inputs = [sequence, *weights, nodes.constant(random.normal(size=(2, 2 * height)))]
     if with_state:
         first = nodes.add("Slice", sequence, *(nodes.constant([end], np.int64) for end in (0, 2, 0)))
         padded = nodes.add("Pad", first, nodes.constant([0, 0, 0, 0, 0, UNITS - FEATURES], np.int64))
@@ -46,7 +50,7 @@ def test_recurrent_layers_take_zero_rows(kind: str, with_state: bool, only_last:
     before = recurrent(kind, with_state, only_last)
     after = rewritten(before, fill_recurrent)
     for count in (1, 3):
-        rows = RANDOM.normal(size=(count, STEPS, FEATURES)).astype(np.float32)
+        rows = normal(count, STEPS, FEATURES)
         for answer, expected in zip(run(after, rows), run(before, rows), strict=True):
             np.testing.assert_allclose(answer, expected, atol=1e-6)
     shapes = [answer.shape for answer in run(after, np.zeros((0, STEPS, FEATURES), np.float32))]
@@ -67,7 +71,7 @@ def test_sizes_of_reshapes_are_constants() -> None:
     after = rewritten(before, settle_reshapes)
     assert operators(after) == ["Reshape", "Transpose", "Reshape", "Abs", "Reshape"]
     for count_of_rows in (1, 2, 5):
-        rows = RANDOM.normal(size=(count_of_rows, 4, 6)).astype(np.float32)
+        rows = normal(count_of_rows, 4, 6)
         np.testing.assert_array_equal(run(after, rows)[0], run(before, rows)[0])
     assert run(after, np.zeros((0, 4, 6), np.float32))[0].shape == (0, 2, 4, 3)
 
@@ -92,17 +96,17 @@ def test_a_reshape_with_rows_in_two_axes_stays() -> None:
 
 def test_a_constant_matrix_for_every_row_is_a_convolution() -> None:
     nodes = Nodes("")
-    matrix = nodes.constant(RANDOM.normal(size=(3, 4)).astype(np.float32))
+    matrix = nodes.constant(normal(3, 4))
     nodes.add("MatMul", matrix, "rows", output="result")
     before = model(nodes, [4, 5], {"result": 3})
     after = rewritten(before, convolve_constants)
     assert operators(after) == ["Conv"]
-    rows = RANDOM.random((2, 4, 5), np.float32)
+    rows = normal(2, 4, 5)
     np.testing.assert_allclose(run(after, rows)[0], run(before, rows)[0], rtol=1e-5, atol=1e-6)
     assert run(after, np.zeros((0, 4, 5), np.float32))[0].shape == (0, 3, 5)
 
 
 def test_a_product_with_a_constant_on_the_right_stays() -> None:
     nodes = Nodes("")
-    nodes.add("MatMul", "rows", nodes.constant(RANDOM.normal(size=(5, 2))), output="result")
+    nodes.add("MatMul", "rows", nodes.constant(normal(5, 2)), output="result")
     assert operators(rewritten(model(nodes, [4, 5], {"result": 3}), convolve_constants)) == ["MatMul"]
