@@ -35,7 +35,7 @@ def test_without_the_extra_it_says_what_to_install(
     add_model("audio")
     code = f"import sys; sys.modules[{package!r}] = None; from exporter.__main__ import app; app()"
     command = [sys.executable, "-c", code, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "MISSING_PACKAGE" in result.stdout
     assert f"deepfake-detector[{extra}]" in result.stdout

@@ -61,7 +61,7 @@ def test_help_does_not_wait_for_tensorflow() -> None:
 def test_an_error_is_shown_on_an_output_that_lacks_its_characters(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training", "fit", "--data-dir", str(tmp_path / "写真")]
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
-    shown = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+    shown = subprocess.run(command, capture_output=True, env=environment)
     assert shown.returncode == 1
     assert rb"\u5199\u771f" in shown.stdout
 
