@@ -144,7 +144,8 @@ class Journal:
         query = "SELECT * FROM known WHERE problem = '' AND found = '' ORDER BY dataset, name, path"
         for row in self._database.execute(query):
             file = _listed_file(row)
-            yield file, Inspection(file.path, file.size, file.mtime_ns, file.modality, *row[_FILE_COLUMNS:])
+            found = row[len(_FILE_COLUMNS) :]
+            yield file, Inspection(file.path, file.size, file.mtime_ns, file.modality, *found)
 
     def rejected(self) -> Iterator[tuple[str, str]]:
         """Path of each other file and its problem, in the same order."""
@@ -188,22 +189,11 @@ def _file_row(file: ListedFile) -> tuple[object, ...]:
 
 
 def _listed_file(row: tuple[Any, ...]) -> ListedFile:
-    row = row[:_FILE_COLUMNS]
-    path, dataset, name, modality, label, identities, splits, manipulation, compression, region, *rest = row
-    left, top, right, bottom = map(float, region.split(SEPARATOR))
-    return ListedFile(
-        path,
-        dataset,
-        name,
-        modality,
-        label,
-        tuple(identities.split(SEPARATOR)),
-        tuple(splits.split(SEPARATOR)),
-        manipulation,
-        compression,
-        (left, top, right, bottom),
-        *rest,
-    )
+    cells = dict(zip(_FILE_COLUMNS, row, strict=False))
+    for name in ("identities", "splits"):
+        cells[name] = tuple(cells[name].split(SEPARATOR))
+    cells["region"] = tuple(map(float, cells["region"].split(SEPARATOR)))
+    return ListedFile(**cells)
 
 
-_FILE_COLUMNS = len(fields(ListedFile))
+_FILE_COLUMNS = [field.name for field in fields(ListedFile)]
