@@ -42,9 +42,9 @@ def write_lists(journal: Journal, links: Links, groups: Groups, output: Path, pl
     paths: dict[int, str] = {}
     # That a fake looks like its original is as it should be.
     copies = links.near[links.labels[links.near[:, 0]] == links.labels[links.near[:, 1]]]
-    repeated = _mask(copies.ravel(), links)
+    repeated = _marked(copies.ravel(), links)
     kept = _kept(links, groups)
-    compared = _mask(links.near.ravel(), links) | _mask(kept[kept != np.arange(len(kept))], links)
+    compared = _marked(links.near.ravel(), links) | _marked(kept[kept != np.arange(len(kept))], links)
     contradictory = _contradictory(links)
     with _writers(output) as writers:
         for path, reason in journal.rejected():
@@ -105,10 +105,11 @@ def _sample(
     )
 
 
-def _mask(numbers: NDArray[np.int64], links: Links) -> NDArray[np.bool_]:
-    mask = np.zeros(len(links.same), bool)
-    mask[numbers] = True
-    return mask
+def _marked(numbers: Index, links: Links) -> NDArray[np.bool_]:
+    """True for the files of these numbers: bool [F]."""
+    marked = np.zeros(len(links.same), bool)
+    marked[numbers] = True
+    return marked
 
 
 def _kept(links: Links, groups: Groups) -> Index:
