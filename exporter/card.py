@@ -1,13 +1,10 @@
 """MODEL_CARD.md: what people should know before they believe the detector (Mitchell et al., 2019)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.parity import HEATMAP_FACTOR, TOLERANCE
 from server.engine.manifest import Branch, Manifest, Trade
-
-Written = tuple[Manifest, int]
-"""What a graph says of itself, and the bytes of its file."""
 
 _WARNING = """\
 This detector gives a probability, not proof. It was measured on the data below and on nothing else:
@@ -23,17 +20,24 @@ _LIMITS = """\
 - The verdict is INCONCLUSIVE between the thresholds. Set them for your own costs of both errors."""
 
 
+class Written(NamedTuple):
+    """A graph as it was written: what it says of itself, and the bytes of its file."""
+
+    manifest: Manifest
+    size: int
+
+
 def model_card(fp32: Written, *others: Written) -> str:
     """The card as Markdown.
 
     Args:
-        fp32: manifest, with parity and training records, and bytes of the graph in float32.
-        others: the same of the graphs in other precisions.
+        fp32: the graph in float32, whose manifest has parity and training records.
+        others: the graphs in other precisions.
     """
-    manifest = fp32[0]
+    manifest = fp32.manifest
     sections = [
         f"# {manifest.name}, version {manifest.version}",
-        f"Deepfake detector for {_listed(manifest.modalities)}: one ONNX graph, written "
+        f"Deepfake detector for {', '.join(manifest.modalities)}: one ONNX graph, written "
         f"{manifest.created:%Y-%m-%d} ({_size(fp32)}).",
         _WARNING,
         "## Input\n\n" + _table(("", ""), _input_rows(manifest)),
@@ -76,7 +80,7 @@ def _input_rows(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _decision(manifest: Manifest) -> str:
     weights = manifest.fusion_weights
-    shares = _listed([f"{modality} {getattr(weights, modality):g}" for modality in manifest.modalities])
+    shares = ", ".join(f"{modality} {getattr(weights, modality):g}" for modality in manifest.modalities)
     return (
         f"The probabilities of the modalities present are averaged with the weights {shares}. At or below "
         f"{manifest.thresholds.real:g} the verdict is REAL, at or above {manifest.thresholds.fake:g} FAKE, "
@@ -124,8 +128,8 @@ def _precisions(others: Sequence[Written]) -> list[str]:
     header = ("precision", "model", "files", "mean change", "largest change", "AUC, fp32", "AUC", "speed-up")
     rows, remarks = [], []
     for written in others:
-        manifest, trade = written[0], written[0].trade
-        if trade is None:
+        manifest = written.manifest
+        if (trade := manifest.trade) is None:
             continue
         for modality, change in trade.change.items():
             areas = [
@@ -146,7 +150,7 @@ def _remark(trade: Trade) -> str:
     worth = "pays" if trade.pays_on_cpu else "does not pay, or nobody knows,"
     return (
         f"Measured on {trade.measured_on}; calibrated on {trade.calibrated_on}. On the CPU it {worth} on "
-        f"processors with {_listed(trade.cpu)}. Below, the largest differences to Keras."
+        f"processors with {', '.join(trade.cpu)}. Below, the largest differences to Keras."
     )
 
 
@@ -160,7 +164,7 @@ def _float_layers(trade: Trade) -> str:
 
 
 def _size(written: Written) -> str:
-    return f"{written[0].precision}, {written[1] / 1e6:.1f} MB"
+    return f"{written.manifest.precision}, {written.size / 1e6:.1f} MB"
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
@@ -179,7 +183,3 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _listed(items: Sequence[str]) -> str:
-    return ", ".join(items)

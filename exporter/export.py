@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from exporter.blocked import spread_gates
-from exporter.card import model_card
+from exporter.card import Written, model_card
 from exporter.clean import clean
 from exporter.describe import describe
 from exporter.errors import refused
@@ -121,12 +121,12 @@ def _publish(target: Path, detectors: Sequence[Detector]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
     try:
-        sizes = []
+        written = []
         for detector in detectors:
             file = graph_file(unfinished / "model.onnx", detector.manifest.precision)
             onnx.save(detector.graph, file)
-            sizes.append((detector.manifest, file.stat().st_size))
-        (unfinished / "MODEL_CARD.md").write_text(model_card(*sizes), encoding="utf-8")
+            written.append(Written(detector.manifest, file.stat().st_size))
+        (unfinished / "MODEL_CARD.md").write_text(model_card(*written), encoding="utf-8")
         unfinished.chmod(0o755)
         unfinished.rename(target)
     except BaseException:
