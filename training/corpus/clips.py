@@ -10,7 +10,7 @@ from PIL import Image
 from training.arrays import Picture
 from training.corpus.camera import Camera
 from training.corpus.pairs import split_of, write_pairs
-from training.corpus.publish import MACROBLOCK, encode_clip, x264_options
+from training.corpus.publish import MACROBLOCK, REPRODUCIBLE, encode_clip, x264_options
 from training.corpus.scenes import Scene, scene
 from training.draw import draw_operator, log_uniform
 from training.forgery.flicker import ClipForgery, flicker, frame_upsampling, texture_flicker
@@ -39,11 +39,8 @@ class Encoding:
 
     def encode(self, frames: list[Picture]) -> bytes:
         """MP4 bytes."""
-        if self.codec == "libx264":
-            # Otherwise its macroblock tree reads memory that nobody has written to: no two runs are the same.
-            options = x264_options(self.crf) | {"x264-params": "cpu-independent=1"}
-        else:
-            options = {"qmin": str(max(1, self.crf // 4)), "qmax": str(max(2, self.crf // 3))}
+        mpeg4 = {"qmin": str(max(1, self.crf // 4)), "qmax": str(max(2, self.crf // 3))}
+        options = x264_options(self.crf) | REPRODUCIBLE if self.codec == "libx264" else mpeg4
         return encode_clip(frames, self.rate, self.codec, options)
 
 

@@ -19,6 +19,10 @@ from training.arrays import Picture
 MACROBLOCK = 16
 """x264 reads past the edge of other sizes, and then no two runs give the same bytes."""
 
+REPRODUCIBLE = {"x264-params": "cpu-independent=1"}
+"""For `encode_clip`. Otherwise x264's macroblock tree reads memory that nobody has written to, and some clips
+differ from run to run."""
+
 SHRINKERS = (
     Image.Resampling.BOX,
     Image.Resampling.BILINEAR,

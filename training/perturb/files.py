@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from server.media.mixing import mono
+from training.corpus.publish import REPRODUCIBLE, x264_options
 from training.corpus.sound_files import encode
 from training.perturb.pictures import Frames
 from training.perturb.sound import unclipped
@@ -15,7 +16,7 @@ from training.perturb.table import PICTURES, SOUND
 
 MOST_SECONDS = 10.0
 """Of a video: perturbing frame by frame is slow, and a detector samples only few of them."""
-_ALMOST_LOSSLESS = "6"
+_ALMOST_LOSSLESS = 6
 
 
 def perturbed(content: bytes, kind: str, name: str | None, level: int, seed: int) -> bytes:
@@ -62,7 +63,7 @@ def _video(content: bytes, name: str | None, level: int, rng: np.random.Generato
         stream.pix_fmt = "yuv420p"
         stream.time_base = decoded[0].time_base or Fraction(1, 25)
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": _ALMOST_LOSSLESS, "preset": "veryfast"}
+        stream.options = {**x264_options(_ALMOST_LOSSLESS), **REPRODUCIBLE}
         sound = [(track, target.add_stream_from_template(track)) for track in source.streams.audio[:1]]
         for pixels, original in zip(frames, decoded, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")

@@ -1,8 +1,6 @@
 """A clip's bytes follow from its pictures alone."""
 
-import os
-import subprocess
-import sys
+from tests.used_memory import printed
 
 ENCODE = """
 import hashlib
@@ -14,12 +12,5 @@ print(hashlib.sha256(Encoding("libx264", crf=25, rate=30).encode(frames)).hexdig
 """
 
 
-def encoded_in_memory_full_of(byte: int) -> str:
-    environment = os.environ | {"MALLOC_PERTURB_": str(byte)}  # heeded by glibc
-    return subprocess.run(
-        [sys.executable, "-c", ENCODE], env=environment, capture_output=True, text=True, check=True
-    ).stdout
-
-
 def test_what_memory_held_before_changes_no_clip() -> None:
-    assert encoded_in_memory_full_of(1) == encoded_in_memory_full_of(200)
+    assert printed(ENCODE, memory=1) == printed(ENCODE, memory=200)

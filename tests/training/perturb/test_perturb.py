@@ -1,6 +1,7 @@
 """Every operator keeps its contract, and does more at a higher level."""
 
 from io import BytesIO
+from pathlib import Path
 
 import av
 import numpy as np
@@ -21,10 +22,23 @@ from tests.media import (
     speech_wav,
     video_mp4,
 )
+from tests.used_memory import printed
 from training.perturb.files import perturbed
 from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation, perturbations
 
 RATE = 16_000
+
+PERTURB = """
+import hashlib, sys
+from io import BytesIO
+from pathlib import Path
+import av
+from training.perturb.files import perturbed
+content = perturbed(Path(sys.argv[1]).read_bytes(), "video", "noise", 2, 0)
+with av.open(BytesIO(content)) as video:
+    for frame in video.decode(video=0):
+        print(hashlib.sha256(frame.to_ndarray(format="rgb24").tobytes()).hexdigest())
+"""
 
 
 def _rng() -> np.random.Generator:
@@ -91,6 +105,13 @@ def test_a_perturbed_video_is_one_for_the_server_with_its_times_and_its_sound(na
     assert abs(int(likeness.argmax()) - len(likeness) // 2) < 0.07 * RATE
     if name is None:
         assert np.abs(after.frames.astype(int) - before.frames).mean() < 3
+
+
+def test_what_memory_held_before_changes_no_perturbed_video(tmp_path: Path) -> None:
+    original = tmp_path / "original.mp4"
+    original.write_bytes(video_mp4(0.6, width=410, height=222))
+    first, second = (printed(PERTURB, str(original), memory=byte) for byte in (1, 200))
+    assert first == second != ""
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
