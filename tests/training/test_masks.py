@@ -8,8 +8,7 @@ from training.errors import DataError
 from training.masks import FORGED, row_cells
 from training.sample import WHOLE, Region
 
-INSIDE: Region = (0.1, 0.1, 0.3, 0.3)
-ROWS: list[Region] = [WHOLE, INSIDE, (0.4, 0.0, 0.6, 0.2), (0.7, 0.7, 0.9, 0.9), (0.496, 0.0, 0.896, 0.4)]
+ROWS: list[Region] = [WHOLE, (0.1, 0.1, 0.3, 0.3), (0.4, 0.0, 0.6, 0.2), (0.7, 0.7, 0.9, 0.9)]
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def mask(tmp_path: Path) -> Path:
 
 
 def test_cells_say_how_much_of_them_is_forged(mask: Path) -> None:
-    whole, inside, across, missed, _ = row_cells(mask, ROWS, 4)
+    whole, inside, across, missed = row_cells(mask, ROWS, 4)
     assert np.array_equal(whole, np.tile([FORGED, FORGED, 0, 0], (4, 1)))
     assert np.array_equal(across, whole)
     assert (inside == FORGED).all()
