@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.arrays import Picture, Plane
+from training.arrays import LUMA, Picture, Plane
 from training.draw import log_uniform
 
 _BILINEAR_CROSS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
@@ -157,7 +157,7 @@ def _render(camera: Camera, linear: Plane) -> Picture:
         linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055
     )
     image = image + (camera.contrast - 1) * 0.5 * (image - 0.5) * 4 * image * (1 - image)
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = image @ np.array(LUMA, np.float32)
     chroma = image - luma[..., None]
     if camera.denoise:
         chroma = ndimage.gaussian_filter(chroma, (2 * camera.denoise, 2 * camera.denoise, 0), truncate=2)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from training.arrays import Picture
+from training.arrays import LUMA, Picture
 from training.corpus.publish import recompress
 from training.forgery.masks import Mask, blend, picture_mask
 
@@ -38,7 +38,7 @@ def changed(rng: np.random.Generator, picture: Picture) -> Picture:
     shift = rng.normal(0, 10, 3) + rng.normal(0, 10)
     gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
     image: NDArray[Any] = picture.astype(np.float32)
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = image @ np.array(LUMA, np.float32)
     image = luma[..., None] + rng.uniform(0.6, 1.4) * (image - luma[..., None])
     image = (image - 128) * gain + 128 + shift
     match rng.integers(6):

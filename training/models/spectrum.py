@@ -8,7 +8,8 @@ from keras import layers, ops
 from numpy.typing import NDArray
 from scipy.fft import idct
 
-_LUMA = np.array([[0.299], [0.587], [0.114]])
+from training.arrays import LUMA
+
 _CHROMA = np.array([[-0.169, 0.5], [-0.331, -0.419], [0.5, -0.081]])
 _LUMA_BLOCK, _CHROMA_BLOCK, _STEP = 8, 4, 4
 # In squared grey levels: what rounding makes of a flat part does not count.
@@ -28,7 +29,7 @@ class LocalSpectrum(layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self._views = [
-            (_LUMA[None, None].astype(np.float32), *_blocks(_LUMA_BLOCK, 1)),
+            (np.reshape(LUMA, (1, 1, 3, 1)).astype(np.float32), *_blocks(_LUMA_BLOCK, 1)),
             (_CHROMA[None, None].astype(np.float32), *_blocks(_CHROMA_BLOCK, 2)),
         ]
         super().build(input_shape)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
+from training.arrays import LUMA
+
 SIDE = 64
 """Height and width of the pictures that are hashed."""
 
-_LUMINANCE = np.asarray([0.299, 0.587, 0.114])
 _SIGNS = 16
 """Bits in each direction."""
 _FLAT = 3.0
@@ -40,7 +41,7 @@ def picture_fingerprint(frames: NDArray[np.uint8]) -> bytes | None:
     Returns:
         32 bytes; None for a picture too flat to tell from others.
     """
-    luminance = frames.mean(0) @ _LUMINANCE
+    luminance = frames.mean(0) @ np.asarray(LUMA)
     if luminance.std() < _FLAT:
         return None
     coefficients = dctn(luminance, norm="ortho")[1 : _SIGNS + 1, 1 : _SIGNS + 1]
