@@ -29,7 +29,11 @@ def test_two_workers_train_one_model(noises: Path, tmp_path: Path) -> None:
             command.split(), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         workers.append(worker)
-    said = [worker.communicate()[0] for worker in workers]
+    try:
+        said = [worker.communicate()[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()  # one that waits for another, which has failed, waits for ever
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(said)
     assert ["training steps" in text for text in said] == [True, False]
     record = read_record(tmp_path / "models", "audio")
