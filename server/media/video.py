@@ -43,9 +43,10 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     tune_decoder(stream.codec_context, budget)
     reader = FrameReader(stream, demuxed, (spec.width, spec.height), budget)
     budget.check_duration(reader.seconds)
-    plan = ClipPlan(spec.clips, spec.clip_length, spec.clip_stride_seconds, spec.frames, spec.phase)
-    images = choose_frames(reader.starts, reader.end, spec.frames, spec.phase) if spec.want_images else _NONE
-    clips = choose_clips(reader.starts, reader.end, plan) if spec.want_clips else _NONE.reshape(0, 1)
+    count, clip_count = spec.frames if spec.want_images else 0, spec.clips if spec.want_clips else 0
+    plan = ClipPlan(clip_count, spec.clip_length, spec.clip_stride_seconds, spec.frames, spec.phase)
+    images = choose_frames(reader.starts, reader.end, count, spec.phase)
+    clips = choose_clips(reader.starts, reader.end, plan)
     pictures = reader.read(np.union1d(images, clips))
     rows = _rows(stream, reader, pictures, images, clips, spec)
     if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_alpha, demuxed.video_packets)):
@@ -60,9 +61,6 @@ def _has_alpha(packet: Packet) -> bool:
     return bytes(packet.get_sidedata("matroska_block_additional"))[:8] == _ALPHA_NUMBER
 
 
-_NONE = np.zeros(0, np.int64)
-
-
 def _rows(
     stream: av.VideoStream,
     reader: FrameReader,
@@ -71,26 +69,24 @@ def _rows(
     clips: Index,
     spec: RowSpec,
 ) -> MediaRows:
-    rank = {number: row for row, number in enumerate(sorted(pictures))}
-    shown = np.asarray([number for number in images if number in rank], np.int64)
-    whole = np.asarray([clip for clip in clips if all(number in rank for number in clip)], np.int64)
-    whole = whole.reshape(-1, spec.clip_length)
+    numbers = np.array(sorted(pictures), np.int64)
+    shown = images[np.isin(images, numbers)]
+    whole = clips[np.isin(clips, numbers).all(1)]
     facts = _facts(stream, reader).warned(*_missing(reader, images, shown, clips, whole, spec))
     blank = np.asarray([number for number, picture in pictures.items() if is_blank(picture)], np.int64)
     if len(blank):
         facts = facts.warned(f"{len(blank)} of {len(pictures)} frames show nothing.")
         shown = np.setdiff1d(shown, blank)
         whole = whole[~np.isin(whole, blank).all(1)]
-    frames = [pictures[number] for number in rank]
+    frames = [pictures[number] for number in sorted(pictures)]
     begins, ends = reader.starts - reader.origin, np.append(reader.starts[1:], reader.end) - reader.origin
-    lookup = np.vectorize(rank.__getitem__, otypes=[np.int64])
     return MediaRows(
         facts,
         frames=np.stack(frames) if frames else np.zeros((0, spec.height, spec.width, 3), np.uint8),
-        image_index=lookup(shown) if len(shown) else _NONE,
+        image_index=np.searchsorted(numbers, shown),
         image_times=np.stack([begins[shown], ends[shown]], 1),
         image_regions=WHOLE_PICTURE.repeat(len(shown), 0),
-        clip_index=lookup(whole) if len(whole) else whole,
+        clip_index=np.searchsorted(numbers, whole),
         clip_times=np.stack([begins[whole[:, 0]], ends[whole[:, -1]]], 1),
     )
 
