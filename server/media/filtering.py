@@ -1,6 +1,6 @@
 """FFmpeg's filters on single frames."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import cast
 
 import av
@@ -30,17 +30,20 @@ def pulled(sink: FilterContext) -> av.VideoFrame:
 
 
 def merged(
-    graph: Graph, last: FilterContext, frames: Iterable[tuple[FilterContext, av.VideoFrame]]
+    graph: Graph, first: FilterContext, last: FilterContext, frames: Sequence[av.VideoFrame]
 ) -> av.VideoFrame:
-    """What `last` makes of frames that enter by these sources.
+    """What leaves `last` when one frame enters each input of `first`.
 
     Raises:
         av.FFmpegError
     """
+    sources = [source_of(graph, frame) for frame in frames]
+    for number, source in enumerate(sources):
+        source.link_to(first, 0, number)
     sink = graph.add("buffersink")
     last.link_to(sink)
     graph.configure()
-    for source, frame in frames:
+    for source, frame in zip(sources, frames, strict=True):
         frame.pts = 0
         source.push(frame)
     return pulled(sink)

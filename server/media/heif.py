@@ -9,7 +9,7 @@ from av.stream import Disposition
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.container import MAX_TILES, check_codec, codec_name
-from server.media.filtering import merged, new_graph, source_of
+from server.media.filtering import merged, new_graph
 from server.media.heif_items import Grid, read_primary
 from server.media.image import decode_picture, frame_rows, state_colours
 from server.media.limits import Budget
@@ -106,21 +106,14 @@ def _put_together(frames: list[av.VideoFrame], grid: Grid) -> av.VideoFrame:
         raise CorruptMedia("tiles that do not cover the picture")
     graph = new_graph()
     crop = graph.add("crop", f"w={grid.width}:h={grid.height}:x=0:y=0:exact=1")
-    sources = [source_of(graph, frame) for frame in frames]
     if len(frames) == 1:
-        sources[0].link_to(crop)
-    else:
-        stack = graph.add("xstack", f"inputs={len(frames)}:grid={grid.columns}x{grid.rows}")
-        for number, source in enumerate(sources):
-            source.link_to(stack, 0, number)
-        stack.link_to(crop)
-    return merged(graph, crop, zip(sources, frames, strict=True))
+        return merged(graph, crop, crop, frames)
+    stack = graph.add("xstack", f"inputs={len(frames)}:grid={grid.columns}x{grid.rows}")
+    stack.link_to(crop)
+    return merged(graph, stack, crop, frames)
 
 
 def _with_alpha(frame: av.VideoFrame, alpha: av.VideoFrame) -> av.VideoFrame:
     graph = new_graph()
     merge = graph.add("alphamerge")
-    sources = [source_of(graph, frame), source_of(graph, alpha)]
-    for number, source in enumerate(sources):
-        source.link_to(merge, 0, number)
-    return merged(graph, merge, zip(sources, (frame, alpha), strict=True))
+    return merged(graph, merge, merge, [frame, alpha])
