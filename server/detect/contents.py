@@ -56,25 +56,21 @@ async def fetched(
     return replace(request, media=media), facts
 
 
+def only_files(request: Request) -> bool:
+    """Whether all media are encoded, and here."""
+    return all(isinstance(medium.source, bytes) for medium in request.media)
+
+
 def hashes_at_once(request: Request) -> Hashes | None:
-    """None if that takes a while, because there is much to hash or it has to be fetched first."""
-    return _hashes(request) if _only_files(request) and request.size <= _AT_ONCE_BYTES else None
+    """None if a medium is decoded already or has to be fetched first, or if there is much to hash."""
+    return _hashes(request) if only_files(request) and request.size <= _AT_ONCE_BYTES else None
 
 
-async def hashes(request: Request) -> Hashes | None:
-    """Of a request that was fetched. None if a medium is decoded already: hashing pixels does not pay."""
-    return await hashes_of_files(request) if _only_files(request) else None
-
-
-async def hashes_of_files(request: Request) -> Hashes:
-    """As `hashes`, with an empty digest for what is decoded already."""
+async def hashes(request: Request) -> Hashes:
+    """Of a request that was fetched; the digest of what came decoded is empty."""
     if request.size > _AT_ONCE_BYTES:
         return await asyncio.to_thread(_hashes, request)
     return _hashes(request)
-
-
-def _only_files(request: Request) -> bool:
-    return all(isinstance(medium.source, bytes) for medium in request.media)
 
 
 def _hashes(request: Request) -> Hashes:

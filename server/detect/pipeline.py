@@ -141,7 +141,8 @@ class Pipeline:
         spec = planner.row_spec(request.options)
         with self.media_bytes.hold() as held:
             request, sources = await contents.fetched(request, self._sources, held, timing)
-            if hashes is None and self.verdicts.enabled:
+            # To hash pixels that came decoded does not pay.
+            if hashes is None and self.verdicts.enabled and contents.only_files(request):
                 hashes = await contents.hashes(request)
             judge = partial(self._judge, request, spec, hashes, engine, planner, timing)
             if hashes is None:
@@ -185,7 +186,7 @@ class Pipeline:
         key = self._sampling_key
         if key is None:
             return (spec,) * len(request.media)
-        hashes = hashes or await contents.hashes_of_files(request)
+        hashes = hashes or await contents.hashes(request)
         return tuple(replace(spec, phase=contents.phase(digest, key)) for digest, _ in hashes)
 
     async def _decoded(self, medium: Medium, spec: RowSpec, request: Request, timing: Stopwatch) -> MediaRows:
@@ -214,16 +215,16 @@ def _judged(evidence: Evidence, request: Request, manifest: Manifest) -> Detecti
     timed = any(rows.facts.duration_seconds for rows in evidence.media)
     rows = timeline.scored_rows(evidence) if timed or request.options.timeline else ()
     return Detection(
-        decision,
-        reason,
-        evidence.scores.fake_probability if modalities else None,
-        modalities,
-        rows,
-        timeline.suspicious_intervals(rows, limits.fake),
-        tuple(rows.facts for rows in evidence.media),
-        (None,) * len(evidence.media),
-        manifest.name,
-        manifest.version,
+        verdict=decision,
+        reason=reason,
+        fake_probability=evidence.scores.fake_probability if modalities else None,
+        modalities=modalities,
+        rows=rows,
+        suspicious=timeline.suspicious_intervals(rows, limits.fake),
+        facts=tuple(rows.facts for rows in evidence.media),
+        sources=(None,) * len(evidence.media),
+        model_name=manifest.name,
+        model_version=manifest.version,
     )
 
 
