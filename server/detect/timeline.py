@@ -37,12 +37,10 @@ def suspicious_intervals(rows: Sequence[ScoredRow], threshold: float) -> tuple[S
 
     Rows without a duration (photos, single decoded frames) belong to no interval.
     """
-    if not rows:
-        return ()
-    timed = [row for row in rows if row.end_seconds > row.start_seconds]
     groups: dict[tuple[int, str, int | None], list[ScoredRow]] = {}
-    for row in timed:
-        groups.setdefault((row.media_index, row.modality, row.channel), []).append(row)
+    for row in rows:
+        if row.end_seconds > row.start_seconds:
+            groups.setdefault((row.media_index, row.modality, row.channel), []).append(row)
     return tuple(interval for group in groups.values() for interval in _runs(group, threshold))
 
 
