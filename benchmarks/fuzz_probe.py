@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     sys.exit(f"error: {missing(error)}")
 
 with atheris.instrument_imports():
-    from server.media import jpeg, probe, still_headers
+    from server.media import gif, jpeg, probe, still_headers
 
 _HEADER = 4096
 
@@ -30,7 +30,7 @@ def read_headers(data: bytes) -> None:
         if found.still:
             still_headers.read_still(data, found)
         elif found is probe.GIF:
-            still_headers.gif_size(data)
+            gif.gif_size(data)
         if found is probe.JPEG:
             jpeg.read_jpeg(data)
     except MediaError:

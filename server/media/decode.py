@@ -10,11 +10,11 @@ from server.media.aperture import cut_off
 from server.media.audio import sound_facts, sound_rows
 from server.media.container import Demuxed, demux, open_container
 from server.media.failures import typed_errors
+from server.media.gif import check_gif, gif_size
 from server.media.heif import decode_heif
-from server.media.image import check_gif, decode_only, decode_still
+from server.media.image import decode_only, decode_still
 from server.media.limits import Budget, MediaLimits
 from server.media.png import read_png
-from server.media.still_headers import gif_size
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 from server.media.video import picture_facts, picture_rows
 

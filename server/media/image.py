@@ -18,7 +18,7 @@ from server.media.probe import Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
 from server.media.still import Still
-from server.media.still_headers import gif_pictures, read_still
+from server.media.still_headers import read_still
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
 
@@ -55,20 +55,6 @@ def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
         # One that breaks off would otherwise be judged by its grey remainder.
         decoder.options = {**decoder.options, "err_detect": "explode"}
     return _first_frame(decoder, av.Packet(still.payload))
-
-
-def check_gif(packets: list[Packet]) -> None:
-    """Whether FFmpeg can decode all the pictures of a GIF.
-
-    Raises:
-        CorruptMedia: the only one breaks off, which its decoder would fill with transparency.
-        UnsupportedMedia: several follow one another without times, of which it decodes the first only.
-    """
-    pictures, ended = gif_pictures(bytes(packets[0]))
-    if pictures > 1:
-        raise UnsupportedMedia("a GIF of pictures without times is not read here")
-    if len(packets) == 1 and not ended:
-        raise CorruptMedia("the GIF ends before its end marker")
 
 
 def decode_only(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: Budget) -> MediaRows:

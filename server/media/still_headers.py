@@ -28,42 +28,6 @@ def read_still(data: bytes, found: probe.Format) -> Still:
         raise CorruptMedia("the picture ends in its header") from error
 
 
-def gif_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a GIF's canvas, which its demuxer would allocate unasked.
-
-    Raises:
-        CorruptMedia: it ends before it says.
-    """
-    if len(data) < 10:
-        raise CorruptMedia("the GIF ends in its header")
-    width, height = struct.unpack_from("<HH", data, 6)
-    return width, height
-
-
-def gif_pictures(data: bytes) -> tuple[int, bool]:
-    """How many whole pictures a GIF has, and whether it has an end marker, whatever follows it."""
-    pictures = 0
-    try:
-        position = 13 + _gif_colours(data[10])
-        while (block := data[position]) != 0x3B:
-            if block not in b"!,":
-                position += 1  # padding, over which viewers go
-                continue
-            # An extension, else a picture; both end in blocks, of which the last is empty.
-            position += 2 if block == 0x21 else 11 + _gif_colours(data[position + 9])
-            while size := data[position]:
-                position += 1 + size
-            position += 1
-            pictures += block == 0x2C
-    except IndexError:
-        return pictures, False
-    return pictures, True
-
-
-def _gif_colours(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
 def _bmp(data: bytes) -> Still:
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", data, 18)
