@@ -4,10 +4,7 @@ import struct
 from collections.abc import Sequence
 
 from tests.media import Picture, encode_picture, encode_video
-
-
-def box(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content) + 8) + name + content
+from tests.server.media.boxes import box, span
 
 
 def avif(pictures: Sequence[Picture], columns: int, size: tuple[int, int], *properties: bytes) -> bytes:
@@ -87,5 +84,5 @@ def _file(
 
 
 def _whole_box(data: bytes, name: bytes) -> bytes:
-    start = data.index(name) - 4
-    return data[start : start + struct.unpack_from(">I", data, start)[0]]
+    start, end = span(data, name)
+    return data[start:end]

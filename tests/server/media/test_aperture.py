@@ -8,7 +8,8 @@ from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 from tests.media import encode_video, moving_pictures, photo
-from tests.server.media.heif_files import avif, box
+from tests.server.media.boxes import box, span, spliced
+from tests.server.media.heif_files import avif
 
 PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
 
@@ -20,15 +21,9 @@ def aperture(width: int, height: int, wide: bool = False) -> bytes:
 
 def film(clap: bytes) -> bytes:
     """An MP4 of 320 x 240 with this box in the entry of its pictures."""
-    data = bytearray(encode_video(moving_pictures(10, 320, 240)))
-    places = [data.rindex(PARENTS[0])]
-    for name in PARENTS[1:]:
-        places.append(data.index(name, places[-1]))
-    sizes = [int.from_bytes(data[place - 4 : place], "big") for place in places]
-    for place, size in zip(places, sizes, strict=True):
-        data[place - 4 : place] = (size + len(clap)).to_bytes(4, "big")
-    end = places[-1] - 4 + sizes[-1]
-    return bytes(data[:end] + clap + data[end:])
+    data = encode_video(moving_pictures(10, 320, 240))
+    _, end = span(data, PARENTS[-1])
+    return spliced(data, end, end, clap, *PARENTS)
 
 
 def warnings(data: bytes) -> tuple[str, ...]:

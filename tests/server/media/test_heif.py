@@ -18,7 +18,8 @@ from server.media.limits import MediaLimits
 from server.media.orientation import from_exif
 from server.media.types import RowSpec
 from tests.media import Picture, encode_picture, photo
-from tests.server.media.heif_files import avif, box, heic
+from tests.server.media.boxes import box
+from tests.server.media.heif_files import avif, heic
 
 SIDE, COLUMNS, ROWS = 64, 3, 2
 WIDTH, HEIGHT = 180, 120

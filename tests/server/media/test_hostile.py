@@ -34,7 +34,7 @@ from tests.media import (
     tone_wav,
     video_mp4,
 )
-from tests.server.media.heif_files import box
+from tests.server.media.boxes import box, span, spliced
 
 LIMITS = MediaLimits()
 SPEC = RowSpec(width=32, height=32, window_samples=8_000)
@@ -72,15 +72,12 @@ def test_a_movie_that_keeps_its_samples_in_another_file_is_not_read(tmp_path: Pa
     elsewhere.write_bytes(data)
     inside = box(b"url ", b"\0\0\0\1")
     outside = box(b"url ", bytes(4) + f"file://{elsewhere}\0".encode())
-    pointing = bytearray(data.replace(inside, outside))
-    samples = pointing.index(b"mdat") + 4
-    pointing[samples : pointing.index(b"moov") - 4] = bytes(pointing.index(b"moov") - 4 - samples)
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
-        place = pointing.index(name) - 4
-        size = struct.unpack_from(">I", pointing, place)[0] + len(outside) - len(inside)
-        struct.pack_into(">I", pointing, place, size)
+    start = data.index(inside)
+    around = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
+    pointing = spliced(data, start, start + len(inside), outside, *around)
+    first, end = span(pointing, b"mdat")
     with pytest.raises(CorruptMedia):
-        decode(bytes(pointing), SPEC, LIMITS)
+        decode(pointing[:first] + box(b"mdat", bytes(end - first - 8)) + pointing[end:], SPEC, LIMITS)
 
 
 # Bombs: little to send, much to decode.

@@ -11,6 +11,7 @@ from server.errors import UnsupportedMedia
 from server.media.decode import decode
 from server.media.types import MediaKind
 from tests.media import ENCRYPTED, Sound, encode_video, speech
+from tests.server.media.boxes import box, span, spliced
 from tests.server.media.test_video import HEIGHT, LIMITS, PICTURES, SPEC, WIDTH, in_sequence, numbers
 
 
@@ -77,34 +78,22 @@ def test_a_video_whose_sound_claims_it_for_chapters_is_played_if_it_is_enabled(e
 
 def as_chapters(data: bytes) -> bytes:
     """An MP4, moov last, of a video and a sound track; the second calls the first its chapters."""
-    reference = struct.pack(">I4sI4sI", 20, b"tref", 12, b"chap", 1)
-    box = data.rindex(b"trak") - 4
-    end = box + int.from_bytes(data[box : box + 4], "big")
-    changed = bytearray(data[:end] + reference + data[end:])
-    for outer in (data.rindex(b"moov") - 4, box):
-        (size,) = struct.unpack_from(">I", data, outer)
-        struct.pack_into(">I", changed, outer, size + len(reference))
-    return bytes(changed)
+    _, end = span(data, b"trak")
+    reference = box(b"tref", box(b"chap", struct.pack(">I", 1)))
+    return spliced(data, end, end, reference, b"moov", b"trak")
 
 
 def with_edits(data: bytes, edits: list[tuple[int, int]]) -> bytes:
     """An MP4 whose moov comes last, that plays only these spans: first frame and number of frames."""
     ticks, seconds_per_frame = 512, 1 / 25
-    box = data.index(b"elst") - 4
-    (size,) = struct.unpack_from(">I", data, box)
-    (start,) = struct.unpack_from(">i", data, box + 20)
+    start, end = span(data, b"elst")
+    (first_tick,) = struct.unpack_from(">i", data, start + 20)
     entries = b"".join(
-        struct.pack(">IiI", round(1000 * count * seconds_per_frame), start + first * ticks, 1 << 16)
+        struct.pack(">IiI", round(1000 * count * seconds_per_frame), first_tick + first * ticks, 1 << 16)
         for first, count in edits
     )
-    new = struct.pack(">I4sII", 16 + len(entries), b"elst", 0, len(edits)) + entries
-    changed = bytearray(data)
-    for name in (b"moov", b"trak", b"edts"):
-        outer = data.rindex(name, 0, box) - 4
-        (outer_size,) = struct.unpack_from(">I", data, outer)
-        struct.pack_into(">I", changed, outer, outer_size + len(new) - size)
-    changed[box : box + size] = new
-    return bytes(changed)
+    new = box(b"elst", struct.pack(">II", 0, len(edits)) + entries)
+    return spliced(data, start, end, new, b"moov", b"trak", b"edts")
 
 
 def frame_times(data: bytes) -> list[float]:
