@@ -20,6 +20,7 @@ from server.media.types import RowSpec
 from tests.media import Picture, encode_picture, photo
 from tests.server.media.boxes import box
 from tests.server.media.heif_files import avif, heic
+from tests.server.media.pictures import native
 
 SIDE, COLUMNS, ROWS = 64, 3, 2
 WIDTH, HEIGHT = 180, 120
@@ -43,11 +44,6 @@ def colours(matrix: int) -> bytes:
     return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, matrix, 0x80))
 
 
-def native(data: bytes, width: int = WIDTH, height: int = HEIGHT) -> Picture:
-    (frame,) = decode(data, RowSpec(height, width), LIMITS).frames
-    return np.asarray(frame, np.uint8)
-
-
 def test_an_avif_of_tiles_is_one_picture() -> None:
     rows = decode(TILED, RowSpec(HEIGHT, WIDTH), LIMITS)
     assert np.abs(rows.frames[0].astype(int) - WHOLE).mean() < 2
@@ -67,7 +63,7 @@ def test_a_heic_of_one_item_is_read() -> None:
 
 def test_a_picture_of_many_tiles_is_read() -> None:
     tile = photo(SIDE, SIDE)
-    shown = native(avif([tile] * 192, 16, (16 * SIDE, 12 * SIDE)), 16 * SIDE, 12 * SIDE)
+    shown = native(avif([tile] * 192, 16, (16 * SIDE, 12 * SIDE)))
     assert np.abs(shown.astype(int) - np.tile(tile, (12, 16, 1))).mean() < 2
 
 
@@ -81,10 +77,9 @@ def test_tiles_are_turned_like_a_single_picture(turns: int, mirror: int | None, 
     properties += [] if mirror is None else [box(b"imir", bytes([mirror]))]
     tiled = avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6), *properties)
     expected = from_exif(exif).upright(WHOLE)
-    height, width, _ = expected.shape
-    assert np.abs(native(tiled, width, height).astype(int) - expected).mean() < 2
+    assert np.abs(native(tiled).astype(int) - expected).mean() < 2
     single = avif([WHOLE], 1, (WIDTH, HEIGHT), colours(6), *properties)
-    assert np.abs(native(single, width, height).astype(int) - expected).mean() < 2
+    assert np.abs(native(single).astype(int) - expected).mean() < 2
 
 
 def test_colours_are_those_that_the_whole_states() -> None:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.decode import decode, decode_reduced
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
 from tests.media import Picture, encode_picture, photo, photo_jpeg
+from tests.server.media.pictures import native, pillow
 
 LIMITS = MediaLimits()
 WIDTH, HEIGHT = 320, 240
@@ -20,16 +21,6 @@ PHOTO = photo(WIDTH, HEIGHT)
 
 def rows(data: bytes, size: tuple[int, int] = (64, 64), crops: int = 0) -> MediaRows:
     return decode(data, RowSpec(width=size[0], height=size[1], crops=crops), LIMITS)
-
-
-def native(data: bytes, width: int = WIDTH, height: int = HEIGHT) -> Picture:
-    """The picture at its own size: nothing is scaled when the rows are as large."""
-    frame: Picture = rows(data, (width, height)).frames[0]
-    return frame
-
-
-def pillow(data: bytes) -> Picture:
-    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
 
 
 def difference(ours: Picture, theirs: Picture) -> tuple[int, float]:
@@ -147,7 +138,7 @@ def test_every_orientation_comes_out_upright(orientation: int, file_format: str)
     stated = rows(data)
     width, height = (HEIGHT, WIDTH) if orientation >= 5 else (WIDTH, HEIGHT)
     assert (stated.facts.width, stated.facts.height) == (width, height)
-    ours = native(data, width, height)
+    ours = native(data)
     assert difference(ours, pillow(data))[1] < 1.5
     # The facts tell the same turn: mirror left to right first, then rotate clockwise.
     turned = PHOTO[:, ::-1] if stated.facts.mirrored else PHOTO
@@ -190,7 +181,7 @@ CROPPED: dict[str, Callable[[Image.Image], bytes]] = {
 def test_crops_have_the_colours_of_the_whole_picture(name: str, size: tuple[int, int]) -> None:
     width, height = size
     data = CROPPED[name](Image.fromarray(photo(width, height)))
-    whole, found = native(data, width, height), rows(data, (64, 48), crops=7)
+    whole, found = native(data), rows(data, (64, 48), crops=7)
     assert len(found.frames) == 8
     assert_crops(found, whole)
 
@@ -198,10 +189,9 @@ def test_crops_have_the_colours_of_the_whole_picture(name: str, size: tuple[int,
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_crops_of_a_turned_photo_are_cut_from_the_upright_picture(orientation: int) -> None:
     data = encode_picture(photo(303, 205), "JPEG", exif=exif(orientation), subsampling="4:2:0")
-    width, height = (205, 303) if orientation >= 5 else (303, 205)
     found = rows(data, (64, 48), crops=5)
     assert len(found.frames) == 6
-    assert_crops(found, native(data, width, height))
+    assert_crops(found, native(data))
 
 
 def test_a_picture_smaller_than_a_crop_has_none() -> None:

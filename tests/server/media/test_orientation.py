@@ -8,13 +8,14 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type as SideDataType
-from PIL import Image, ImageOps
+from PIL import Image
 
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.orientation import UPRIGHT, from_display_matrix, from_exif
 from server.media.types import RowSpec
-from tests.media import Picture, encode_picture, photo
+from tests.media import encode_picture, photo
+from tests.server.media.pictures import native, pillow
 
 PICTURE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 # What EXIF 2.32 says where the stored first row and first column are to be seen.
@@ -92,18 +93,11 @@ def exif_of_a_camera(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-def shown(data: bytes) -> Picture:
-    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    height, width, _ = upright.shape
-    frame: Picture = decode(data, RowSpec(width=width, height=height), MediaLimits()).frames[0]
-    assert np.abs(frame.astype(int) - upright).mean() < 3
-    return frame
-
-
 @pytest.mark.parametrize("value", EXIF)
 def test_an_avif_that_has_exif_too_is_upright(value: int) -> None:
     # FFmpeg gives the EXIF beside the display matrix.
-    shown(encode_picture(photo(96, 64), "AVIF", quality=95, exif=exif_of_a_camera(value)))
+    data = encode_picture(photo(96, 64), "AVIF", quality=95, exif=exif_of_a_camera(value))
+    assert np.abs(native(data).astype(int) - pillow(data)).mean() < 3
 
 
 @pytest.mark.parametrize(("container", "codec"), [("avi", "mjpeg"), ("mov", "mjpeg"), ("mov", "png")])
@@ -111,7 +105,7 @@ def test_an_avif_that_has_exif_too_is_upright(value: int) -> None:
 def test_a_video_of_photos_that_have_exif_is_upright(value: int, container: str, codec: str) -> None:
     file_format = "JPEG" if codec == "mjpeg" else "PNG"
     still = encode_picture(photo(96, 64), file_format, exif=exif_of_a_camera(value))
-    upright = shown(still)
+    upright = pillow(still)
     height, width, _ = upright.shape
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:

@@ -13,15 +13,11 @@ from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
 from tests.media import Picture, encode_picture, encode_video, photo, png
+from tests.server.media.pictures import native
 
 LIMITS = MediaLimits()
 WIDTH, HEIGHT = 96, 64
 PHOTO = photo(WIDTH, HEIGHT)
-
-
-def native(data: bytes, width: int = WIDTH, height: int = HEIGHT) -> Picture:
-    frame: Picture = decode(data, RowSpec(width=width, height=height), LIMITS, MediaKind.IMAGE).frames[0]
-    return frame
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"comment": b"x;" * 300}, {"interlace": 0}])

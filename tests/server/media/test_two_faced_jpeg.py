@@ -7,20 +7,12 @@ import pytest
 from PIL import Image
 
 from server.errors import CorruptMedia, UnsupportedMedia
-from server.media.decode import decode
-from server.media.limits import MediaLimits
-from server.media.types import MediaKind, RowSpec
-from tests.media import Picture, encode_picture, photo, photo_jpeg
+from tests.media import encode_picture, photo, photo_jpeg
+from tests.server.media.pictures import native
 
 WIDTH, HEIGHT = 96, 64
 FRAME, SCAN, TABLE = (0xC0, 0xC2), 0xDA, 0xC4
 Segments = list[tuple[int, bytes]]
-
-
-def judged(data: bytes) -> Picture:
-    spec = RowSpec(width=WIDTH, height=HEIGHT)
-    frame: Picture = decode(data, spec, MediaLimits(), MediaKind.IMAGE).frames[0]
-    return frame
 
 
 def segments(seed: int, **options: object) -> Segments:
@@ -71,28 +63,28 @@ def renamed(parts: Segments, old: bytes, new: bytes) -> Segments:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_what_is_made_of_parts_is_the_picture(progressive: bool) -> None:
     whole = photo_jpeg(WIDTH, HEIGHT, 1, subsampling=0, progressive=progressive)
-    np.testing.assert_array_equal(judged(joined(split(whole))), judged(whole))
+    np.testing.assert_array_equal(native(joined(split(whole))), native(whole))
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_second_scan_of_the_same_pixels_is_refused(hidden: bool) -> None:
     parts = segments(1) + ([(0x01, b"\xff\x01\xff\x00")] if hidden else []) + of(segments(2), SCAN)
     with pytest.raises(CorruptMedia, match="scans"):
-        judged(joined(parts))
+        native(joined(parts))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_second_frame_is_refused(progressive: bool) -> None:
     second = of(segments(2, progressive=progressive), *FRAME, TABLE, SCAN)
     with pytest.raises(CorruptMedia, match="frames"):
-        judged(joined(segments(1, progressive=progressive) + second))
+        native(joined(segments(1, progressive=progressive) + second))
 
 
 def test_what_an_unknown_segment_holds_is_not_decoded() -> None:
     content = b"".join(content for _, content in of(segments(2), *FRAME, TABLE, SCAN))
     unknown = 0xF5, b"\xff\xf5" + (2 + len(content)).to_bytes(2, "big") + content
     first = segments(1)
-    np.testing.assert_array_equal(judged(joined([*first, unknown])), judged(joined(first)))
+    np.testing.assert_array_equal(native(joined([*first, unknown])), native(joined(first)))
 
 
 def test_progressive_details_before_the_mean_are_refused() -> None:
@@ -108,15 +100,15 @@ def test_progressive_details_before_the_mean_are_refused() -> None:
     assert tables
     late = sorted(scans, key=lambda scan: scan[-1][1][5 + 2 * scan[-1][1][4]] == 0)
     with pytest.raises(CorruptMedia, match="scans"):
-        judged(joined(others + [part for scan in late for part in scan]))
+        native(joined(others + [part for scan in late for part in scan]))
 
 
 def test_colours_are_those_of_libjpeg() -> None:
     plain = segments(1)
-    as_it_is = judged(joined(plain))
+    as_it_is = native(joined(plain))
     # JFIF says YCbCr, and counts more.
-    np.testing.assert_array_equal(judged(joined([plain[0], adobe(0), *plain[1:]])), as_it_is)
-    assert np.abs(judged(joined([adobe(0), *plain[1:]])).astype(int) - as_it_is).mean() > 10
+    np.testing.assert_array_equal(native(joined([plain[0], adobe(0), *plain[1:]])), as_it_is)
+    assert np.abs(native(joined([adobe(0), *plain[1:]])).astype(int) - as_it_is).mean() > 10
 
 
 @pytest.mark.parametrize("names", [b"CMYK", b"\1\2\3\4"])
@@ -125,14 +117,14 @@ def test_four_components_are_ink_unless_adobe_says_otherwise(names: bytes, segme
     picture = photo(WIDTH, HEIGHT, 1)
     parts = split(encode_picture(Image.fromarray(picture).convert("CMYK"), "JPEG", quality=95))
     parts = segment + renamed([part for part in parts if part[0] != 0xEE], b"CMYK", names)
-    assert np.abs(judged(joined(parts)).astype(int) - picture).mean() < 3
+    assert np.abs(native(joined(parts)).astype(int) - picture).mean() < 3
 
 
 @pytest.mark.parametrize("segment", [[], [adobe(1)]])
 def test_names_that_contradict_what_is_said_of_the_colours_are_refused(segment: Segments) -> None:
     parts = renamed(segments(1), b"\1\2\3", b"RGB")
     with pytest.raises(UnsupportedMedia, match="colours"):
-        judged(joined(segment + parts[len(segment) :]))
+        native(joined(segment + parts[len(segment) :]))
 
 
 def exif(orientation: int, kind: int = 3) -> tuple[int, bytes]:
@@ -144,11 +136,11 @@ def exif(orientation: int, kind: int = 3) -> tuple[int, bytes]:
 
 def test_of_two_orientations_the_first_counts() -> None:
     plain = segments(1)
-    upright = judged(joined(plain))
-    np.testing.assert_array_equal(judged(joined([exif(1), exif(3), *plain])), upright)
-    np.testing.assert_array_equal(judged(joined([exif(3), exif(1), *plain])), upright[::-1, ::-1])
+    upright = native(joined(plain))
+    np.testing.assert_array_equal(native(joined([exif(1), exif(3), *plain])), upright)
+    np.testing.assert_array_equal(native(joined([exif(3), exif(1), *plain])), upright[::-1, ::-1])
 
 
 def test_an_orientation_of_another_type_turns_nothing() -> None:
     plain = segments(1)
-    np.testing.assert_array_equal(judged(joined([exif(3, kind=4), *plain])), judged(joined(plain)))
+    np.testing.assert_array_equal(native(joined([exif(3, kind=4), *plain])), native(joined(plain)))
