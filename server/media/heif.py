@@ -43,13 +43,13 @@ def _decode_single(
     beside = [other for other in container.streams.video if other.id == alpha and other is not stream]
     frames = _frames(container, [stream, *beside[:1]], budget)
     frame = frames[stream.id]
-    orientation, size = frame_orientation(frame), (frame.width, frame.height)
+    orientation = frame_orientation(frame)
     mask = frames.get(alpha) if alpha is not None else None
-    transparent = mask is not None and (mask.width, mask.height) == size
+    transparent = mask is not None and (mask.width, mask.height) == (frame.width, frame.height)
     if mask and transparent:
         frame = _with_alpha(frame, mask)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
-    return frame_rows(frame, size, orientation, facts, spec), transparent
+    return frame_rows(frame, orientation, facts, spec), transparent
 
 
 def _primary(streams: Sequence[av.VideoStream]) -> av.VideoStream:
@@ -77,7 +77,7 @@ def _decode_grid(container: InputContainer, grid: Grid, spec: RowSpec, budget: B
     if grid.colours:
         state_colours(whole, *grid.colours)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(streams[grid.tiles[0]]))
-    return frame_rows(whole, (grid.width, grid.height), grid.orientation, facts, spec)
+    return frame_rows(whole, grid.orientation, facts, spec)
 
 
 def _frames(

@@ -43,9 +43,9 @@ def decode_still(
             squeezed = still.orientation.stored_size(spec.width, spec.height)
             frame = decode_reduced_jpeg(still.payload, *squeezed)
             if frame is not None:
-                return frame_rows(frame, (still.width, still.height), still.orientation, facts, spec)
+                return frame_rows(frame, still.orientation, facts, spec, stored=(still.width, still.height))
         frame = _still_frame(still, found, budget)
-        return frame_rows(frame, (frame.width, frame.height), still.orientation, facts, spec, still.opaque)
+        return frame_rows(frame, still.orientation, facts, spec, opaque=still.opaque)
 
 
 def _still_frame(still: Still, found: Format, budget: Budget) -> av.VideoFrame:
@@ -65,7 +65,7 @@ def decode_only(stream: av.VideoStream, packet: Packet, spec: RowSpec, budget: B
     """
     frame = decode_picture(stream, packet, budget)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(stream))
-    return frame_rows(frame, (frame.width, frame.height), frame_orientation(frame), facts, spec)
+    return frame_rows(frame, frame_orientation(frame), facts, spec)
 
 
 def decode_picture(stream: av.VideoStream, packet: Packet, budget: Budget) -> av.VideoFrame:
@@ -99,21 +99,21 @@ def _first_frame(decoder: av.VideoCodecContext, packet: Packet) -> av.VideoFrame
 
 def frame_rows(
     frame: av.VideoFrame,
-    stored: tuple[int, int],
     orientation: Orientation,
     facts: MediaFacts,
     spec: RowSpec,
     opaque: bool = False,
+    stored: tuple[int, int] | None = None,
 ) -> MediaRows:
     """The whole picture and its crops, or none if it shows nothing or images are not wanted.
 
     Args:
-        frame: decoded; of a JPEG that is decoded at a fraction of its size, that fraction.
-        stored: width and height in the file, before turning it upright.
+        frame: decoded, not yet upright.
         facts: to be completed with the size and the turn.
         opaque: disregard transparency.
+        stored: width and height in the file, if it was decoded at a fraction of its size.
     """
-    width, height = orientation.stored_size(*stored)
+    width, height = orientation.stored_size(*(stored or (frame.width, frame.height)))
     facts = replace(
         facts,
         width=width,
