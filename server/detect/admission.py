@@ -103,23 +103,19 @@ class Admission:
             wait = sum(stage.seconds_before(those) for stage in ahead)
         if now + forecast.seconds(wait, size) > deadline:
             raise Overloaded(f"{wait:.1f} s of work go first, too much for the deadline", retry_after=wait)
-        if full and not self._made_room(urgency, wait):
-            raise Overloaded(
-                f"{self.in_flight} requests are waiting already",
-                retry_after=max(_SHORTEST_RETRY_SECONDS, wait),
-            )
+        retry = max(_SHORTEST_RETRY_SECONDS, wait)
+        if full and not self._made_room(urgency, retry):
+            raise Overloaded(f"{self.in_flight} requests are waiting already", retry_after=retry)
         return wait
 
     def _stages(self) -> tuple[Engine, DecodePool, FetchPool]:
         """Where requests wait, in the order of `Stage`."""
         return self._live.current, self._decoders, self._fetching
 
-    def _made_room(self, urgency: Urgency, wait: float) -> bool:
-        """Whether a less urgent request gave way."""
-        least_urgent = [(stage.least_urgent(), stage) for stage in self._stages()]
-        waiting = [(least, stage) for least, stage in least_urgent if least is not None]
+    def _made_room(self, urgency: Urgency, retry: float) -> bool:
+        """Whether a less urgent request gave way, to be sent again after `retry` seconds."""
+        waiting = [(least, stage) for stage in self._stages() if (least := stage.least_urgent())]
         if not waiting:
             return False
         _, stage = max(waiting, key=lambda pair: pair[0])
-        retry = max(_SHORTEST_RETRY_SECONDS, wait)
         return stage.drop(urgency, Overloaded("a more urgent request needed the room", retry_after=retry))
