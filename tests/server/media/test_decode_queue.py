@@ -1,6 +1,5 @@
 import math
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -51,14 +50,6 @@ def test_the_least_urgent_gives_way_to_more_urgent_ones_only(urgencies: list[Urg
     with pytest.raises(Overloaded):
         victim.future.result(0)
     assert len(queue) == len(jobs) - 1
-
-
-def test_cancelled_ones_do_not_count() -> None:
-    unwanted = job((Priority.BATCH, 1.0))
-    queue = queue_of(unwanted, job((Priority.NORMAL, 1.0)))
-    unwanted.future.cancel()
-    assert queue.least_urgent() == (Priority.NORMAL, 1.0)
-    assert queue.cost_before((Priority.BATCH, 5.0)) == 1
 
 
 # Of few urgencies, so that several media are of one request.
@@ -112,12 +103,10 @@ def test_closing_wakes_those_who_wait_and_hands_out_the_rest() -> None:
     assert filled.take() is None
 
 
-def test_waiting_for_work_needs_no_clock() -> None:
+def test_decoders_wait_for_work() -> None:
     queue, waiting = DecodeQueue(), job()
-    start = time.monotonic()
-    threading.Timer(0.05, lambda: queue.put(waiting)).start()
+    threading.Timer(0.05, queue.put, [waiting]).start()
     assert queue.take() is waiting
-    assert time.monotonic() - start >= 0.04
 
 
 def test_all_media_of_one_request_give_way_together() -> None:
