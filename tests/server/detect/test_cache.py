@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,9 +182,7 @@ async def test_the_least_recently_asked_go_first() -> None:
 
 async def test_bytes_are_bounded_and_large_answers_count_more() -> None:
     heatmap = np.zeros((100, 100), np.float32)
-    large = Detection(
-        Verdict.FAKE, None, 0.9, (), (ScoredRow("image", 0, 0, 0, 0.9, None, heatmap),), (), (), (), "", ""
-    )
+    large = replace(ANSWER, rows=(ScoredRow("image", 0, 0, 0, 0.9, None, heatmap),))
     verdicts = cache(max_bytes=100_000)
     for number in range(10):
         await verdicts.answer(question(str(number)), NORMAL, lambda: at_once(large))
@@ -198,7 +197,7 @@ async def test_an_entry_does_not_keep_the_heatmaps_of_its_whole_batch() -> None:
     batch = np.zeros((64, 8, 8), np.float32)
     row = ScoredRow("image", 0, 0, 0, 0.9, None, batch[3])
     verdicts = cache()
-    seen = Detection(Verdict.FAKE, None, 0.9, (), (row,), (), (), (), "", "")
+    seen = replace(ANSWER, rows=(row,))
     await verdicts.answer(question(), NORMAL, lambda: at_once(seen))
     known = verdicts.find(question())
     assert known is not None
