@@ -15,7 +15,7 @@ from server.media.decode import decode
 from server.media.joints import JoinedClock
 from server.media.types import MediaRows, RowSpec
 from tests.media import Sound, encode_sound, encode_video, moving_pictures, pitch, tone
-from tests.server.media.test_video import COUNT, HEIGHT, LIMITS, WIDTH, in_sequence, numbers
+from tests.server.media.videos import COUNT, HEIGHT, LIMITS, WIDTH, in_sequence, numbers
 
 RATE = 16_000
 SPEC = RowSpec(width=WIDTH, height=HEIGHT, frames=12, want_clips=False, window_samples=RATE)

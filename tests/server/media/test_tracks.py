@@ -12,7 +12,7 @@ from server.media.decode import decode
 from server.media.types import MediaKind
 from tests.media import ENCRYPTED, Sound, encode_video, speech
 from tests.server.media.boxes import box, span, spliced
-from tests.server.media.test_video import HEIGHT, LIMITS, PICTURES, SPEC, WIDTH, in_sequence, numbers
+from tests.server.media.videos import HEIGHT, LIMITS, PICTURES, SPEC, WIDTH, in_sequence, numbers
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])

@@ -19,36 +19,17 @@ from server.media.decode import decode
 from server.media.limits import Budget, MediaLimits
 from server.media.pixels import PixelConverter
 from server.media.probe import Format
-from server.media.types import MediaKind, MediaRows, RowSpec
+from server.media.types import MediaKind, RowSpec
 from tests.media import (
     Picture,
     damage_packets,
     encode_picture,
     encode_video,
-    moving_pictures,
     photo,
     speech,
     video_mp4,
 )
-
-LIMITS = MediaLimits()
-WIDTH, HEIGHT = 96, 64
-SPEC = RowSpec(width=WIDTH, height=HEIGHT, window_samples=16_000)
-COUNT = 60
-PICTURES = moving_pictures(COUNT, WIDTH, HEIGHT)
-
-
-def in_sequence(data: bytes) -> list[Picture]:
-    """Every frame of the file, upright or not, at our size."""
-    converter = PixelConverter()
-    with av.open(io.BytesIO(data), "r") as container:
-        return [converter.scaled(frame, WIDTH, HEIGHT) for frame in container.decode(video=0)]
-
-
-def numbers(rows: MediaRows, frames: list[Picture]) -> list[int]:
-    """Which of `frames` each row of `rows.frames` is, to the bit."""
-    return [[np.array_equal(frame, row) for frame in frames].index(True) for row in rows.frames]
-
+from tests.server.media.videos import COUNT, HEIGHT, LIMITS, PICTURES, SPEC, WIDTH, in_sequence, numbers
 
 CODECS = [
     ("mp4", "libx264", {}),
