@@ -1,6 +1,5 @@
 """Files made to harm: each is refused, or read, at a cost that is bounded."""
 
-import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -219,6 +218,5 @@ def test_noise_behind_a_magic(magic: bytes) -> None:
 
 
 def test_nothing_is_left_of_a_cut_container() -> None:
-    data = io.BytesIO(video_mp4(0.4, width=64, height=48)).read(200)
     with pytest.raises(CorruptMedia):
-        decode(data, SPEC, LIMITS)
+        decode(video_mp4(0.4, width=64, height=48)[:200], SPEC, LIMITS)
