@@ -147,8 +147,9 @@ class VerdictCache:
         return answer
 
     def _store(self, question: Question, answer: Detection | MediaError) -> None:
-        rows = sum(_row_bytes(row) for row in getattr(answer, "rows", ()))
-        size = _ENTRY_BYTES + _MEDIUM_BYTES * len(question.media) + rows
+        size = _ENTRY_BYTES + _MEDIUM_BYTES * len(question.media)
+        if isinstance(answer, Detection):
+            size += sum(map(_row_bytes, answer.rows))
         if size > self._max_bytes:
             return
         self._forget(question)
