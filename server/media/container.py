@@ -105,8 +105,8 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
         DecodeTimeout, MediaLimitExceeded
     """
     films = [stream for stream in container.streams.video if not _is_cover(stream)]
-    video = None if found.kind is MediaKind.AUDIO else shown(films)
-    audio = shown(container.streams.audio)
+    video = None if found.kind is MediaKind.AUDIO else _shown(films)
+    audio = _shown(container.streams.audio)
     streams = [stream for stream in (video, audio) if stream is not None]
     if not streams:
         raise CorruptMedia("the file holds neither pictures nor sound")
@@ -165,7 +165,7 @@ def _is_cover(stream: av.VideoStream) -> bool:
     return bool(kinds & Disposition.attached_pic and not chapters)
 
 
-def shown(streams: Sequence[_Stream]) -> _Stream | None:
+def _shown(streams: Sequence[_Stream]) -> _Stream | None:
     """The one of several that viewers show: the first that the file makes the default, else the first."""
     return next(
         (stream for stream in streams if stream.disposition & Disposition.default), next(iter(streams), None)

@@ -27,7 +27,7 @@ class FrameReader:
 
     Attributes:
         starts: float64 [N], seconds on the stream's clock at which each frame appears, ascending.
-        end: seconds at which the last frame disappears.
+        origin, end: seconds at which the first frame appears, and the last disappears.
         orientation, size, transfer: of the frames, known after `read`.
     """
 
@@ -36,12 +36,12 @@ class FrameReader:
     ) -> None:
         packets = demuxed.video_packets
         base = float(stream.time_base or 1)
-        known = [packet.pts if packet.pts is not None else packet.dts for packet in packets]
-        stamps = _known(known, packets, base)
+        stated = [packet.pts if packet.pts is not None else packet.dts for packet in packets]
+        stamps = _timestamps(stated, packets, base)
         # A container without presentation times gives frames the times at which they are decoded,
         # unless FFmpeg's parser knows better, and then they are not ascending.
         guessed = demuxed.decode_times_only and bool((np.diff(stamps) > 0).all())
-        self._times = PacketTimes(packets, stamps, not guessed and None not in known, _NEAR_SECONDS / base)
+        self._times = PacketTimes(packets, stamps, not guessed and None not in stated, _NEAR_SECONDS / base)
         self._decoder = RunDecoder(stream.codec_context, self._times, size, budget)
         self._spare_decoder, self._scaled_size, self._budget = demuxed.spare_decoder, size, budget
         shown = np.asarray([not packet.is_discard for packet in packets])
@@ -117,13 +117,13 @@ class FrameReader:
         return first, max(packet, min(following - 1, packet + _MAX_REORDER))
 
 
-def _known(stamps: list[int | None], packets: list[Packet], base: float) -> NDArray[np.int64]:
-    """Timestamps, or where they are missing the order of the packets at a constant rate."""
-    if None not in stamps:
-        return np.asarray(stamps, np.int64)
+def _timestamps(stated: list[int | None], packets: list[Packet], base: float) -> NDArray[np.int64]:
+    """int64 [packets], ticks: as stated, or if some are missing, at a constant rate in file order."""
+    if None not in stated:
+        return np.asarray(stated, np.int64)
     lengths = [packet.duration for packet in packets if packet.duration]
     step = max(1, round(float(np.median(lengths)) if lengths else _DEFAULT_FRAME_SECONDS / base))
-    return np.arange(len(stamps), dtype=np.int64) * step
+    return np.arange(len(stated), dtype=np.int64) * step
 
 
 def _last_duration(packet: Packet, starts: Times, base: float) -> float:
