@@ -38,6 +38,8 @@ _GRACE_SECONDS = 0.5
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
 _SOCKET_BYTES = 2**20
+# Names by number; those of real time but the first and last have none.
+_SIGNALS = {known.value: known.name for known in signal.Signals}
 # Freed memory that a worker keeps for the next medium.
 _KEPT_BYTES = 64 * 2**20
 
@@ -236,7 +238,7 @@ class _Worker:
         self._link.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return _SIGNALS.get(-code, f"exit status {code}")
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

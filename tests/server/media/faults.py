@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def _crash(rest: bytes, limits: MediaLimits) -> None:
 
 def _abort(rest: bytes, limits: MediaLimits) -> None:
     os.abort()
+
+
+def _signal(rest: bytes, limits: MediaLimits) -> None:
+    """Of a number without a name, as a process can send itself that its file has taken over."""
+    os.kill(os.getpid(), signal.SIGRTMIN + 5)
 
 
 def _exit(rest: bytes, limits: MediaLimits) -> None:
@@ -81,6 +87,7 @@ _FAULTS = {
     b"crash": _crash,
     b"abort": _abort,
     b"exit": _exit,
+    b"signal": _signal,
     b"hang": _hang,
     b"memory": _eat_memory,
     b"leak": _leak,
