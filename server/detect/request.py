@@ -142,6 +142,8 @@ class SuspiciousInterval:
 
 @dataclass(frozen=True, slots=True)
 class ModalityScore:
+    """Probability of fake by a modality, from so many rows; `weight` is its share in the verdict."""
+
     modality: str
     fake_probability: float
     rows: int

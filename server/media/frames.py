@@ -54,6 +54,7 @@ class FrameReader:
 
     @property
     def seconds(self) -> float:
+        """How long all frames are shown."""
         return self.end - self.origin
 
     def read(self, numbers: Iterable[int]) -> dict[int, RGB]:

@@ -66,16 +66,19 @@ class Budget:
             raise MediaLimitExceeded(f"the file has more than {self.limits.max_packets} packets")
 
     def check_bytes(self, size: int) -> None:
+        """Raises MediaLimitExceeded."""
         if size > self.limits.max_bytes:
             raise MediaLimitExceeded(f"{size} bytes are more than the {self.limits.max_bytes} allowed")
 
     def check_pixels(self, width: int, height: int) -> None:
+        """Of one picture. Raises MediaLimitExceeded."""
         if width * height > self.limits.max_pixels:
             raise MediaLimitExceeded(
                 f"{width} x {height} pixels are more than the {self.limits.max_pixels} allowed"
             )
 
     def check_duration(self, seconds: float) -> None:
+        """Raises MediaLimitExceeded."""
         if seconds > self.limits.max_duration_seconds:
             raise MediaLimitExceeded(
                 f"{seconds:g} s are more than the {self.limits.max_duration_seconds:g} s allowed"

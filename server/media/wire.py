@@ -129,12 +129,14 @@ def fields(record: RowSpec | MediaFacts) -> Header:
 
 
 def rows_message(rows: MediaRows) -> tuple[Header, list[Body]]:
+    """Header and body of an answer that `read_answer` turns into these rows."""
     arrays = [np.ascontiguousarray(getattr(rows, name), kind) for name, kind in _ARRAYS.items()]
     header = {"facts": fields(rows.facts), "shapes": [array.shape for array in arrays]}
     return header, [array.data for array in arrays]
 
 
 def error_message(error: errors.MediaError) -> Header:
+    """The header of an answer for which `read_answer` raises this error."""
     return {"error": error.code, "message": error.message, "hint": error.hint}
 
 
