@@ -204,4 +204,4 @@ def _sources(settings: Settings) -> Sources:
         "https": Https(settings.https_hosts, settings.https_timeout_seconds),
         "s3": S3(settings.s3_buckets, settings.aws, settings.s3_endpoint),
     }
-    return Sources(settings.max_media_bytes, settings.fetch_workers, schemes)
+    return Sources(settings.max_media_bytes, settings.fetch_workers, schemes, settings.max_fetches_per_host)

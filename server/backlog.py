@@ -1,6 +1,6 @@
 """Jobs that wait to be done: the most urgent first, and none that nobody waits for any more."""
 
-import heapq
+from bisect import insort
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -40,6 +40,7 @@ class Backlog(Generic[Job]):
 
     def __init__(self) -> None:
         self._lock = Lock()
+        # The most urgent first.
         self._jobs: list[Job] = []
         # Of those that were not cancelled: their futures, and number and cost by urgency. Each newcomer is
         # compared with what waits, which may be a hundred jobs of each request.
@@ -80,12 +81,12 @@ class Backlog(Generic[Job]):
         return True
 
     def _add(self, job: Job) -> None:
-        heapq.heappush(self._jobs, job)
+        insort(self._jobs, job)
         self._wanted.add(job.future)
         self._tally(job.urgency, 1, job.cost)
 
-    def _pop(self) -> Job:
-        job = heapq.heappop(self._jobs)
+    def _pop(self, place: int = 0) -> Job:
+        job = self._jobs.pop(place)
         self._leave(job.urgency, job.cost, job.future)
         return job
 
@@ -104,9 +105,8 @@ class Backlog(Generic[Job]):
                 self._keep(self._jobs)
 
     def _keep(self, jobs: Iterable[Job]) -> None:
-        """Replaces all that waits by these jobs, less those that were cancelled."""
+        """Keeps only these jobs of all that wait, in their order, less those that were cancelled."""
         self._jobs, self._cost = [job for job in jobs if job.future in self._wanted], 0.0
-        heapq.heapify(self._jobs)
         self._wanted = {job.future for job in self._jobs}
         self._requests = {}
         for job in self._jobs:

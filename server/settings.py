@@ -212,6 +212,13 @@ class Settings(Configured):
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
     fetch_workers: int = Field(16, ge=1, le=1024, description="Media read by URI at once.")
+    max_fetches_per_host: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Of them, those from one host of https at once; more wait, and let others go first. "
+        "0: three quarters.",
+    )
     file_roots: tuple[Path, ...] = Field(
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
     )

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from server.errors import InvalidRequest, SourceNotAllowed
 from server.sources.fetched import Fetched, Hold
 from server.sources.fetching import FetchPool
+from server.sources.hosts import ascii_name
 from server.urgency import Urgency
 
 _MAX_URI = 8192
@@ -36,15 +37,18 @@ class Sources:
         max_bytes: size of one medium at most.
         workers: media read at once; others wait their turn.
         schemes: the source that reads each.
+        max_per_host: media read at once from one host of https; 0: three quarters of `workers`.
 
     Attributes:
         pool: where media wait to be read.
     """
 
-    def __init__(self, max_bytes: int, workers: int, schemes: Mapping[str, Source]) -> None:
+    def __init__(
+        self, max_bytes: int, workers: int, schemes: Mapping[str, Source], max_per_host: int = 0
+    ) -> None:
         self._max_bytes = max_bytes
         self._schemes = schemes
-        self.pool = FetchPool(workers)
+        self.pool = FetchPool(workers, max_per_host)
 
     async def read(self, uri: str, urgency: Urgency, hold: Hold) -> Fetched:
         """The content of `uri`, the most urgent first; `hold` is told of the bytes.
@@ -57,7 +61,8 @@ class Sources:
             SourceUnavailable: it could not be read.
             MediaLimitExceeded: it is too large.
             DeadlineExceeded: reading it took too long.
-            Overloaded: the server has no room for it.
+            Overloaded: the server has no room for it, or its host too much to do.
+            ShuttingDown: after `close`.
         """
         parts = _split(uri)
         source = self._schemes.get(parts.scheme)
@@ -67,11 +72,19 @@ class Sources:
         # In a copy of the context, so that what the thread logs carries the request's id.
         run = contextvars.copy_context().run
         read = partial(run, source.read, parts, self._max_bytes, urgency[1], hold)
-        return await self.pool.fetch(read, urgency)
+        return await self.pool.fetch(read, urgency, _host(parts))
 
     def close(self) -> None:
         """Does not wait for what is still being read: nobody does."""
         self.pool.close()
+
+
+def _host(parts: SplitResult) -> str:
+    """The host that others may wait for; empty where the store is the operator's own, or the host is none."""
+    try:
+        return ascii_name(parts.hostname or "") if parts.scheme == "https" else ""
+    except ValueError:
+        return ""
 
 
 def _split(uri: str) -> SplitResult:

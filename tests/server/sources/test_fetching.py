@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from server.errors import Overloaded
+from server.errors import Overloaded, ShuttingDown
 from server.sources.fetched import Fetched, SourceFacts
 from server.sources.fetching import FetchPool
-from server.urgency import Priority
+from server.urgency import Priority, Urgency
 from tests.urgencies import soon
 from tests.waiting import until_async
 
@@ -109,7 +111,127 @@ def test_closing_cancels_what_waits(pool: FetchPool) -> None:
         pool.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        with pytest.raises(ShuttingDown):
+            await pool.fetch(store.reader("too late"), soon())
         store.may_answer.set()
         await first
 
     asyncio.run(run())
+
+
+class Readers:
+    """Reads of names, each until it is told to end; `reading` are those of now."""
+
+    def __init__(self) -> None:
+        self.reading: dict[str, threading.Event] = {}
+
+    def reader(self, name: str) -> Callable[[], Fetched]:
+        def read() -> Fetched:
+            self.reading[name] = end = threading.Event()
+            assert end.wait(10)
+            return Fetched(b"", SourceFacts(""))
+
+        return read
+
+    def end(self, name: str) -> None:
+        self.reading.pop(name).set()
+
+
+WORKERS, PER_HOST = 3, 2
+ADDED = st.tuples(st.sampled_from(Priority), st.sampled_from(["", "a.example", "b.example"]))
+
+
+@settings(max_examples=50)
+@given(st.lists(ADDED | st.sampled_from(["end first", "end last", "cancel"]), max_size=25))
+def test_the_most_urgent_whose_host_has_room_is_read_whenever_a_thread_is_free(
+    steps: list[tuple[Priority, str] | str],
+) -> None:
+    pool, readers = FetchPool(WORKERS, PER_HOST), Readers()
+    tasks: dict[str, asyncio.Task[Fetched]] = {}
+    # What should happen: urgency and host of each by name, in the order in which they came.
+    waiting: dict[str, tuple[Urgency, str]] = {}
+    reading: dict[str, str] = {}
+
+    def start_what_may() -> None:
+        while len(reading) < WORKERS:
+            hosts = list(reading.values())
+            open_to = [
+                name for name, (_, host) in waiting.items() if not host or hosts.count(host) < PER_HOST
+            ]
+            if not open_to:
+                return
+            name = min(open_to, key=lambda each: waiting[each][0])
+            reading[name] = waiting.pop(name)[1]
+
+    async def run() -> None:
+        for number, step in enumerate(steps):
+            if isinstance(step, tuple):
+                name, urgency = str(number), (step[0], time.monotonic() + 1000)
+                waiting[name] = urgency, step[1]
+                tasks[name] = asyncio.create_task(pool.fetch(readers.reader(name), *waiting[name]))
+                await asyncio.sleep(0)
+            elif step == "cancel" and waiting:
+                name = next(iter(waiting))
+                del waiting[name]
+                tasks[name].cancel()
+                await asyncio.wait([tasks[name]])
+            elif step != "cancel" and reading:
+                name = list(reading)[0 if step == "end first" else -1]
+                del reading[name]
+                readers.end(name)
+                await tasks[name]
+            start_what_may()
+            await until_async(lambda: readers.reading.keys() == reading.keys(), 10)
+        pool.close()
+        for name in list(readers.reading):
+            readers.end(name)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    asyncio.run(run())
+
+
+async def busy_with(pool: FetchPool, readers: Readers, host: str, count: int) -> list[asyncio.Task[Fetched]]:
+    """That many media of a host, of which as many as may be are being read."""
+    before = len(readers.reading)
+    names = [f"{host} {number}" for number in range(count)]
+    tasks = [asyncio.create_task(pool.fetch(readers.reader(name), soon(1000), host)) for name in names]
+    await until_async(lambda: len(readers.reading) == before + min(count, 3))
+    return tasks
+
+
+async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own() -> None:
+    pool, readers = FetchPool(4), Readers()
+    await pool.fetch(slow, soon(), "slow.example")
+    tasks = await busy_with(pool, readers, "slow.example", 50)
+    assert pool.backlog_seconds == pool.seconds_before(soon(1000)) == 0
+    await pool.fetch(slow, soon(5), "other.example")
+    with pytest.raises(Overloaded, match="host"):
+        await pool.fetch(slow, soon(1, priority=Priority.BATCH), "slow.example")
+    # Others share what it leaves: one thread.
+    tasks.append(asyncio.create_task(pool.fetch(readers.reader("other"), soon(1000), "other.example")))
+    await until_async(lambda: "other" in readers.reading)
+    tasks += [asyncio.create_task(pool.fetch(slow, soon(1000), "other.example")) for _ in range(4)]
+    await until_async(lambda: len(pool) == 47 + 4)
+    assert pool.seconds_before(soon(2000)) == pytest.approx(0.5, rel=0.5)
+    # The least urgent gives way, also one that waits for its host.
+    assert pool.drop((Priority.INTERACTIVE, 0.0), Overloaded("no room"))
+    assert len(pool) == 46 + 4
+    pool.close()
+    for name in list(readers.reading):
+        readers.end(name)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_host_that_is_given_up_while_it_is_read_keeps_its_place_until_it_is_done() -> None:
+    pool, readers = FetchPool(4), Readers()
+    for task in await busy_with(pool, readers, "slow.example", 3):
+        task.cancel()
+    next_one = asyncio.create_task(pool.fetch(readers.reader("next"), soon(1000), "slow.example"))
+    await until_async(lambda: len(pool))
+    assert "next" not in readers.reading
+    for name in list(readers.reading):
+        readers.end(name)
+    await until_async(lambda: "next" in readers.reading)
+    readers.end("next")
+    await next_one
+    pool.close()
