@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from server.access_log import access_log
 from server.detect import contents, plan
 from server.detect.cache import VerdictCache
+from server.detect.media_bytes import MediaBytes
 from server.detect.pipeline import Pipeline
 from server.engine.cores import usable_cores
 from server.engine.engine import Engine
@@ -91,7 +92,7 @@ class Backend:
             self._decoders,
             self._sources,
             settings.max_queue_size,
-            settings.max_queue_bytes,
+            MediaBytes(settings.max_queue_bytes, settings.max_queue_bytes_per_token),
             VerdictCache(settings.cache_max_bytes, settings.cache_max_entries, settings.cache_seconds),
             _sampling_key(settings),
         )

@@ -55,6 +55,11 @@ class Settings(Configured):
     max_calls_per_token: int = Field(
         256, ge=1, description="Calls of one token's name at once; a DetectStream is one call."
     )
+    max_queue_bytes_per_token: int | None = Field(
+        None,
+        ge=1024,
+        description="Of max_queue_bytes, what the calls of one token's name may hold together. Default: all.",
+    )
     max_calls_per_second_per_token: float = Field(
         0, ge=0, description="Calls of one token's name a second; streams are slowed down to it. 0: any."
     )
@@ -319,11 +324,13 @@ class Settings(Configured):
 
     @model_validator(mode="after")
     def _room_for_one_medium(self) -> Self:
-        if self.max_queue_bytes < max(self.max_media_bytes, MESSAGE_COPIES * self.max_message_bytes):
-            raise ValueError(
-                "max_queue_bytes: must be at least max_media_bytes, and "
-                f"{MESSAGE_COPIES} times max_message_bytes"
-            )
+        least = max(self.max_media_bytes, MESSAGE_COPIES * self.max_message_bytes)
+        for name in ("max_queue_bytes", "max_queue_bytes_per_token"):
+            room = getattr(self, name)
+            if room is not None and room < least:
+                raise ValueError(
+                    f"{name}: must be at least max_media_bytes, and {MESSAGE_COPIES} times max_message_bytes"
+                )
         return self
 
     @model_validator(mode="after")

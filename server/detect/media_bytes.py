@@ -1,9 +1,11 @@
 """Bounds the bytes of media that the server holds, however they arrive."""
 
 import threading
+from collections import Counter
+from contextvars import ContextVar
 from typing import Self
 
-from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded
+from server.errors import DeadlineExceeded, MediaLimitExceeded, Overloaded, RateLimited
 
 MESSAGE_COPIES = 3
 """How often the media of a message are in memory until it is answered: as gRPC received them, as protobuf
@@ -11,17 +13,23 @@ parsed them, and as they were read from that."""
 STREAM_COPIES = 2
 """The same in a stream, whose messages gRPC does not keep."""
 
+caller: ContextVar[str] = ContextVar("caller", default="")
+"""Who made the call that the current task answers; empty where callers have no names, and no shares."""
+
 
 class MediaBytes:
     """Bytes of all media that are received, fetched or waiting for their answer; safe to use from threads.
 
     Args:
         limit: bytes held at once.
+        share: of which each caller may hold as many; None: all.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, share: int | None = None) -> None:
+        self._limit = limit
+        self._share = limit if share is None else min(share, limit)
         self._held = 0
+        self._held_by: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
@@ -30,38 +38,59 @@ class MediaBytes:
         return self._held
 
     def hold(self, size: int = 0) -> "Holding":
-        """Counts `size` bytes until the context that it returns is left. Raises Overloaded."""
-        return Holding(self, size)
+        """Counts `size` bytes of the current caller until the context that it returns is left.
 
-    def check(self, size: int) -> None:
-        """Raises Overloaded if `size` more bytes would not fit now."""
-        if self._held + size > self.limit:
+        Raises:
+            MediaLimitExceeded, Overloaded: as `Holding.add`.
+        """
+        return Holding(self, caller.get(), size)
+
+    def most(self, name: str) -> int:
+        """Bytes that this caller may hold at once."""
+        return self._share if name else self._limit
+
+    def check(self, name: str, size: int) -> None:
+        """Raises Overloaded if `size` more bytes of this caller would not fit now."""
+        if self._held + size > self._limit:
             raise Overloaded(
                 f"the server holds {self._held} bytes of media, and {size} more would pass its limit "
-                f"of {self.limit}"
+                f"of {self._limit}"
+            )
+        if name and (own := self._held_by[name]) + size > self._share:
+            raise RateLimited(
+                f"calls with this token hold {own} bytes of media, and {size} more would pass its share "
+                f"of {self._share}",
+                "Send fewer or smaller media at once, or ask the operator for a larger "
+                "--max-queue-bytes-per-token.",
             )
 
-    def take(self, size: int) -> None:
+    def take(self, name: str, size: int) -> None:
         """Counts `size` bytes. Raises Overloaded."""
         with self._lock:
-            self.check(size)
+            self.check(name, size)
             self._held += size
+            self._held_by[name] += size
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, name: str, size: int) -> None:
         with self._lock:
             self._held -= size
+            self._held_by[name] -= size
 
 
 class Holding:
-    """One request's share, which may grow while the request arrives; safe to use from threads."""
+    """What one request of a caller holds, which may grow while it arrives; safe to use from threads."""
 
-    def __init__(self, media_bytes: MediaBytes, size: int) -> None:
-        self._media_bytes = media_bytes
+    def __init__(self, media_bytes: MediaBytes, name: str, size: int) -> None:
+        self._media_bytes, self._name = media_bytes, name
         self._size = 0
         self._over = False
         self._lock = threading.Lock()
         if size:
             self.add(size)
+
+    def check(self, size: int) -> None:
+        """Raises Overloaded if `size` bytes more would not fit now."""
+        self._media_bytes.check(self._name, size)
 
     def add(self, size: int) -> None:
         """Counts `size` bytes more.
@@ -74,11 +103,14 @@ class Holding:
         with self._lock:
             if self._over:
                 raise DeadlineExceeded("nobody waits for this medium any more")
-            if self._size + size > self._media_bytes.limit:
+            most = self._media_bytes.most(self._name)
+            if self._size + size > most:
                 raise MediaLimitExceeded(
-                    f"the media of one request have more than {self._media_bytes.limit} bytes"
+                    f"the media of one request, with their copies, have more than {most} bytes",
+                    "Send fewer or smaller media in one request, or raise --max-queue-bytes and "
+                    "--max-queue-bytes-per-token.",
                 )
-            self._media_bytes.take(size)
+            self._media_bytes.take(self._name, size)
             self._size += size
 
     def __enter__(self) -> Self:
@@ -88,4 +120,4 @@ class Holding:
         with self._lock:
             self._over = True
             if self._size:
-                self._media_bytes.give_back(self._size)
+                self._media_bytes.give_back(self._name, self._size)

@@ -12,7 +12,7 @@ from server.detect.admission import Admission
 from server.detect.cache import Question, VerdictCache
 from server.detect.contents import Hashes
 from server.detect.mailbox import Mailbox
-from server.detect.media_bytes import MediaBytes
+from server.detect.media_bytes import Holding, MediaBytes
 from server.detect.plan import Planner
 from server.detect.request import (
     Detection,
@@ -46,13 +46,12 @@ class Pipeline:
         decoders: the pool that untrusted bytes go to.
         sources: reads URIs.
         max_requests: accepted and unanswered at once.
-        max_bytes: of media held at once.
+        media_bytes: counts and bounds the bytes of media that are held.
         verdicts: what was judged before.
         sampling_key: 32 bytes that decide, with a file's hash, where to look in it; None: at the centres.
 
     Attributes:
         admission: lets requests in, and drains.
-        media_bytes: counts those bytes.
         mailbox: brings what engine and decoders give.
     """
 
@@ -62,7 +61,7 @@ class Pipeline:
         decoders: DecodePool,
         sources: Sources,
         max_requests: int,
-        max_bytes: int,
+        media_bytes: MediaBytes,
         verdicts: VerdictCache,
         sampling_key: bytes | None = None,
     ) -> None:
@@ -72,7 +71,7 @@ class Pipeline:
         self._sources = sources
         self._planner = Planner(live.current.manifest)
         self.admission = Admission(live, decoders, sources.pool, max_requests)
-        self.media_bytes = MediaBytes(max_bytes)
+        self.media_bytes = media_bytes
         self.verdicts = verdicts
         self._sampling_key = sampling_key
         self._engine_seconds = BySize()
@@ -102,7 +101,7 @@ class Pipeline:
 
     async def admit(
         self,
-        work: Callable[[Engine], Awaitable[_Answer]],
+        work: Callable[[Engine, Holding], Awaitable[_Answer]],
         urgency: Urgency,
         size: int,
         first: Stage,
@@ -110,7 +109,7 @@ class Pipeline:
         """Does `work` with the current engine, as one of the accepted requests.
 
         Args:
-            work: cancelled at the deadline.
+            work: told where to count the bytes that it holds beside these; cancelled at the deadline.
             urgency: its priority and deadline.
             size: bytes that it holds.
             first: where it begins.
@@ -120,11 +119,11 @@ class Pipeline:
             DeadlineExceeded: not done in time.
         """
         # Bytes first: nobody must give way to one that is refused for want of them.
-        with self.media_bytes.hold(size), self.admission.accepted(urgency, size, first):
+        with self.media_bytes.hold(size) as held, self.admission.accepted(urgency, size, first):
             try:
                 async with asyncio.timeout(urgency[1] - time.monotonic()):
                     with self._live.borrowed() as engine:
-                        return await work(engine)
+                        return await work(engine, held)
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed before the answer was ready") from error
 
@@ -135,21 +134,20 @@ class Pipeline:
         return self.verdicts.find(Question(self._live.current.serial, hashes, request.options))
 
     async def _detect(
-        self, request: Request, hashes: Hashes | None, timing: Stopwatch, engine: Engine
+        self, request: Request, hashes: Hashes | None, timing: Stopwatch, engine: Engine, held: Holding
     ) -> Detection:
         planner = self._planner_of(engine)
         spec = planner.row_spec(request.options)
-        with self.media_bytes.hold() as held:
-            request, sources = await contents.fetched(request, self._sources, held, timing)
-            # To hash pixels that came decoded does not pay.
-            if hashes is None and self.verdicts.enabled and contents.only_files(request):
-                hashes = await contents.hashes(request)
-            judge = partial(self._judge, request, spec, hashes, engine, planner, timing)
-            if hashes is None:
-                detection = await judge()
-            else:
-                question = Question(engine.serial, hashes, request.options)
-                detection = await self.verdicts.answer(question, request.urgency, judge)
+        request, sources = await contents.fetched(request, self._sources, held, timing)
+        # To hash pixels that came decoded does not pay.
+        if hashes is None and self.verdicts.enabled and contents.only_files(request):
+            hashes = await contents.hashes(request)
+        judge = partial(self._judge, request, spec, hashes, engine, planner, timing)
+        if hashes is None:
+            detection = await judge()
+        else:
+            question = Question(engine.serial, hashes, request.options)
+            detection = await self.verdicts.answer(question, request.urgency, judge)
         return replace(detection, sources=sources) if any(sources) else detection
 
     def _planner_of(self, engine: Engine) -> Planner:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import grpc
 
+from server.detect.media_bytes import caller
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
 from server.rpc.messages import Handler, arriving, refuse
 from server.rpc.share import Share
@@ -67,6 +68,7 @@ class Authentication(grpc.aio.ServerInterceptor):
             limits = self._settings.max_calls_per_token, self._settings.max_calls_per_second_per_token
             share = self._shares[name] = Share(*limits)
         share.enter()
+        caller.set(name)
         return share
 
     def _name_of(self, token: str) -> str:

@@ -36,7 +36,7 @@ async def receive(
                     if part.WhichOneof("part") == "header" and header is None:
                         header = part.header
                         _check_size(header.size_bytes, settings)
-                        media_bytes.check(header.size_bytes)
+                        held.check(header.size_bytes)
                     elif part.WhichOneof("part") == "chunk" and header is not None:
                         _check_size(len(content) + len(part.chunk), settings)
                         held.add(len(part.chunk))

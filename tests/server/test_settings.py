@@ -8,9 +8,10 @@ from server.configuration import load
 from server.settings import Settings
 
 
-def test_a_queue_that_cannot_hold_one_medium_is_impossible() -> None:
-    with pytest.raises(SettingsError, match="max_queue_bytes"):
-        load(["--max-queue-bytes", "1000000"], Settings)
+@pytest.mark.parametrize("flag", ["--max-queue-bytes", "--max-queue-bytes-per-token"])
+def test_a_queue_that_cannot_hold_one_medium_is_impossible(flag: str) -> None:
+    with pytest.raises(SettingsError, match=f"{flag[2:].replace('-', '_')}:"):
+        load([flag, "1000000"], Settings)
 
 
 @pytest.mark.parametrize("flag", ["--tls-certificate", "--tls-key", "--tls-client-ca"])

@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 
 from open_inference.v2 import inference_pb2 as pb
 from open_inference.v2 import inference_pb2_grpc as pb_grpc
-from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES
+from server.detect.media_bytes import MESSAGE_COPIES, STREAM_COPIES, Holding
 from server.detect.pipeline import Pipeline
 from server.detect.request import Stage
 from server.detect.tensors import infer
@@ -133,7 +133,7 @@ class OpenInference(pb_grpc.GRPCInferenceServiceServicer):
         urgency = urgency_of(request, seconds, self._settings.default_deadline_seconds)
         record.deadline = urgency[1]
 
-        async def work(engine: Engine) -> pb.ModelInferResponse:
+        async def work(engine: Engine, _: Holding) -> pb.ModelInferResponse:
             manifest = engine.manifest
             description.check_served(manifest, request.model_name, request.model_version)
             names = tensors.wanted_outputs(request, [spec.name for spec in outputs_of(manifest)])
