@@ -70,14 +70,17 @@ class Admission:
         self.in_flight += 1
         self._idle.clear()
         allowed = deadline - began
+        # With nothing before it, a fetch takes as long as its host wants to, which tells nothing of others.
+        telling = wait > 0 or first != Stage.FETCH
         try:
             yield
-            forecast.learn(wait, size, time.monotonic() - began, allowed)
+            if telling:
+                forecast.learn(wait, size, time.monotonic() - began, allowed)
         except (DeadlineExceeded, asyncio.CancelledError) as error:
             # gRPC cancels a call at its deadline, mostly before the time-out here is noticed.
             late = isinstance(error, DeadlineExceeded) or has_passed(deadline)
             # All that is known is that it takes longer than `allowed`: that must not lower an estimate.
-            if late and (wait or allowed > forecast.alone.of(size)):
+            if telling and late and (wait or allowed > forecast.alone.of(size)):
                 forecast.learn(wait, size, allowed, allowed)
             raise
         finally:

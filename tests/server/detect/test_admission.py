@@ -102,7 +102,7 @@ def test_who_comes_with_about_the_same_deadline_makes_nobody_late() -> None:
     ("slow", "quick"),
     [
         ({"size": 20_000_000}, {"size": 400_000}),
-        ({"first": Stage.FETCH}, {"first": Stage.DECODE}),
+        ({"first": Stage.DECODE}, {"first": Stage.ENGINE}),
     ],
 )
 def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
@@ -117,6 +117,20 @@ def test_how_long_others_take_tells_nothing_of_those_that_are_unlike_them(
     with pytest.raises(Overloaded), server.accepted(soon(0.9), **slow):
         pass
     with server.accepted(soon(0.9), **quick):
+        pass
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_host_that_answers_slowly_tells_nothing_of_others(late: bool) -> None:
+    engine = stage(0.0)
+    server = admission(engine)
+    for _ in range(20):
+        with suppress(DeadlineExceeded), server.accepted(soon(60.0), first=Stage.FETCH):
+            CLOCK.sleep(50.0)
+            if late:
+                raise DeadlineExceeded("too late")
+    engine.backlog_seconds, engine.seconds_before = 0.001, lambda _: 0.001
+    with server.accepted(soon(1.0), first=Stage.FETCH):
         pass
 
 
