@@ -11,17 +11,10 @@ from clients.errors import DetectionError
 from deepfake.v1 import detector_pb2 as pb
 
 SCHEME = "s3://"
-# As the server calls them.
-CODES = {
-    "404": "SOURCE_NOT_FOUND",
-    "NoSuchBucket": "SOURCE_NOT_FOUND",
-    "NoSuchKey": "SOURCE_NOT_FOUND",
-    "403": "SOURCE_DENIED",
-    "AccessDenied": "SOURCE_DENIED",
-    "ExpiredToken": "SOURCE_DENIED",
-    "InvalidAccessKeyId": "SOURCE_DENIED",
-    "SignatureDoesNotMatch": "SOURCE_DENIED",
-}
+# As the server calls them, by HTTP status.
+CODES = {403: "SOURCE_DENIED", 404: "SOURCE_NOT_FOUND"}
+# Of S3, with status 400.
+BAD_TOKENS = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 NO_URL = "--s3-endpoint is a URL, with https://."
 HINT = "See: python -m clients aws-check"
 
@@ -121,7 +114,9 @@ def _translated(uri: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = CODES.get(error.response.get("Error", {}).get("Code", ""), "SOURCE_UNAVAILABLE")
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        denied = error.response["Error"].get("Code") in BAD_TOKENS
+        code = "SOURCE_DENIED" if denied else CODES.get(status, "SOURCE_UNAVAILABLE")
         raise DetectionError(code, f"{uri}: {error}", HINT) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error

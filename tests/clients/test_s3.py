@@ -155,6 +155,22 @@ def test_the_version_that_a_uri_names_is_read(endpoint: str, bucket: Any) -> Non
     assert s3.read(uri, 100).content == b"two"
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "code"),
+    [
+        (404, "NoSuchVersion", "SOURCE_NOT_FOUND"),
+        (403, "RequestTimeTooSkewed", "SOURCE_DENIED"),
+        (400, "InvalidToken", "SOURCE_DENIED"),
+        (405, "MethodNotAllowed", "SOURCE_UNAVAILABLE"),
+    ],
+)
+def test_what_s3_says_has_the_servers_code(proxy: FaultyProxy, status: int, said: str, code: str) -> None:
+    proxy.faults = [s3_error(status, said)]
+    with pytest.raises(DetectionError, match=said) as caught:
+        S3(endpoint=proxy.url).read(MEDIA[0], 100)
+    assert caught.value.code == code
+
+
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("uri", ["s3://client-media/in/a b#1.jpg", "s3://client-media/in/5f3a?x=1"])
 def test_a_uri_that_would_mean_another_object_is_refused(endpoint: str, uri: str) -> None:
