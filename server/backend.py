@@ -21,7 +21,7 @@ from server.engine.reload import Reloader
 from server.engine.repository import Repository
 from server.engine.selftest import self_test
 from server.engine.session import Session
-from server.errors import MissingPackage
+from server.errors import missing_package
 from server.media.isolation import DecodePool
 from server.settings import Settings
 from server.sources.files import Files
@@ -170,10 +170,7 @@ def _decoder(settings: Settings) -> str:
     if not settings.jpeg_reduced_decoding:
         return "server.media.decode:decode"
     if find_spec("simplejpeg") is None:
-        raise MissingPackage(
-            "jpeg_reduced_decoding is set, but there is no simplejpeg",
-            "Install the extra: pip install 'deepfake-detector[reduced-jpeg]'.",
-        )
+        raise missing_package("jpeg_reduced_decoding is set, but there is no simplejpeg", "reduced-jpeg")
     return "server.media.decode:decode_reduced"
 
 
@@ -192,10 +189,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     try:
         from server.tracing import Tracing
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            f"otlp_endpoint is set, but there is no {error.name}",
-            "Install the extra: pip install 'deepfake-detector[tracing]'.",
-        ) from error
+        raise missing_package(f"otlp_endpoint is set, but there is no {error.name}", "tracing") from error
     return Tracing(settings.otlp_endpoint, settings.trace_sample_ratio)
 
 

@@ -181,6 +181,11 @@ class MissingPackage(DetectorError):
     default_hint = "Install the extra that the message names."
 
 
+def missing_package(problem: str, extra: str) -> MissingPackage:
+    """What to raise where an extra of this project is needed and not installed."""
+    return MissingPackage(problem, f"Install it with: pip install 'deepfake-detector[{extra}]'")
+
+
 class ModelError(DetectorError):
     """A graph cannot be served."""
 

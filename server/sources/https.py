@@ -17,11 +17,11 @@ from server.errors import (
     DeadlineExceeded,
     InvalidRequest,
     MediaLimitExceeded,
-    MissingPackage,
     SourceDenied,
     SourceNotAllowed,
     SourceNotFound,
     SourceUnavailable,
+    missing_package,
 )
 from server.sources.addresses import is_public
 from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
@@ -274,9 +274,7 @@ def _check_installed() -> None:
     try:
         import httpx  # noqa: F401
     except ImportError as error:
-        raise MissingPackage(
-            "--https-hosts needs httpx", "Install the extra for it: pip install 'deepfake-detector[https]'"
-        ) from error
+        raise missing_package("--https-hosts needs httpx", "https") from error
     # They would write whole URIs into the log, signatures included.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
