@@ -26,9 +26,9 @@ _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
-_SILENCE_SECONDS = 10.0
-_MESSAGE_OUTCOMES = ("DELIVERED", "RETRIED", "DEAD_LETTER", "LEFT", "NOT_FETCHED")
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_MESSAGE_OUTCOMES = ("DELIVERED", "RETRIED", "DEAD_LETTER", "LEFT", "NOT_FETCHED")
+_SILENCE_SECONDS = 10.0
 
 
 class Metrics:
@@ -51,7 +51,7 @@ class Metrics:
         self._http = _listen(host, port, self._registry)
         self.port = self._http.server_port
         ProcessCollector(registry=self._registry)
-        self._requests = Counter(
+        requests = Counter(
             "deepfake_requests",
             "Requests by method and outcome: a verdict, OK where the method has none, FAILED or CANCELLED.",
             ("method", "outcome"),
@@ -72,7 +72,7 @@ class Metrics:
         )
         # Each is there from the start: Prometheus sees no increase in the first value of a new counter.
         self._messages = {outcome: messages.labels(outcome) for outcome in _MESSAGE_OUTCOMES}
-        self._seconds = self._histogram(
+        seconds = self._histogram(
             "deepfake_request_duration_seconds", "From arrival to answer.", _SECONDS, "method"
         )
         stages = self._histogram(
@@ -98,8 +98,8 @@ class Metrics:
         rows = self._histogram("deepfake_batch_rows", "Rows of a modality in a batch.", _COUNTS, "modality")
         self._batch_rows = [rows.labels(modality) for modality in MODALITIES]
         # `labels` takes three times as long as the increment.
-        self._requests_of = cache(self._requests.labels)
-        self._seconds_of = cache(self._seconds.labels)
+        self._requests_of = cache(requests.labels)
+        self._seconds_of = cache(seconds.labels)
 
     def request(self, record: Record) -> None:
         """Counts a request that ended."""
@@ -162,7 +162,7 @@ class _Values(Collector):
             ),
             (
                 "wait_stretch",
-                "How many times longer than estimated a wait is taken for.",
+                "Factor that estimated waits are multiplied by.",
                 max(forecast.stretch for forecast in pipeline.admission.forecasts.values()),
             ),
             ("engine_workers", "Batches that the engine runs at once.", engine.workers),
@@ -185,7 +185,7 @@ class _Values(Collector):
                 "Requests answered by a known verdict, or by another's work on it.",
                 verdicts.hits,
             ),
-            ("cache_misses", "Requests of the cache that had to be computed.", verdicts.misses),
+            ("cache_misses", "Cacheable requests that had to be computed.", verdicts.misses),
             ("model_swaps", "How often another version of the model took over.", self._reloader.swaps),
             ("model_load_failures", "Versions that could not be loaded.", self._reloader.failures),
         ):
