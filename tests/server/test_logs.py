@@ -59,6 +59,18 @@ def detect(stub: DetectorStub, medium: pb.Medium, request_id: str = "", **metada
     return call.code().name
 
 
+def logged(program: str, style: str = "console", file: Path | None = None, keep_days: int = 14) -> str:
+    """What a program writes to standard error when its log is configured so."""
+    begin = f"""
+import logging
+from pathlib import PosixPath
+from server import logs
+logs.configure("info", {style!r}, {file!r}, {keep_days})
+"""
+    command = [sys.executable, "-c", begin + program]
+    return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stderr
+
+
 def json_lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "server.log").read_text().splitlines()]
 
@@ -140,22 +152,18 @@ def test_a_traceback_is_cut_down_too() -> None:
 
 
 def test_grpc_cannot_be_made_to_log_by_its_callers() -> None:
-    code = """
-import logging
+    lines = logged("""
 from grpc._cython import cygrpc
-from server import logs
-logs.configure("info", "console")
 for error in (cygrpc.ExecuteBatchError("gone"), cygrpc.InternalError("told")):
     logging.getLogger("grpc._cython.cygrpc").error("raised in core", exc_info=error)
 try:
     b"Bearer secret \\xff".decode()
 except UnicodeDecodeError:
     logging.getLogger("grpc._cython.cygrpc").exception("Invalid encoding on %s", b"Bearer secret \\xff")
-"""
-    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
-    assert "told" in done.stderr
-    assert "gone" not in done.stderr
-    assert "secret" not in done.stderr
+""")
+    assert "told" in lines
+    assert "gone" not in lines
+    assert "secret" not in lines
 
 
 def test_callers_cannot_write_into_the_log_by_their_trace(models: Path, tmp_path: Path) -> None:
@@ -168,16 +176,9 @@ def test_callers_cannot_write_into_the_log_by_their_trace(models: Path, tmp_path
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
 def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "server.log").symlink_to("/dev/full")
-    code = f"""
-import logging, pathlib
-from server import logs
-logs.configure("info", "json", pathlib.Path({str(tmp_path)!r}, "server.log"))
-for number in range(3):
-    logging.info("line %s", number)
-"""
-    arguments = [sys.executable, "-c", code]
-    done = subprocess.run(arguments, check=True, cwd=ROOT, capture_output=True, text=True)
-    said = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    program = "for number in range(3): logging.info('line %s', number)"
+    lines = logged(program, "json", tmp_path / "server.log").splitlines()
+    said = [json.loads(line)["message"] for line in lines]
     assert [message for message in said if message.startswith("line")] == ["line 0", "line 1", "line 2"]
     assert [message for message in said if "No space left" in message] == [said[1]]
 
@@ -192,17 +193,14 @@ def test_strangers_at_a_tls_port_cannot_write_lines_of_another_format(models: Pa
 
 
 def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:
-    code = f"""
-import logging, pathlib
-from server import logs
-logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}, "server.log"), keep_days=2)
+    program = """
 handler = logging.getLogger().handlers[1]
 for day in range(1, 6):
     logging.info("day %s", day)
     handler.rolloverAt = day * 86400
     handler.doRollover()
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    logged(program, file=tmp_path / "server.log", keep_days=2)
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == ["server.log", "server.log.1970-01-04", "server.log.1970-01-05"]
     assert "day 5" in (tmp_path / "server.log.1970-01-05").read_text()
@@ -218,11 +216,5 @@ def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> N
 
 
 def test_a_name_that_is_not_utf8_gets_into_the_file(tmp_path: Path) -> None:
-    code = f"""
-import logging, pathlib
-from server import logs
-logs.configure("info", "console", pathlib.Path({str(tmp_path)!r}, "server.log"))
-logging.info("no file %s", "/caf\\udce9.jpg")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    logged(r"logging.info('no file %s', '/caf\udce9.jpg')", file=tmp_path / "server.log")
     assert r"no file /caf\udce9.jpg" in (tmp_path / "server.log").read_text()
