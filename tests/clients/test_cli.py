@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -18,7 +17,7 @@ from clients.batch import find_media
 from clients.predictions import COLUMNS
 from clients.s3 import S3
 from deepfake.v1 import detector_pb2 as pb
-from tests.clients.fake_detector import FakeDetector, failure
+from tests.clients.fake_detector import FakeDetector
 from tests.clients.records import by_name, paths
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +34,14 @@ def folder(tmp_path: Path) -> Path:
     (media / "notes.txt").write_bytes(b"no medium")
     (media / "deeper" / "d.mp4").write_bytes(b"fake d")
     return media
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Photos, of which each gets no more than a line."""
+    for number in range(PANELS_UP_TO + 1):
+        (tmp_path / f"{number:02}.jpg").write_bytes(b"real")
+    return tmp_path
 
 
 def run(fake: FakeDetector, *arguments: str | Path) -> Result:
@@ -105,10 +112,8 @@ def test_a_missing_file_does_not_stop_the_rest(fake_detector: FakeDetector, fold
     assert "1 FAILED, 1 REAL" in result.output
 
 
-def test_of_many_files_each_gets_a_line(fake_detector: FakeDetector, tmp_path: Path) -> None:
-    for number in range(PANELS_UP_TO + 1):
-        (tmp_path / f"{number:02}.jpg").write_bytes(b"real")
-    result = run(fake_detector, "detect", tmp_path, "--concurrency", "3")
+def test_of_many_files_each_gets_a_line(fake_detector: FakeDetector, many: Path) -> None:
+    result = run(fake_detector, "detect", many, "--concurrency", "3")
     lines = result.output.splitlines()
     assert result.exit_code == 0
     assert sum(".jpg" in line and line.startswith("REAL") for line in lines) == PANELS_UP_TO + 1
@@ -136,14 +141,10 @@ def test_json_holds_names_that_are_not_utf8(fake_detector: FakeDetector, tmp_pat
     json.dumps(answers, ensure_ascii=False).encode()  # no lone surrogate anywhere
 
 
-def test_many_media_give_way_to_others_unless_told_otherwise(
-    fake_detector: FakeDetector, tmp_path: Path
-) -> None:
-    for number in range(PANELS_UP_TO + 1):
-        (tmp_path / f"{number:02}.jpg").write_bytes(b"real")
-    run(fake_detector, "detect", tmp_path)
-    run(fake_detector, "detect", tmp_path / "00.jpg")
-    run(fake_detector, "detect", tmp_path, "--priority", "interactive")
+def test_many_media_give_way_to_others_unless_told_otherwise(fake_detector: FakeDetector, many: Path) -> None:
+    run(fake_detector, "detect", many)
+    run(fake_detector, "detect", many / "00.jpg")
+    run(fake_detector, "detect", many, "--priority", "interactive")
     counts = Counter(request.options.priority for request in fake_detector.requests)
     assert counts == {
         pb.PRIORITY_BATCH: PANELS_UP_TO + 1,
@@ -266,12 +267,6 @@ def test_a_server_that_is_not_there_is_one_error(folder: Path, tmp_path: Path) -
     assert result.exit_code == 1
     assert output.read_text() == "of an earlier run"
     assert result.output.count("UNAVAILABLE") + result.output.count("DEADLINE_EXCEEDED") == 1
-
-
-def test_overload_is_waited_out(fake_detector: FakeDetector, folder: Path) -> None:
-    fake_detector.failures = [failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full")]
-    result = run(fake_detector, "detect", folder / "a.jpg")
-    assert result.exit_code == 0, result.output
 
 
 def test_names_cannot_steer_the_terminal(fake_detector: FakeDetector, tmp_path: Path) -> None:
