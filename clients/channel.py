@@ -96,7 +96,7 @@ def tls(
     """Credentials for a server that speaks TLS.
 
     Args:
-        ca: PEM file of those who sign the server's certificate; by default the well-known authorities.
+        ca: PEM file of the CA that signs the server's certificate; by default the well-known ones.
         cert, key: PEM files of the client's own certificate and key, where the server asks for one.
 
     Raises:

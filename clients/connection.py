@@ -18,7 +18,7 @@ UseTls = Annotated[bool, typer.Option("--tls", help="Speak TLS.", envvar="DETECT
 Ca = Annotated[
     Path | None,
     typer.Option(
-        help="PEM of those who sign the server's certificate; implies --tls.",
+        help="PEM of the CA that signs the server's certificate; implies --tls.",
         envvar="DETECTOR_CA",
         exists=True,
         dir_okay=False,

@@ -37,19 +37,22 @@ class Settings(Configured):
         False, description="Let other servers listen on the same port: the system spreads connections."
     )
     cores: int = Field(
-        0, ge=0, le=1024, description="Cores to plan decoders and runs for; 0: those that there are."
+        0,
+        ge=0,
+        le=1024,
+        description="Cores to divide among decoders and runs of the graph; 0: all that there are.",
     )
 
     tls_certificate: Path | None = Field(
-        None, description="PEM chain of the server's certificate; followed when it changes. None: no TLS."
+        None, description="PEM chain of the server's certificate; read anew when it changes. None: no TLS."
     )
     tls_key: Path | None = Field(None, description="PEM of its private key, without a passphrase.")
     tls_client_ca: Path | None = Field(
-        None, description="PEM of those who sign clients' certificates; with it each client must show one."
+        None, description="PEM of the CA that signs clients' certificates; with it each client must show one."
     )
     tokens: Path | None = Field(
         None,
-        description="File of bearer tokens, NAME TOKEN a line; followed when it changes. With it every call "
+        description="File of bearer tokens, NAME TOKEN a line; read anew when it changes. With it every call "
         "but health checks needs one.",
     )
     max_calls_per_token: int = Field(
@@ -58,10 +61,10 @@ class Settings(Configured):
     max_queue_bytes_per_token: int | None = Field(
         None,
         ge=1024,
-        description="Of max_queue_bytes, what the calls of one token's name may hold together. Default: all.",
+        description="How much of max_queue_bytes calls of one token's name may hold together. Default: all.",
     )
     max_calls_per_second_per_token: float = Field(
-        0, ge=0, description="Calls of one token's name a second; streams are slowed down to it. 0: any."
+        0, ge=0, description="Calls a second of one token's name; streams are slowed down to it. 0: no limit."
     )
     receive_timeout_seconds: float = Field(
         60.0, gt=0, description="With tokens: how long the message of a call may take to arrive."
@@ -77,8 +80,8 @@ class Settings(Configured):
         8 * _MIB,
         ge=65_535,
         le=_GRPC_LARGEST,
-        description="What a call may send before the server reads it, in memory beside max_queue_bytes; a "
-        "call from far away gets no more than this in a round trip.",
+        description="Bytes that a call may send ahead of what the server has read; they come on top of "
+        "max_queue_bytes. A distant caller sends at most this much in each round trip.",
     )
     handshake_timeout_seconds: float = Field(
         20.0, gt=0, description="How long a new connection may take until it speaks HTTP/2."
@@ -87,7 +90,9 @@ class Settings(Configured):
         600.0, gt=0, description="A connection without calls for so long is closed; clients connect again."
     )
     keepalive_seconds: float = Field(
-        60.0, gt=0, description="A peer that is silent during calls is asked so often if it is still there."
+        60.0,
+        gt=0,
+        description="Pause between pings that ask a peer which is silent during calls if it is still there.",
     )
     max_connection_age_seconds: float | None = Field(
         None,
@@ -154,8 +159,8 @@ class Settings(Configured):
     engine_timeout_seconds: float = Field(
         60.0,
         gt=0,
-        description="A run of the graph that takes longer than this and ten times its estimate means that "
-        "the engine is dead: the server stops.",
+        description="A run of the graph that takes longer than this, and than ten times its estimate, means "
+        "that the engine is dead: the server stops.",
     )
     max_queue_size: int = Field(
         256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
@@ -197,7 +202,7 @@ class Settings(Configured):
     sampling_secret: SecretStr | None = Field(
         None,
         min_length=1,
-        description="Chooses, with each file's bytes, which of its frames and windows are judged, so that "
+        description="This and a file's bytes choose which of its frames and windows are judged, so that "
         "nobody can make a file that is real just there. Give all servers the same. Default: the centres of "
         "equal parts.",
     )
@@ -221,8 +226,8 @@ class Settings(Configured):
         0,
         ge=0,
         le=1024,
-        description="Of them, those from one host of https at once; more wait, and let others go first. "
-        "0: three quarters.",
+        description="How many of them may be of one https host; more of its media wait, and those of other "
+        "hosts go first. 0: three quarters of fetch_workers.",
     )
     file_roots: tuple[Path, ...] = Field(
         (), description="Folder that file:// URIs may read; repeat the flag. None: file:// is refused."
@@ -271,8 +276,8 @@ class Settings(Configured):
     max_inference_rows: int = Field(
         256,
         ge=1,
-        description="Open Inference Protocol: pictures, frames of clips and windows of sound in one request "
-        "together, and subjects.",
+        description="Open Inference Protocol: limit of one request, on pictures, frames of clips and windows "
+        "of sound together, and on subjects.",
     )
 
     otlp_endpoint: str | None = Field(
@@ -291,8 +296,8 @@ class Settings(Configured):
     log_format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
     log_dir: Path | None = Field(
         None,
-        description="Folder for a log file as well, which changes at midnight UTC; one process a folder. "
-        "Default: standard error only.",
+        description="Folder for a copy of the log, a file a day (UTC); one process a folder. Default: "
+        "standard error only.",
     )
     log_keep_days: int = Field(14, ge=1, description="Past days whose log files are kept.")
     access_log: Literal["none", "failures", "all"] = Field(

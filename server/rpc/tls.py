@@ -18,7 +18,7 @@ def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> 
     Args:
         certificate: PEM chain, the server's own certificate first.
         key: its private key, PEM without a passphrase.
-        client_ca: PEM of those who sign clients' certificates; with it every client must show one.
+        client_ca: PEM of the CA that signs clients' certificates; with it every client must show one.
 
     Raises:
         InvalidCredentials: the files cannot be read or do not belong together.
