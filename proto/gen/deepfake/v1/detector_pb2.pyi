@@ -118,7 +118,7 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCONCLUSIVE_REASON_TOO_SHORT: _InconclusiveReason.ValueType  # 2
     """All media are sound alone, and shorter than the model needs."""
     INCONCLUSIVE_REASON_NO_EVIDENCE: _InconclusiveReason.ValueType  # 3
-    """The media have nothing else that the wanted modalities could judge; warnings say more."""
+    """For another reason, nothing in the media can be judged by the wanted modalities; warnings say more."""
 
 class InconclusiveReason(_InconclusiveReason, metaclass=_InconclusiveReasonEnumTypeWrapper): ...
 
@@ -129,7 +129,7 @@ INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: InconclusiveReason.ValueType  # 1
 INCONCLUSIVE_REASON_TOO_SHORT: InconclusiveReason.ValueType  # 2
 """All media are sound alone, and shorter than the model needs."""
 INCONCLUSIVE_REASON_NO_EVIDENCE: InconclusiveReason.ValueType  # 3
-"""The media have nothing else that the wanted modalities could judge; warnings say more."""
+"""For another reason, nothing in the media can be judged by the wanted modalities; warnings say more."""
 Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
 
 class _Priority:
@@ -524,8 +524,8 @@ class TimelineEntry(_message.Message):
     fake_probability: _builtins.float
     """Calibrated, in [0, 1]."""
     channel: _builtins.int
-    """Which channel of the sound was judged, from 0. Absent where the channels are one
-    picture of the same sound: their mean was.
+    """Which channel of the sound was judged, from 0. Absent if the mean of all channels
+    was, as none holds a voice of its own.
     """
     @_builtins.property
     def region(self) -> Global___Region:
@@ -639,7 +639,7 @@ class SuspiciousInterval(_message.Message):
     peak_probability: _builtins.float
     """The highest probability within, in [0, 1]."""
     channel: _builtins.int
-    """As in TimelineEntry: whose rows they are if the channels were judged apart."""
+    """As in TimelineEntry."""
     def __init__(
         self,
         *,
