@@ -1,8 +1,9 @@
-"""What the settings make of the decoders."""
+"""What the settings make of the backend."""
 
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,18 +24,27 @@ def test_photos_are_judged_with_reduced_decoding(models: Path) -> None:
     assert (answer.media[0].width, answer.media[0].height) == (640, 480)
 
 
-def test_the_extra_that_reduced_decoding_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "find_spec", lambda _: None)
-    with pytest.raises(MissingPackage) as caught:
-        backend.Backend(Settings(jpeg_reduced_decoding=True), threading.Event().set)
-    assert "reduced-jpeg" in caught.value.hint
-
-
-def test_a_missing_extra_is_named_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)
+@pytest.mark.parametrize(
+    ("module", "extra", "setting"),
+    [
+        ("simplejpeg", "reduced-jpeg", {"jpeg_reduced_decoding": True}),
+        ("httpx", "https", {"https_hosts": ("example.org",)}),
+        (
+            "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+            "tracing",
+            {"otlp_endpoint": "http://127.0.0.1:1"},
+        ),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, module: str, extra: str, setting: dict[str, Any]
+) -> None:
+    monkeypatch.delitem(sys.modules, "server.tracing", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
     before = set(threading.enumerate())
-    with pytest.raises(MissingPackage):
-        backend.Backend(Settings(https_hosts=("example.org",), metrics_port=0), threading.Event().set)
+    with pytest.raises(MissingPackage) as caught:
+        backend.Backend(Settings(metrics_port=0, **setting), threading.Event().set)
+    assert f"[{extra}]" in caught.value.hint
     # What other tests have left may end meanwhile.
     assert set(threading.enumerate()) <= before
 

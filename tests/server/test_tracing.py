@@ -1,8 +1,6 @@
 """Traces as a collector gets them: OTLP over gRPC on the loopback interface."""
 
 import socket
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from clients import Detector
 from deepfake.v1 import detector_pb2 as pb
-from server import backend, tracing
-from server.errors import MissingPackage
-from server.settings import Settings
+from server import tracing
 from server.telemetry import Telemetry
 from tests import media
 from tests.media_requests import detect_request
@@ -168,11 +164,3 @@ def test_a_collector_that_hangs_does_not_keep_the_server_from_ending(monkeypatch
         start = time.monotonic()
         traces.close()
         assert time.monotonic() - start < 2
-
-
-def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "server.tracing", raising=False)
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
-    with pytest.raises(MissingPackage) as caught:
-        backend.Backend(Settings(otlp_endpoint="http://127.0.0.1:1"), threading.Event().set)
-    assert "tracing" in caught.value.hint
