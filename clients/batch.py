@@ -50,7 +50,7 @@ def find_media(names: Iterable[str], s3: S3) -> list[str]:
 def _found(name: str, s3: S3) -> Iterable[str]:
     if name.startswith(SCHEME) and (name.endswith("/") or name.count("/") == SCHEME.count("/")):
         return (uri for uri in s3.find(name) if _may_be_a_medium(uri))
-    if is_uri(name) or not name or not Path(name).is_dir():
+    if is_uri(name) or not os.path.isdir(name):  # noqa: PTH112  Path's raises where it cannot look
         return [name]
     return map(str, sorted(_below(name)))
 

@@ -105,8 +105,11 @@ def test_windows_has_no_engine_of_its_own(folder: Path, monkeypatch: pytest.Monk
     assert (result.exit_code, "UNSUPPORTED_SYSTEM" in result.output) == (1, True)
 
 
-def test_a_missing_file_does_not_stop_the_rest(fake_detector: FakeDetector, folder: Path) -> None:
-    result = run(fake_detector, "detect", folder / "nowhere.jpg", folder / "a.jpg")
+@pytest.mark.parametrize("name", ["nowhere.jpg", "longer-than-names-can-be" * 20])
+def test_a_file_that_is_not_there_does_not_stop_the_rest(
+    fake_detector: FakeDetector, folder: Path, name: str
+) -> None:
+    result = run(fake_detector, "detect", folder / name, folder / "a.jpg")
     assert result.exit_code == 1
     assert "UNREADABLE_FILE" in result.output
     assert "1 FAILED, 1 REAL" in result.output
