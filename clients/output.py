@@ -60,8 +60,8 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
         return
     parquet.check_installed()
     journal = path.with_name(path.name + ".jsonl")
-    if resume and path.exists() and not journal.exists():
-        with _writable():
+    with _writable():
+        if resume and path.exists() and not journal.exists():
             _check_ours(path, parquet.columns(path))
             _rewrite(journal, parquet.records(path))
     with _opened_text(journal, resume) as output:
@@ -73,8 +73,8 @@ def opened(path: Path, *, resume: bool) -> Iterator[Output]:
 
 @contextmanager
 def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
-    earlier = resume and path.exists()
     with _writable():
+        earlier = resume and path.exists()
         if earlier:
             _check_ours(path, _columns(path))
         done = _rewrite(path, _records(path) if earlier else ())

@@ -168,7 +168,11 @@ def test_a_run_that_was_killed_at_its_first_record_goes_on(tmp_path: Path, text:
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "folder.parquet").mkdir()
-    for name, resume in (("nowhere/p.csv", False), ("folder.csv", False), ("folder.parquet", True)):
+    long = "longer-than-names-can-be" * 20
+    for name, resume in (
+        *(("nowhere/p.csv", False), ("folder.csv", False), ("folder.parquet", True)),
+        *((f"{long}.csv", True), (f"{long}.parquet", True)),
+    ):
         with pytest.raises(DetectionError) as caught, opened(tmp_path / name, resume=resume):
             pass
         assert caught.value.code == "UNWRITABLE_FILE"
