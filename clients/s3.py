@@ -1,11 +1,12 @@
 """S3 from the client's side: listing what is below a prefix, and reading objects with its own credentials."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from clients.errors import DetectionError
 from deepfake.v1 import detector_pb2 as pb
@@ -89,14 +90,14 @@ class S3:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of s3://bucket/key, where the key is percent-encoded."""
-    parts = urlsplit(uri)
-    return parts.netloc, unquote(parts.path.removeprefix("/"))
+    """Bucket and key of s3://bucket/key, where the key is percent-encoded; a query is left out."""
+    # Not urlsplit, which raises where a bucket has brackets.
+    bucket, _, key = re.split("[?#]", uri.removeprefix(SCHEME))[0].partition("/")
+    return bucket, unquote(key)
 
 
 def _plain(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    if parts.query or parts.fragment:
+    if "?" in uri or "#" in uri:
         raise DetectionError("INVALID_REQUEST", f"{uri}: in a key, write ? as %3F and # as %23")
     return split(uri)
 

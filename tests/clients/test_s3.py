@@ -88,6 +88,13 @@ def test_what_s3_refuses_costs_its_own_row(fake_detector: FakeDetector, endpoint
 
 
 @pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_cannot_be_costs_its_own_row(fake_detector: FakeDetector, endpoint: str) -> None:
+    result = detect(fake_detector, endpoint, "s3://[nobucket/x.jpg", MEDIA[1], "--read-s3")
+    assert "1 FAILED, 1 FAKE" in result.output
+    assert "SOURCE_UNAVAILABLE" in detect(fake_detector, endpoint, "s3://[nobucket/").output
+
+
+@pytest.mark.usefixtures("bucket")
 def test_a_prefix_without_its_slash_is_told_of_it(fake_detector: FakeDetector, endpoint: str) -> None:
     result = detect(fake_detector, endpoint, "s3://client-media/in", "--read-s3")
     assert result.exit_code == 1
