@@ -42,7 +42,7 @@ def run(kind: type[Kind], program: str, serve: Callable[[Kind], Coroutine[None, 
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     if loaded.print_config:
-        print(logs.public(loaded.model_dump_json(indent=2, exclude={"print_config"})))
+        print(logs.redacted(loaded.model_dump_json(indent=2, exclude={"print_config"})))
         return 0
     return start(loaded, program, serve)
 

@@ -28,7 +28,7 @@ _AFTER_SCHEME = re.compile(r"(?<=://)[^\s'\"<>]+")
 _TALKATIVE = ("boto3", "botocore", "s3transfer", "urllib3", "grpc")
 
 
-def public(text: str) -> str:
+def redacted(text: str) -> str:
     """The text with every URI in it cut down to scheme, host and path."""
     return _AFTER_SCHEME.sub(_host_and_path, text) if "://" in text else text
 
@@ -50,7 +50,7 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}  [{current.translate(_CONTROL)}]" if (current := request_id.get()) else line
 
     def format(self, record: logging.LogRecord) -> str:
-        return public(super().format(record))
+        return redacted(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -62,12 +62,12 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": public(record.getMessage()),
+            "message": redacted(record.getMessage()),
         }
         if current := request_id.get():
-            line["request_id"] = public(current)
+            line["request_id"] = redacted(current)
         if record.exc_info:
-            line["error"] = public(self.formatException(record.exc_info))
+            line["error"] = redacted(self.formatException(record.exc_info))
         return json.dumps(line | getattr(record, "fields", {}))
 
 

@@ -89,7 +89,7 @@ def _describe_answer(span: Span, detection: Detection) -> None:
 
 def _text(text: str) -> str:
     # Half a surrogate pair, as in the name of a file that is not UTF-8, would cost all spans sent together.
-    return logs.public(text).encode(errors="backslashreplace").decode()
+    return logs.redacted(text).encode(errors="backslashreplace").decode()
 
 
 def _nanoseconds(seconds: float) -> int:
