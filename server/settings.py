@@ -159,8 +159,8 @@ class Settings(Configured):
     engine_timeout_seconds: float = Field(
         60.0,
         gt=0,
-        description="A run of the graph that takes longer than this, and than ten times its estimate, means "
-        "that the engine is dead: the server stops.",
+        description="A run of the graph that takes longer than this plus ten times its estimate means that "
+        "the engine is dead: the server stops.",
     )
     max_queue_size: int = Field(
         256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
