@@ -92,6 +92,8 @@ class Rewriter:
             redirect(node, same)
             bare = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
             bare.attribute.extend(node.attribute)
+            # How many outputs there are, and which are left out, can decide over what is computed.
+            bare.output.extend("made" if name else "" for name in node.output)
             twin = first.setdefault(bare.SerializeToString(deterministic=True), node)
             outputs = dict(zip(node.output, twin.output, strict=True))
             if twin is node or any(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from exporter.clean import replace_zero_padded_maximum
 from exporter.head import fold_head
@@ -161,3 +161,15 @@ def test_a_node_that_was_written_twice_stays_once() -> None:
     before = model(nodes, TensorProto.FLOAT, (4,), 2)
     before.graph.node.insert(1, before.graph.node[0])
     assert operators(rewritten(before, Rewriter.merge_twins)) == ["Sqrt", "Add"]
+
+
+def test_nodes_with_other_outputs_are_no_twins() -> None:
+    nodes = Nodes("")
+    halves, quarters = ([f"{part}_of_{count}" for part in range(count)] for count in (2, 4))
+    for parts in (halves, quarters):
+        nodes.nodes.append(helper.make_node("Split", ["rows"], parts, name=parts[0], axis=1))
+    nodes.add("Concat", *halves, *quarters, output="result", axis=1)
+    before = model(nodes, TensorProto.FLOAT, (4,), 2)
+    after = rewritten(before, Rewriter.merge_twins)
+    assert operators(after) == ["Split", "Split", "Concat"]
+    check_same(before, after, normal(2, 4).astype(np.float32))
