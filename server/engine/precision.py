@@ -6,11 +6,11 @@ from typing import Literal
 
 import onnxruntime as ort
 
-from server.engine.manifest import METADATA_KEY, Manifest, Precision, parse_manifest
+from server.engine.manifest import Manifest, Precision
 from server.engine.processor import features
 from server.engine.providers import Provider, Wish, candidates
 from server.engine.repository import graph_file
-from server.engine.session import Session
+from server.engine.session import Session, manifest_of
 from server.errors import InvalidModel, ModelNotFound
 
 PrecisionWish = Literal["auto", Precision]
@@ -73,4 +73,4 @@ def _manifest(file: Path) -> Manifest:
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise InvalidModel(f"{file} is not a graph that ONNX Runtime can load: {error}") from error
-    return parse_manifest(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), str(file))
+    return manifest_of(session, file)

@@ -48,8 +48,7 @@ class Session:
         self._path, self._wish, self._cache = path, wish, cache
         self.threads = intra_op_threads
         self.provider, self._session = _open(path, wish, intra_op_threads, cache)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        manifest = parse_manifest(metadata.get(METADATA_KEY), str(path))
+        manifest = manifest_of(self._session, path)
         # The number under which the repository has it, whatever the exporter numbered it.
         number = version_of(path) or manifest.version
         self.manifest: Manifest = manifest.model_copy(update={"version": number})
@@ -140,6 +139,11 @@ class Session:
 
         shapes = Shapes.of(self.manifest, self._least())
         return FixedRuns(opened, self.manifest, shapes, not chosen.on_cpu and cuda.available())
+
+
+def manifest_of(session: ort.InferenceSession, path: Path) -> Manifest:
+    """The manifest in the graph of `path`. Raises InvalidModel as `parse_manifest` does."""
+    return parse_manifest(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), str(path))
 
 
 def _open(

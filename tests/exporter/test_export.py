@@ -14,7 +14,8 @@ from exporter import export as export_module
 from exporter.export import Exported
 from exporter.keras_to_onnx import load_model
 from exporter.parity import feed
-from server.engine.manifest import METADATA_KEY, FusionWeights, parse_manifest
+from server.engine.manifest import FusionWeights
+from server.engine.session import manifest_of
 from server.errors import InvalidModel, ModelNotFound
 from server.media.spec import spec_hash
 from tests.exporter import fusion_reference, keras_models
@@ -34,9 +35,7 @@ def exported(keras_files: dict[str, Path], tmp_path_factory: pytest.TempPathFact
 
 
 def test_the_manifest_in_the_file_says_it_all(exported: Exported) -> None:
-    session = onnxruntime.InferenceSession(exported.path)
-    text = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-    manifest = parse_manifest(text, str(exported.path))
+    manifest = manifest_of(onnxruntime.InferenceSession(exported.path), exported.path)
     assert manifest == exported.manifest
     assert exported.path.parts[-3:] == ("detector", "1", "model.onnx")
     assert (manifest.height, manifest.width) == (32, 32)

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 
 from exporter.export import Exported
-from server.engine.manifest import METADATA_KEY, Precision, parse_manifest
+from server.engine.manifest import Precision
 from server.engine.precision import open_session
 from server.engine.processor import features
 from server.engine.repository import graph_file
 from server.engine.selftest import self_test
-from server.engine.session import Session
+from server.engine.session import Session, manifest_of
 from server.errors import InvalidModel
 from tests import media
 from tests.exporter.cases import run_export
@@ -60,7 +60,7 @@ def test_each_file_is_a_whole_detector(exported: Exported) -> None:
     for manifest in (exported.manifest, *exported.others):
         file = graph_file(exported.path, manifest.precision)
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        assert parse_manifest(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "") == manifest
+        assert manifest_of(session, file) == manifest
     assert [manifest.precision for manifest in exported.others] == list(OTHERS)
     assert exported.manifest.precision == "fp32"
     assert exported.manifest.trade is None

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from scipy.special import expit
 
-from server.engine.manifest import METADATA_KEY, parse_manifest
+from server.engine.session import manifest_of
 from tests.tiny_graph import LOGIT_RANGE, tiny_detector
 
 WEIGHTS = np.array([[0.4, 0.4, 0.2]], np.float32)
@@ -72,8 +72,7 @@ def test_a_missing_branch_takes_its_inputs_and_outputs_with_it(
 def test_the_manifest_travels_in_the_file(tmp_path: Path) -> None:
     path = tiny_detector(tmp_path, ("video",), clip_length=3)
     assert path == tmp_path / "tiny" / "1" / "model.onnx"
-    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    manifest = parse_manifest(metadata[METADATA_KEY], str(path))
+    manifest = manifest_of(onnxruntime.InferenceSession(path), path)
     assert manifest.modalities == ("video",)
     assert manifest.video is not None
     assert manifest.video.clip_length == 3
