@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from server.engine.manifest import MODALITIES, Manifest
 
 Tensors = dict[str, NDArray[np.generic]]
+Counts = tuple[int, int, int]
+"""Image rows, clips, audio windows."""
 Number = TypeVar("Number", bound=np.generic)
 
 _OF_ROWS = ("image_probability", "clip_probability", "audio_probability", "image_heatmap")
@@ -26,7 +28,7 @@ class Rows:
         clip_index: int64 [C, T] into frames.
         audio: float32 [A, S].
         weights: float32 [3], fusion weights of image, video, audio; 0 switches one off.
-        counts: image rows, clips, audio windows.
+        counts: how many rows of each kind.
     """
 
     frames: NDArray[np.uint8]
@@ -34,7 +36,7 @@ class Rows:
     clip_index: NDArray[np.int64]
     audio: NDArray[np.float32]
     weights: NDArray[np.float32]
-    counts: tuple[int, int, int] = field(init=False)
+    counts: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         # Kept, because everything on the way to a batch asks for them.
@@ -91,6 +93,12 @@ def blank_rows(manifest: Manifest, images: int, clips: int, windows: int) -> Row
         np.zeros((windows, empty.audio.shape[1]), np.float32),
         np.ones(3, np.float32),
     )
+
+
+def counts_of(modality: str, count: int) -> Counts:
+    """So many rows of one modality, and none of the others."""
+    images, clips, windows = (count if name == modality else 0 for name in MODALITIES)
+    return images, clips, windows
 
 
 def one_row_each(manifest: Manifest) -> Rows:

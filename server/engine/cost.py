@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from server.engine.batch import Rows, blank_rows, empty_rows
+from server.engine.batch import Counts, Rows, blank_rows, counts_of, empty_rows
 from server.engine.manifest import MODALITIES
 from server.engine.session import Session
 
@@ -19,6 +19,9 @@ _LARGEST_ERROR = 2.0
 _SHORTEST_SECONDS = 1e-6
 
 Triple = tuple[float, float, float]
+"""Of an image row, a clip, an audio window."""
+Curve = list[tuple[int, float]]
+"""(rows, seconds) of runs, with ever more rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class CostModel:
         ]
         return f"a run costs {1000 * self.fixed:.2f} ms and for each row: {'; '.join(kinds)}"
 
-    def seconds(self, counts: tuple[int, int, int]) -> float:
+    def seconds(self, counts: Counts) -> float:
         """Estimated seconds that so many rows of each kind add to a run."""
         images, clips, windows = counts
         image, clip, window = self.per_row
@@ -55,7 +58,7 @@ class CostModel:
         image, clip, window = self.full
         return images / image + clips / clip + windows / window
 
-    def corrected(self, counts: tuple[int, int, int], seconds: float) -> "CostModel":
+    def corrected(self, counts: Counts, seconds: float) -> "CostModel":
         """After a run of so many rows of each kind has taken so long.
 
         Each part moves by its share in the estimate (normalised least mean squares, Widrow and Hoff,
@@ -85,20 +88,20 @@ def warm_up(session: Session) -> CostModel:
     return CostModel(fixed, (image[1], clip[1], window[1]), _full(curves))
 
 
-def _curve(session: Session, modality: str) -> list[tuple[int, float]]:
-    """(rows, seconds) of runs of one modality, ever more as long as that pays; nothing without the branch."""
+def _curve(session: Session, modality: str) -> Curve:
+    """Of one modality alone, as far as more rows pay; nothing without the branch."""
     if modality not in session.manifest.modalities:
         return []
-    curve: list[tuple[int, float]] = []
+    curve: Curve = []
     for count in session.steps(modality):
-        rows = blank_rows(session.manifest, *(count if name == modality else 0 for name in MODALITIES))
+        rows = blank_rows(session.manifest, *counts_of(modality, count))
         curve.append((count, _fastest(session, rows)))
         if not _pays(curve):
             break
     return curve
 
 
-def _pays(curve: list[tuple[int, float]]) -> bool:
+def _pays(curve: Curve) -> bool:
     """Whether the last point has more rows a second than the one before."""
     if len(curve) < 2:
         return True
@@ -106,7 +109,7 @@ def _pays(curve: list[tuple[int, float]]) -> bool:
     return many / slow >= (1 + _GAIN) * few / fast
 
 
-def _line(curve: list[tuple[int, float]], empty: float) -> tuple[float, float]:
+def _line(curve: Curve, empty: float) -> tuple[float, float]:
     """Fixed seconds and those of one more row, through the last two points."""
     if not curve:
         return empty, 0.0
@@ -116,7 +119,7 @@ def _line(curve: list[tuple[int, float]], empty: float) -> tuple[float, float]:
     return max(slow - many * per_row, empty), per_row
 
 
-def _full(curves: list[list[tuple[int, float]]]) -> Triple:
+def _full(curves: list[Curve]) -> Triple:
     image, clip, window = (curve[-2][0] if curve and not _pays(curve) else math.inf for curve in curves)
     return image, clip, window
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 
-from server.engine.batch import Rows, Scores
+from server.engine.batch import Counts, Rows, Scores
 from server.engine.cost import CostModel, warm_up
 from server.engine.manifest import Manifest
 from server.engine.providers import Provider
@@ -151,7 +151,7 @@ class Engine:
         """Estimated seconds until a request of this urgency would be run, if it came now."""
         return self._seconds_until_free() + self._queue.cost_before(urgency) / self._parallel
 
-    def seconds(self, counts: tuple[int, int, int]) -> float:
+    def seconds(self, counts: Counts) -> float:
         """Estimated seconds for which so many image rows, clips and windows keep back what is behind them."""
         return self._costs.seconds(counts) / self._parallel
 

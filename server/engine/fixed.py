@@ -16,11 +16,11 @@ from math import prod
 import numpy as np
 import onnxruntime as ort
 
-from server.engine.batch import Rows, Tensors, fill
+from server.engine.batch import Counts, Rows, Tensors, fill
 from server.engine.cores import usable_cores
 from server.engine.cuda import TURNS, Memory
 from server.engine.manifest import Manifest
-from server.engine.shapes import Counts, Shapes
+from server.engine.shapes import Shapes
 from server.errors import EngineFailed
 
 log = logging.getLogger(__name__)

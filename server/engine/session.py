@@ -10,13 +10,13 @@ from typing import Any
 import onnxruntime as ort
 
 from server.engine import cuda
-from server.engine.batch import Rows, Scores, Tensors, assemble, disassemble, empty_rows, one_row_each
+from server.engine.batch import Counts, Rows, Scores, Tensors, assemble, disassemble, empty_rows, one_row_each
 from server.engine.fixed import FixedRuns
 from server.engine.graph_cache import GraphCache
 from server.engine.manifest import METADATA_KEY, Manifest, parse_manifest
 from server.engine.providers import Provider, Wish, candidates
 from server.engine.repository import version_of
-from server.engine.shapes import Counts, Shapes
+from server.engine.shapes import Shapes
 from server.errors import EngineFailed, InvalidModel
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from server.engine.batch import Rows
+from server.engine.batch import Counts, Rows, counts_of
 from server.engine.manifest import MODALITIES, Manifest
-
-Counts = tuple[int, int, int]
-"""Image rows, clips, audio windows."""
 
 _MOST_ROWS = 64
 # Fewer rows than this take a device as long as one does.
@@ -57,7 +54,7 @@ class Shapes:
     def steps(self, modality: str) -> list[int]:
         """How many rows of one modality, without others, fill shapes of `all`; ascending."""
         place = MODALITIES.index(modality)
-        unit = self._unit(_alone(place))
+        unit = self._unit(counts_of(modality, 1))
         return [factor * unit[place] for factor in _factors(unit)]
 
     def around(self, requests: Sequence[Rows]) -> Counts:
@@ -125,11 +122,6 @@ def _most(unit: Counts) -> tuple[float, float, float]:
     """Rows of each kind in the largest prepared run; infinite if it has none, as then nobody has any."""
     images, clips, windows = (_factors(unit)[-1] * each or math.inf for each in unit)
     return images, clips, windows
-
-
-def _alone(place: int) -> Counts:
-    """A row of one modality."""
-    return int(place == 0), int(place == 1), int(place == 2)
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine import cost
-from server.engine.batch import Rows, Scores, blank_rows, empty_rows
-from server.engine.cost import CostModel
+from server.engine.batch import Counts, Rows, Scores, blank_rows, empty_rows
+from server.engine.cost import CostModel, Triple
 from server.engine.session import Session
 from tests.tiny_graph import tiny_detector
 
@@ -68,13 +68,13 @@ def test_slow_rows_are_measured_with_few_runs(graph: Path, monkeypatch: pytest.M
     assert session.rows <= 3 + 3 * 6
 
 
-def estimate(costs: CostModel, counts: tuple[int, int, int]) -> float:
+def estimate(costs: CostModel, counts: Counts) -> float:
     return costs.fixed + sum(count * each for count, each in zip(counts, costs.per_row, strict=True))
 
 
 @given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), COUNTS, st.floats(0.1, 10))
 def test_a_wrong_estimate_is_mended_by_what_runs_take(
-    fixed: float, per_row: tuple[float, float, float], counts: tuple[int, int, int], wrong: float
+    fixed: float, per_row: Triple, counts: Counts, wrong: float
 ) -> None:
     costs = CostModel(fixed, per_row, (1, 1, 1))
     true = wrong * estimate(costs, counts)
@@ -92,7 +92,7 @@ def test_each_kind_of_row_is_mended_by_the_runs_that_hold_it() -> None:
 
 @given(SECONDS, st.tuples(SECONDS, SECONDS, SECONDS), COUNTS, st.floats(0, 1e6))
 def test_one_odd_run_moves_the_estimate_little(
-    fixed: float, per_row: tuple[float, float, float], counts: tuple[int, int, int], seconds: float
+    fixed: float, per_row: Triple, counts: Counts, seconds: float
 ) -> None:
     before = CostModel(fixed, per_row, (1, 1, 1))
     after = before.corrected(counts, seconds)

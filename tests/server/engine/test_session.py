@@ -9,21 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-import server
-from server.engine.batch import blank_rows, empty_rows
+from server.engine.batch import Counts, blank_rows, counts_of, empty_rows
 from server.engine.providers import Wish
+from server.engine.repository import BUNDLED
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
 from tests.random_rows import assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
-BUNDLED = Path(server.__file__).parent / "bundled/demo/1/model.onnx"
 COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
 
 
 @settings(max_examples=50)
 @given(batch=st.lists(COUNTS, min_size=1, max_size=6))
-def test_a_batch_answers_as_single_runs_do(session: Session, batch: list[tuple[int, int, int]]) -> None:
+def test_a_batch_answers_as_single_runs_do(session: Session, batch: list[Counts]) -> None:
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
     for answer, rows in zip(session.run(requests), requests, strict=True):
         assert_same(answer, session.run([rows])[0])
@@ -51,8 +50,7 @@ def test_nothing_present_is_no_probability_and_no_nan(session: Session) -> None:
 def test_a_graph_of_one_modality(tmp_path: Path, modality: str) -> None:
     session = Session(tiny_detector(tmp_path, modalities=(modality,)), "cpu")
     assert session.manifest.modalities == (modality,)
-    counts = {"image": (2, 0, 0), "video": (0, 2, 0), "audio": (0, 0, 2)}[modality]
-    (scores,) = session.run([random_rows(session.manifest, 1, *counts)])
+    (scores,) = session.run([random_rows(session.manifest, 1, *counts_of(modality, 2))])
     assert scores.modality_present.sum() == 1
 
 
@@ -85,7 +83,7 @@ def test_a_file_that_is_no_graph_is_to_blame_and_not_the_provider(tmp_path: Path
 
 
 def test_another_session_of_a_large_graph_takes_hardly_more_memory() -> None:
-    first, second = (Session(BUNDLED, "cpu") for _ in range(2))
+    first, second = (Session(BUNDLED / "demo/1/model.onnx", "cpu") for _ in range(2))
     rows = [blank_rows(first.manifest, 64, 0, 0)]
     for _ in range(2):
         first.run(rows)

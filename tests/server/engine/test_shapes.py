@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from server.engine import fixed
-from server.engine.batch import blank_rows
+from server.engine.batch import Counts, blank_rows
 from server.engine.cost import CostModel
 from server.engine.cuda import Memory
 from server.engine.engine import Engine
 from server.engine.selftest import self_test
 from server.engine.session import Session
-from server.engine.shapes import Counts, Shapes
+from server.engine.shapes import Shapes
 from server.errors import EngineFailed
 from server.urgency import NOT_URGENT
 from tests.random_rows import assert_same, random_rows
@@ -78,9 +78,7 @@ def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: S
 
 @settings(max_examples=25)
 @given(batch=st.lists(COUNTS, min_size=1, max_size=6))
-def test_filled_up_runs_answer_as_exact_ones_do(
-    graph: Path, session: Session, batch: list[tuple[int, int, int]]
-) -> None:
+def test_filled_up_runs_answer_as_exact_ones_do(graph: Path, session: Session, batch: list[Counts]) -> None:
     shaped = Session(graph, "cpu")
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
     for answer, rows in zip(shaped.run(requests), requests, strict=True):
