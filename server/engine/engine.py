@@ -222,8 +222,8 @@ class Engine:
         return min(left) if self.provider.on_cpu else sum(left)
 
     def _run(self, batch: list[Job]) -> None:
-        for numbers in self._session.together([job.rows for job in batch]):
-            jobs = [batch[number] for number in numbers]
+        for indices in self._session.groups([job.rows for job in batch]):
+            jobs = [batch[index] for index in indices]
             for job, answer in zip(jobs, self._scored(jobs), strict=True):
                 if isinstance(answer, Scores):
                     job.future.set_result(answer)

@@ -62,7 +62,7 @@ def divide_cores(
         found = _measured(session, cores)
         # On a busy machine more threads may only seem to gain nothing: that is not remembered.
         if found.workers < cores or found.lone:
-            session.note(_NOTE, [cores, found.workers, found.session.threads, _threads(found.lone)])
+            session.remember(_NOTE, [cores, found.workers, found.session.threads, _threads(found.lone)])
     log.info(
         "%d runs at once on %d threads each, a lone run on %d",
         found.workers,
@@ -99,7 +99,7 @@ def _measured(session: Session, cores: int) -> Layout:
 
 
 def _remembered(session: Session, cores: int) -> Layout | None:
-    match session.noted(_NOTE):
+    match session.recall(_NOTE):
         case [int(then), int(workers), int(threads), int(lone)] if (
             then == cores and min(workers, threads) > 0
         ):

@@ -85,9 +85,9 @@ class Session:
         outputs: Tensors = dict(zip(self._outputs, scored, strict=True))
         return disassemble(outputs, requests)
 
-    def together(self, requests: Sequence[Rows]) -> Iterable[list[int]]:
-        """Numbers of the requests that a run may hold without becoming one of an uncommon shape."""
-        return self._fixed.shapes.together(requests) if self._fixed else [list(range(len(requests)))]
+    def groups(self, requests: Sequence[Rows]) -> Iterable[list[int]]:
+        """Which requests to run together, by their indices; all, unless that makes an uncommon shape."""
+        return self._fixed.shapes.groups(requests) if self._fixed else [list(range(len(requests)))]
 
     def share(self, rows: Rows) -> float:
         """How much of a run they fill at least, where that has a largest size; 0 where it has none."""
@@ -97,12 +97,12 @@ class Session:
         """Another session of the same graph."""
         return Session(self._path, self._wish, threads, self._cache)
 
-    def note(self, about: str, value: Any) -> None:
-        """Remembers something about this graph on this machine, if there is a cache."""
+    def remember(self, about: str, value: Any) -> None:
+        """Keeps what was found out about this graph on this machine, if there is a cache."""
         if self._cache:
             self._cache.remember(self._path, about, value)
 
-    def noted(self, about: str) -> Any:
+    def recall(self, about: str) -> Any:
         """What was remembered, by this process or an earlier one; None if nothing was."""
         return self._cache.recall(self._path, about) if self._cache else None
 

@@ -72,22 +72,22 @@ class Shapes:
         most_images, most_clips, most_windows = _most(self._unit(rows.counts))
         return max(images / most_images, clips / most_clips, windows / most_windows)
 
-    def together(self, requests: Sequence[Rows]) -> Iterator[list[int]]:
-        """Numbers of the requests that share a run: with the same kinds of rows, and in a shape of `all`."""
+    def groups(self, requests: Sequence[Rows]) -> Iterator[list[int]]:
+        """Indices of the requests that share a run: of the same kinds of rows, and in a shape of `all`."""
         by_unit: dict[Counts, list[int]] = {}
         rooms = [self._room(rows) for rows in requests]
-        for number, room in enumerate(rooms):
-            by_unit.setdefault(self._unit(room), []).append(number)
-        for unit, numbers in by_unit.items():
+        for index, room in enumerate(rooms):
+            by_unit.setdefault(self._unit(room), []).append(index)
+        for unit, indices in by_unit.items():
             most = _factors(unit)[-1]
             run: list[int] = []
             filled = (0, 0, 0)
-            for number in numbers:
-                more = _sum(filled, rooms[number])
+            for index in indices:
+                more = _sum(filled, rooms[index])
                 if run and _needed(more, unit) > most:
                     yield run
-                    run, more = [], rooms[number]
-                run.append(number)
+                    run, more = [], rooms[index]
+                run.append(index)
                 filled = more
             yield run
 

@@ -40,15 +40,15 @@ def test_photos_sound_and_videos_have_shapes_of_their_own() -> None:
 def test_runs_hold_every_request_once_in_a_shape_that_is_ready(session: Session, batch: list[Counts]) -> None:
     shapes = Shapes((5, 3, 9), least=(0, 1, 0))
     requests = [blank_rows(session.manifest, *counts) for counts in batch]
-    runs = list(shapes.together(requests))
-    assert sorted(number for run in runs for number in run) == list(range(len(batch)))
+    runs = list(shapes.groups(requests))
+    assert sorted(index for run in runs for index in run) == list(range(len(batch)))
     for run in runs:
-        total = np.sum([batch[number] for number in run], axis=0)
-        shape = shapes.around([requests[number] for number in run])
+        total = np.sum([batch[index] for index in run], axis=0)
+        shape = shapes.around([requests[index] for index in run])
         assert shape in shapes.all()
         assert (total <= shape).all()
         # A photo does not pay for the clips of a video that came at the same time.
-        assert shape[1] == 1 or any(batch[number][1] or min(batch[number][::2]) for number in run)
+        assert shape[1] == 1 or any(batch[index][1] or min(batch[index][::2]) for index in run)
 
 
 @given(batch=st.lists(COUNTS, min_size=1, max_size=40))
@@ -59,7 +59,7 @@ def test_requests_of_one_kind_whose_shares_are_no_more_than_a_run_fit_in_one(
     requests = [blank_rows(session.manifest, *counts) for counts in batch if counts[1]]
     while sum(map(shapes.share, requests)) > 1:
         requests.pop()
-    assert len(list(shapes.together(requests))) == (1 if requests else 0)
+    assert len(list(shapes.groups(requests))) == (1 if requests else 0)
 
 
 def test_a_request_fills_as_much_as_it_takes_of_the_largest_run(session: Session) -> None:
@@ -71,7 +71,7 @@ def test_a_request_fills_as_much_as_it_takes_of_the_largest_run(session: Session
 def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: Session) -> None:
     shapes = Shapes((5, 2, 16))
     requests = [blank_rows(session.manifest, *counts) for counts in [(1, 0, 0), (70, 0, 0), (1, 0, 0)]]
-    assert list(shapes.together(requests)) == [[0], [1], [2]]
+    assert list(shapes.groups(requests)) == [[0], [1], [2]]
     assert shapes.around(requests[1:2]) == (128, 0, 0)
     assert shapes.around([blank_rows(session.manifest, 0, 9, 0)]) == (40, 16, 128)
 
