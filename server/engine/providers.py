@@ -5,7 +5,7 @@ import functools
 import io
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import onnxruntime as ort
 
@@ -19,15 +19,17 @@ Wish = Literal["auto", "cuda", "coreml", "cpu"]
 
 _NAMES = {"cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
-# EXHAUSTIVE takes longer for each shape and gains nothing, tensor cores want their channels last, and
-# the default arena would double with each larger batch.
-_CUDA_OPTIONS = {
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "prefer_nhwc": "1",
-    "arena_extend_strategy": "kSameAsRequested",
+_OPTIONS: dict[str, dict[str, str]] = {
+    # EXHAUSTIVE takes longer for each shape and gains nothing, tensor cores want their channels last, and
+    # the default arena would double with each larger batch.
+    "cuda": {
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "prefer_nhwc": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+    },
+    "coreml": {"ModelFormat": "MLProgram"},
+    "cpu": {},
 }
-_COREML_OPTIONS = {"ModelFormat": "MLProgram"}
-_OPTIONS: dict[str, dict[str, Any]] = {"cuda": _CUDA_OPTIONS, "coreml": _COREML_OPTIONS, "cpu": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Provider:
         accepts_empty: whether inputs may have zero rows; CoreML refuses them, and old runtimes sum them to
             another shape.
         fixed_shapes: whether runs of another number of rows than the one before are slow.
+        options: ONNX Runtime's for this provider.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Provider:
     workers: int
     accepts_empty: bool = True
     fixed_shapes: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
