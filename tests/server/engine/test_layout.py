@@ -94,9 +94,8 @@ def test_that_threads_gain_nothing_is_measured_again(
 def test_another_version_is_divided_like_the_one_that_serves(
     graph: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = Measured(monkeypatch, {1: 100, 2: 90}, {1: 0.04, 2: 0.02, 4: 0.03})
-    monkeypatch.setattr(layout, "usable_cores", lambda: 2)
-    serving = divide_cores(session)
+    measured = Measured(monkeypatch, {1: 100, 2: 90}, {1: 0.04, 2: 0.02})
+    serving = divide_cores(session, cores=2)
     before = measured.measurements
     other = divide_cores(Session(graph, "cpu"), like=serving)
     assert measured.measurements == before
@@ -109,7 +108,6 @@ def test_another_version_is_divided_like_the_one_that_serves(
 def test_nothing_is_measured_where_it_is_told(
     graph: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: int, expected: int
 ) -> None:
-    monkeypatch.setattr(layout, "usable_cores", lambda: 4)
     measured = Measured(monkeypatch, {}, {})
     session = Session(graph, "cpu", threads or 1)
     found = divide_cores(session, workers, threads)

@@ -13,7 +13,7 @@ from server.engine.reload import Reloader
 from server.engine.repository import Repository, Version
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
-from tests.tiny_graph import put_version, tiny_detector
+from tests.tiny_graph import NAME, put_version, tiny_detector
 from tests.waiting import until_async
 
 
@@ -62,6 +62,12 @@ def serves(reloader: Reloader, version: str) -> Callable[[], bool]:
     return lambda: reloader.live.current.manifest.version == version
 
 
+def put_broken(folder: Path, version: str) -> None:
+    file = folder / NAME / version / "model.onnx"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"no graph")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     put_version(tmp_path / "models", "1")
@@ -100,9 +106,7 @@ async def test_who_began_on_an_engine_ends_on_it_and_a_third_one_waits(folder: P
 async def test_a_version_that_fails_is_tried_once_and_again_when_its_file_changes(folder: Path) -> None:
     loader = Loader()
     async with reloading(folder, loader) as reloader:
-        bad = folder / "tiny" / "2" / "model.onnx"
-        bad.parent.mkdir()
-        bad.write_bytes(b"no graph")
+        put_broken(folder, "2")
         await until_async(lambda: reloader.failures == 1)
         await asyncio.sleep(0.1)
         assert loader.tried == ["1", "2"]
@@ -115,9 +119,9 @@ async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: P
     put_version(folder, "2")
     async with reloading(folder, Loader()) as reloader:
         assert serves(reloader, "2")()
-        shutil.rmtree(folder / "tiny" / "2")
+        shutil.rmtree(folder / NAME / "2")
         await until_async(serves(reloader, "1"))
-        shutil.rmtree(folder / "tiny" / "1")
+        shutil.rmtree(folder / NAME / "1")
         await until_async(lambda: reloader.available == [])
         assert serves(reloader, "1")()
 
@@ -125,14 +129,14 @@ async def test_removing_the_newest_version_goes_back_to_the_one_before(folder: P
 @pytest.mark.parametrize("change", ["touched", "broken", "renamed over"])
 async def test_a_change_to_what_serves_brings_no_older_version_back(folder: Path, change: str) -> None:
     put_version(folder, "2")
-    graph = folder / "tiny" / "2" / "model.onnx"
+    graph = folder / NAME / "2" / "model.onnx"
     loader = Loader()
     async with reloading(folder, loader, poll_seconds=0.02) as reloader:
         assert serves(reloader, "2")()
         if change == "touched":
             graph.touch()
         elif change == "broken":
-            graph.write_bytes(b"no graph")
+            put_broken(folder, "2")
         else:
             graph.with_name("new").write_bytes(graph.read_bytes())
             graph.with_name("new").rename(graph)
@@ -145,7 +149,7 @@ async def test_a_change_to_what_serves_brings_no_older_version_back(folder: Path
 async def test_a_copy_in_progress_is_left_alone_until_it_is_whole(folder: Path) -> None:
     loader = Loader()
     whole = tiny_detector(folder.parent / "staging", version="2").read_bytes()
-    target = folder / "tiny" / "2" / "model.onnx"
+    target = folder / NAME / "2" / "model.onnx"
     target.parent.mkdir()
     async with reloading(folder, loader, poll_seconds=0.1) as reloader:
         with target.open("wb", buffering=0) as file:
@@ -214,9 +218,7 @@ def test_the_log_says_where_what_nobody_expected_came_from(
 async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Path) -> None:
     loader = Loader()
     async with reloading(folder, loader, poll_seconds=0) as reloader:
-        bad = folder / "tiny" / "2" / "model.onnx"
-        bad.parent.mkdir()
-        bad.write_bytes(b"no graph")
+        put_broken(folder, "2")
         for failures in (1, 2):
             reloader.look_now()
             await until_async(lambda: reloader.failures == failures)  # noqa: B023 - used at once
@@ -233,15 +235,13 @@ async def test_a_pinned_version_stays(folder: Path) -> None:
 
 
 async def test_at_the_start_the_highest_version_that_works_serves(folder: Path) -> None:
-    bad = folder / "tiny" / "2" / "model.onnx"
-    bad.parent.mkdir()
-    bad.write_bytes(b"no graph")
+    put_broken(folder, "2")
     async with reloading(folder, Loader()) as reloader:
         assert serves(reloader, "1")()
 
 
 async def test_without_any_that_works_there_is_no_start(folder: Path) -> None:
-    (folder / "tiny" / "1" / "model.onnx").write_bytes(b"no graph")
+    put_broken(folder, "1")
     with pytest.raises(InvalidModel):
         Reloader(Repository(folder), Loader())
 
