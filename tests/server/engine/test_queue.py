@@ -13,6 +13,7 @@ from server.engine.queue import Job, JobQueue
 from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.urgency import Priority
+from tests.urgencies import soon
 
 NO_ROWS = Rows(
     np.zeros((0, 1, 1, 3), np.uint8),
@@ -26,14 +27,19 @@ NO_ROWS = Rows(
 def job(
     deadline: float = 60.0, cost: float = 0.01, priority: Priority = Priority.NORMAL, share: float = 0.0
 ) -> Job:
-    now = time.monotonic()
-    return Job((priority, now + deadline), now, NO_ROWS, cost, share)
+    return Job(soon(deadline, priority), time.monotonic(), NO_ROWS, cost, share)
 
 
 def queue_of(
-    *jobs: Job, size: int = 100, seconds: float = 1e9, delay: float | None = None, takers: int = 1
+    *jobs: Job,
+    size: int = 100,
+    seconds: float = 1e9,
+    delay: QueueDelay | float | None = None,
+    takers: int = 1,
+    fixed: float = 0.0,
 ) -> JobQueue:
-    queue = JobQueue(size, seconds, QueueDelay(delay), takers)
+    given = delay if isinstance(delay, QueueDelay) else QueueDelay(delay)
+    queue = JobQueue(size, seconds, given, takers, fixed)
     for waiting in jobs:
         queue.put(waiting)
     return queue
@@ -120,9 +126,7 @@ def test_what_waits_is_shared_fairly_among_idle_workers() -> None:
 
 
 def test_a_batch_is_no_more_than_a_run_but_at_least_one_job() -> None:
-    queue = JobQueue(100, 1e9, QueueDelay(), 1)
-    for share in (0.1, 0.2, 0.7, 0.5, 3.0, 0.5, 0.5):
-        queue.put(job(share=share))
+    queue = queue_of(*(job(share=share) for share in (0.1, 0.2, 0.7, 0.5, 3.0, 0.5, 0.5)))
     assert [[each.share for each in taken(queue)] for _ in range(4)] == [
         [0.1, 0.2, 0.7],
         [0.5],
@@ -172,11 +176,8 @@ def test_one_that_would_delay_a_more_urgent_one_waits_for_the_next_batch() -> No
 
 
 def test_the_fixed_cost_counts_against_a_deadline() -> None:
-    queue = JobQueue(100, 1e9, QueueDelay(), 1, fixed_seconds=2.0)
     late, wanted = job(deadline=1.0), job()
-    queue.put(late)
-    queue.put(wanted)
-    assert taken(queue) == [wanted]
+    assert taken(queue_of(late, wanted, fixed=2.0)) == [wanted]
     with pytest.raises(DeadlineExceeded):
         late.future.result(0)
 
@@ -216,22 +217,18 @@ def usually(requests: int) -> QueueDelay:
 
 
 def test_one_that_gains_nothing_from_company_does_not_wait_for_it() -> None:
-    queue = JobQueue(100, 1e9, usually(3), 1)
-    queue.put(job(share=1.0))
-    assert len(taken(queue)) == 1
+    assert len(taken(queue_of(job(share=1.0), delay=usually(3)))) == 1
 
 
 def test_a_worker_that_gathers_stops_as_soon_as_the_usual_company_is_there() -> None:
-    queue = JobQueue(100, 1e9, usually(3), 1)
-    queue.put(job())
+    queue = queue_of(job(), delay=usually(3))
     for _ in range(2):
         threading.Timer(0.05, lambda: queue.put(job())).start()
     assert len(taken(queue)) == 3
 
 
 def test_a_worker_that_gathers_stops_as_soon_as_the_run_is_full() -> None:
-    queue = JobQueue(100, 1e9, QueueDelay(30.0), 1)
-    queue.put(job(share=0.4))
+    queue = queue_of(job(share=0.4), delay=30.0)
     for _ in range(2):
         threading.Timer(0.05, lambda: queue.put(job(share=0.3))).start()
     began = time.monotonic()
@@ -274,10 +271,8 @@ def test_the_backlog_is_the_cost_of_what_waits(costs: list[float]) -> None:
 
 
 def test_thousands_are_cancelled_in_no_time() -> None:
-    queue = queue_of(size=10)
     jobs = [job(1 + number % 7, 0.5) for number in range(4000)]
-    for one in jobs:
-        queue.put(one)
+    queue = queue_of(*jobs, size=10)
     start = time.process_time()
     for one in jobs[:-1]:
         one.future.cancel()
