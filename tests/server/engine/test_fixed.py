@@ -98,7 +98,12 @@ def test_what_nobody_uses_any_more_is_gone_at_once(graph: Path) -> None:
 def test_a_graph_that_cannot_be_captured_runs_without(
     graph: Path, session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs = FixedRuns(_refusing_to_capture(graph), session.manifest, _shapes(session.manifest), cuda=True)
+    def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
+        if captured:
+            raise RuntimeError("the model has a loop")
+        return _fixed_session(graph, dimensions)
+
+    runs = _runs_on_cuda(opened, session.manifest)
     runs.prepare()
     rows = random_rows(session.manifest, 1, images=2, windows=3)
     assert_same(disassemble(runs.run([rows]), [rows])[0], session.run([rows])[0])
@@ -113,7 +118,7 @@ def test_runs_that_are_larger_than_usual_are_not_captured(graph: Path, session: 
         captures[dimensions["I"]] = captured
         return _fixed_session(graph, dimensions)
 
-    runs = FixedRuns(opened, session.manifest, _shapes(session.manifest), cuda=True)
+    runs = _runs_on_cuda(opened, session.manifest)
     for images in (64, 65):
         rows = random_rows(session.manifest, images, images)
         assert_same(disassemble(runs.run([rows]), [rows])[0], session.run([rows])[0])
@@ -144,20 +149,12 @@ def test_a_graph_that_cannot_be_run_is_an_error(graph: Path, session: Session) -
         raise RuntimeError("no kernel")
 
     with pytest.raises(RuntimeError, match="no kernel"):
-        FixedRuns(opened, session.manifest, _shapes(session.manifest), cuda=True).prepare()
+        _runs_on_cuda(opened, session.manifest).prepare()
 
 
-def _shapes(manifest: Manifest) -> Shapes:
-    return Shapes.of(manifest, (0, 0, 0))
-
-
-def _refusing_to_capture(graph: Path) -> fixed.Open:
-    def opened(dimensions: Mapping[str, int], captured: bool) -> ort.InferenceSession:
-        if captured:
-            raise RuntimeError("the model has a loop")
-        return _fixed_session(graph, dimensions)
-
-    return opened
+def _runs_on_cuda(opened: fixed.Open, manifest: Manifest) -> FixedRuns:
+    """As there: runs of common shapes are opened to be captured."""
+    return FixedRuns(opened, manifest, Shapes.of(manifest, (0, 0, 0)), cuda=True)
 
 
 def _fixed_session(graph: Path, dimensions: Mapping[str, int]) -> ort.InferenceSession:
