@@ -8,6 +8,8 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from server.engine.manifest import Manifest
+from server.engine.session import Session
 from tests.training_records import add_record
 
 
@@ -27,6 +29,12 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         keras_models.seeded()
         keras_models.randomise(build()).save(files[modality])
     return files
+
+
+@pytest.fixture(scope="session")
+def manifest(graph: Path) -> Manifest:
+    """That of the tiny detector."""
+    return Session(graph, "cpu").manifest
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from exporter.parity import TOLERANCE, measure_parity
 from exporter.samples import ROWS, collect_samples
 from server.engine.manifest import Manifest
-from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests.media import photo_jpeg, speech_wav, video_mp4
 from tests.tiny_graph import LOGIT_RANGE
@@ -36,11 +35,6 @@ MODELS = {"image": image, "video": video, "audio": audio}
 @pytest.fixture(scope="module")
 def detector(graph: Path) -> bytes:
     return graph.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def manifest(graph: Path) -> Manifest:
-    return Session(graph, "cpu").manifest
 
 
 def test_every_modality_is_compared_on_all_samples(detector: bytes, manifest: Manifest) -> None:

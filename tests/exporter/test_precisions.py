@@ -17,12 +17,11 @@ from server.engine.repository import graph_file
 from server.engine.selftest import self_test
 from server.engine.session import Session, manifest_of
 from server.errors import InvalidModel
-from tests import media
 from tests.exporter.cases import run_export
+from tests.exporter.labelled import write_labelled
 from tests.random_rows import assert_same, random_rows
 from tests.training_records import add_record
-from training.sample import Sample, Split, write_samples
-from training.settings import Modality
+from training.sample import Split
 
 MODALITIES = ("image", "audio")
 OTHERS: tuple[Precision, ...] = ("fp16", "int8")
@@ -30,20 +29,11 @@ OTHERS: tuple[Precision, ...] = ("fp16", "int8")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photos and two sounds to calibrate on, four of each to measure."""
-    folder = tmp_path_factory.mktemp("data")
-    samples = []
+    """Two photos and two sounds to calibrate on, four of each and a broken photo to measure."""
     splits: tuple[Split, ...] = ("val", "val", "test", "test", "test", "test")
-    for number, split in enumerate(splits):
-        photo, sound = f"{number}.jpg", f"{number}.wav"
-        (folder / photo).write_bytes(media.photo_jpeg(64, 48, seed=number))
-        (folder / sound).write_bytes(media.speech_wav(1.0, seed=number))
-        kinds: tuple[tuple[str, Modality], ...] = ((photo, "image"), (sound, "audio"))
-        for name, modality in kinds:
-            samples.append(Sample(name, modality, number % 2, split, name))
-    (folder / "broken.jpg").write_bytes(b"no photo")
-    samples.append(Sample("broken.jpg", "image", 1, "test", "broken"))
-    write_samples(folder / "corpus.csv", samples)
+    photos, sounds = ([(suffix, split) for split in splits] for suffix in ("jpg", "wav"))
+    folder = write_labelled(tmp_path_factory.mktemp("data"), *photos, *sounds, ("jpg", "test"))
+    (folder / "12.jpg").write_bytes(b"no photo")
     return folder
 
 

@@ -9,12 +9,10 @@ from exporter.evidence import File, collect_evidence
 from exporter.samples import collect_samples
 from exporter.trade import AUC_LOSS, SPEED_UP, measure_change, measure_speed, pays
 from server.engine.manifest import Change, Manifest, Precision
-from server.engine.session import Session
 from server.errors import InvalidModel, ModelNotFound
 from tests import media
+from tests.exporter.labelled import write_labelled
 from tests.tiny_graph import tiny_detector
-from training.sample import Sample, Split, write_samples
-from training.settings import Modality
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +20,6 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, bytes]:
     """The second one's logits are larger by 0.5."""
     folder = tmp_path_factory.mktemp("models")
     return {"fp32": tiny_detector(folder).read_bytes(), "int8": tiny_detector(folder, bias=0.5).read_bytes()}
-
-
-@pytest.fixture(scope="module")
-def manifest(graph: Path) -> Manifest:
-    return Session(graph, "cpu").manifest
 
 
 def photos(*brightness: int) -> Iterator[File]:
@@ -84,20 +77,8 @@ def test_what_pays(losses: list[float | None], speed_up: float, worth: bool) -> 
     assert pays(changes, speed_up) == worth
 
 
-def write_data(folder: Path, *kinds: tuple[str, Split]) -> Path:
-    samples = []
-    for number, (kind, split) in enumerate(kinds):
-        name = f"{number}.{kind}"
-        content = {"jpg": media.photo_jpeg(64, 48), "mp4": media.video_mp4(0.5), "wav": media.speech_wav(0.5)}
-        (folder / name).write_bytes(content[kind])
-        modalities: dict[str, Modality] = {"jpg": "image", "mp4": "video", "wav": "audio"}
-        samples.append(Sample(name, modalities[kind], number % 2, split, name))
-    write_samples(folder / "corpus.csv", samples)
-    return folder
-
-
 def test_a_label_is_about_what_a_file_was_made_for(manifest: Manifest, tmp_path: Path) -> None:
-    data = write_data(tmp_path, *[(kind, split) for split in ("val", "test") for kind in ("mp4", "wav")])
+    data = write_labelled(tmp_path, *[(kind, split) for split in ("val", "test") for kind in ("mp4", "wav")])
     evidence = collect_evidence(manifest, data, [])
     assert set(evidence.calibration) == {"image", "video", "audio"}
     found = {tuple(sorted(file.rows)): file.label for file in evidence.files}
@@ -109,12 +90,12 @@ def test_files_give_as_many_windows_as_the_server_takes(manifest: Manifest, tmp_
     assert manifest.audio
     few = manifest.model_copy(update={"audio": manifest.audio.model_copy(update={"max_windows": 3})})
     sounds_only = few.model_copy(update={"image": None, "video": None})
-    evidence = collect_evidence(sounds_only, write_data(tmp_path, ("wav", "val"), ("wav", "test")), [])
+    evidence = collect_evidence(sounds_only, write_labelled(tmp_path, ("wav", "val"), ("wav", "test")), [])
     assert [len(file.rows["audio"]) for file in evidence.files] == [3]
 
 
 def test_a_model_without_files_to_calibrate_on_is_named(manifest: Manifest, tmp_path: Path) -> None:
-    data = write_data(tmp_path, ("jpg", "val"), ("mp4", "val"), ("wav", "test"))
+    data = write_labelled(tmp_path, ("jpg", "val"), ("mp4", "val"), ("wav", "test"))
     with pytest.raises(ModelNotFound, match="audio model"):
         collect_evidence(manifest, data, [])
 
