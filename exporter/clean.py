@@ -14,7 +14,7 @@ from onnx import helper
 from exporter.head import fold_head
 from exporter.layout import hoist_transposes
 from exporter.resize import settle_resizes
-from exporter.rewrite import Rewriter, attributes
+from exporter.rewrite import Rewriter, attributes, forget_shapes
 from exporter.zero_rows import convolve_constants, fill_recurrent, settle_reshapes
 
 
@@ -37,8 +37,7 @@ def clean(branch: onnx.ModelProto) -> onnx.ModelProto:
     for node in simplified.graph.node:
         # What works on the result tells nodes apart by their names.
         node.name = node.name or next(filter(None, node.output))
-    # Shapes that the converter assumed for a batch make ORT (up to 1.31) refuse zero rows.
-    del simplified.graph.value_info[:]
+    forget_shapes(simplified)
     return simplified
 
 

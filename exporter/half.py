@@ -9,7 +9,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from exporter.bodies import enclose, expose
 from exporter.layers import Parts
 from exporter.quantize import Rows, activation_ranges
-from exporter.rewrite import Rewriter, attributes
+from exporter.rewrite import Rewriter, attributes, forget_shapes
 
 # Sums over many values, and what turns small numbers into large ones.
 _DELICATE = [
@@ -59,8 +59,7 @@ def halve(branch: onnx.ModelProto, rows: Rows) -> onnx.ModelProto:
     # Some versions of ORT, as 1.26 and 1.31, write the same Cast once for each node that reads it.
     rewriter.merge_twins()
     _join_float32_nodes(rewriter)
-    # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
-    del half.graph.value_info[:]
+    forget_shapes(half)
     return half
 
 

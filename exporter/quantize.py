@@ -23,6 +23,7 @@ from onnxruntime.quantization.calibrate import TensorsData
 
 from exporter.bodies import enclose, expose
 from exporter.layers import LAYERS, Parts
+from exporter.rewrite import forget_shapes
 from server.errors import InvalidModel
 
 Rows = NDArray[np.generic]
@@ -141,8 +142,7 @@ def _quantized(branch: onnx.ModelProto, ranges: TensorsData, names: Sequence[str
     quantizer.model.topological_sort()
     model: onnx.ModelProto = quantizer.model.model
     enclose(model.graph, captures)
-    # As in exporter.clean: shapes that were inferred for a batch would refuse zero rows.
-    del model.graph.value_info[:]
+    forget_shapes(model)
     return model
 
 

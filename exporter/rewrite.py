@@ -122,6 +122,11 @@ class Rewriter:
         return any(output.name == tensor for output in self.graph.output)
 
 
+def forget_shapes(model: onnx.ModelProto) -> None:
+    """Shapes that were inferred for a batch make ORT (up to 1.31) refuse zero rows."""
+    del model.graph.value_info[:]
+
+
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """The attributes of a node as Python values."""
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
