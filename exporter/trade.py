@@ -1,6 +1,7 @@
 """What another precision gains and costs: time, probabilities, area under the ROC curve."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -30,11 +31,8 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
         InvalidModel: a graph fails, or there is no file for a modality.
     """
     sessions = {precision: open_graph(graph) for precision, graph in graphs.items()}
-    columns = {name: MODALITIES.index(name) for name in manifest.modalities}
-    answers: dict[str, dict[Precision, list[float]]] = {
-        name: {precision: [] for precision in graphs} for name in columns
-    }
-    labels: dict[str, list[int | None]] = {name: [] for name in columns}
+    answers: dict[tuple[Precision, str], list[float]] = defaultdict(list)
+    labels: dict[str, list[int | None]] = {name: [] for name in manifest.modalities}
     for file in files:
         inputs = feed(manifest, file.rows)
         for name in file.rows:
@@ -46,7 +44,7 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
                     f"{precision} gives no number for some file", f"Export without {precision}."
                 )
             for name in file.rows:
-                answers[name][precision].append(float(probabilities[0, columns[name]]))
+                answers[precision, name].append(float(probabilities[0, MODALITIES.index(name)]))
     for name, known in labels.items():
         if not known:
             raise InvalidModel(
@@ -55,7 +53,8 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
             )
     return {
         precision: {
-            name: _change(labels[name], answers[name]["fp32"], answers[name][precision]) for name in columns
+            name: _change(known, answers["fp32", name], answers[precision, name])
+            for name, known in labels.items()
         }
         for precision in graphs
         if precision != "fp32"
