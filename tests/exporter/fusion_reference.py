@@ -52,3 +52,10 @@ def fuse(rows: Mapping[str, Rows], weights: Floats) -> Fused:
             probability = fused.modality_probability[request]
             fused.fake_probability[request] = (weight * probability).sum() / weight.sum()
     return fused
+
+
+def assert_same(got: Fused, expected: Fused) -> None:
+    """But for the rounding of float32."""
+    np.testing.assert_array_equal(got.modality_present, expected.modality_present)
+    np.testing.assert_allclose(got.modality_probability, expected.modality_probability, atol=1e-5)
+    np.testing.assert_allclose(got.fake_probability, expected.fake_probability, atol=1e-5)

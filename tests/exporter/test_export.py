@@ -88,9 +88,7 @@ def test_a_mixed_batch_scores_as_keras_and_numpy_say(
         },
         weights.astype(np.float64),
     )
-    np.testing.assert_array_equal(got.modality_present, expected.modality_present)
-    np.testing.assert_allclose(got.modality_probability, expected.modality_probability, atol=1e-5)
-    np.testing.assert_allclose(got.fake_probability, expected.fake_probability, atol=1e-5)
+    fusion_reference.assert_same(got, expected)
 
 
 def test_the_card_says_what_was_measured(exported: Exported) -> None:
