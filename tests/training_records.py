@@ -1,5 +1,6 @@
 """Records of trainings that nobody has run, beside the models that tests make."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "video": {"aggregation": "log_mean_exp", "sharpness": 2.0, "clips_per_video": 1},
     "audio": {"sample_rate": 8_000, "max_windows": 4},
 }
+
+AddModel = Callable[..., Path]
+"""Puts a modality's model and record into a folder, and gives the record; keywords change that."""
 
 
 def add_record(folder: Path, modality: str, **changes: Any) -> Path:

@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from server.engine.manifest import Manifest
 from server.engine.session import Session
-from tests.training_records import add_record
+from tests.training_records import AddModel, add_record
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def manifest(graph: Path) -> Manifest:
 
 
 @pytest.fixture
-def add_model(keras_files: dict[str, Path], tmp_path: Path) -> Callable[..., Path]:
+def add_model(keras_files: dict[str, Path], tmp_path: Path) -> AddModel:
     """Puts a modality's model and record into tmp_path; keywords change the record."""
 
     def add(modality: str, **changes: Any) -> Path:

@@ -1,7 +1,6 @@
 """The whole way: a folder of Keras models in, a detector in the model repository out."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,7 @@ from server.errors import InvalidModel, ModelNotFound
 from server.media.spec import spec_hash
 from tests.exporter import fusion_reference, keras_models
 from tests.exporter.cases import run_export
-from tests.training_records import BRANCHES, add_record
-
-AddModel = Callable[..., Path]
+from tests.training_records import BRANCHES, AddModel, add_record
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exporter.folder import find_trained
 from server.errors import InvalidModel, ModelNotFound
-
-AddModel = Callable[..., Path]
+from tests.training_records import AddModel
 
 
 def test_finds_models_in_the_manifest_order(add_model: AddModel, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -11,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exporter.__main__ import app
-
-AddModel = Callable[..., Path]
+from tests.training_records import AddModel
 
 
 def test_one_command_exports(add_model: AddModel, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The whole way with other precisions: calibrated on labelled media, measured on others, served."""
 
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from server.errors import InvalidModel
 from tests.exporter.cases import run_export
 from tests.exporter.labelled import write_labelled
 from tests.random_rows import assert_same, random_rows
-from tests.training_records import add_record
+from tests.training_records import AddModel, add_record
 from training.sample import Split
 
 MODALITIES = ("image", "audio")
@@ -113,7 +112,7 @@ def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
 
 
 def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
-    add_model: Callable[..., Path], data: Path, tmp_path: Path
+    add_model: AddModel, data: Path, tmp_path: Path
 ) -> None:
     add_model("audio")
     with pytest.raises(InvalidModel, match="changes the probabilities of the audio model by"):
@@ -121,7 +120,7 @@ def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
     assert not list((tmp_path / "out").rglob("*.onnx"))
 
 
-def test_nothing_is_read_where_nothing_is_asked_for(add_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_nothing_is_read_where_nothing_is_asked_for(add_model: AddModel, tmp_path: Path) -> None:
     add_model("audio")
     exported = run_export(tmp_path, max_change=0, precisions=("fp32",), data_folder=tmp_path / "missing")
     assert exported.others == ()
