@@ -1,9 +1,12 @@
 """Rows of requests for tests of the engine."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from server.engine.batch import Rows, Scores, empty_rows
 from server.engine.manifest import Manifest
+from server.engine.session import Session
 
 
 def random_rows(manifest: Manifest, seed: int, images: int = 0, clips: int = 0, windows: int = 0) -> Rows:
@@ -29,3 +32,11 @@ def assert_same(got: Scores, expected: Scores, tolerance: float = 1e-5) -> None:
     for name in ("modality_probability", "image_probability", "clip_probability", "audio_probability"):
         np.testing.assert_allclose(getattr(got, name), getattr(expected, name), atol=tolerance, rtol=0)
     np.testing.assert_allclose(got.image_heatmap, expected.image_heatmap, atol=tolerance, rtol=0)
+
+
+def assert_as_alone(
+    answers: Iterable[Scores], requests: Sequence[Rows], session: Session, tolerance: float = 1e-5
+) -> None:
+    """Each answer is that which the session gives to the request alone."""
+    for answer, rows in zip(answers, requests, strict=True):
+        assert_same(answer, session.run([rows])[0], tolerance)

@@ -18,7 +18,7 @@ from server.engine.session import Session, manifest_of
 from server.errors import InvalidModel
 from tests.exporter.cases import run_export
 from tests.exporter.labelled import write_labelled
-from tests.random_rows import assert_same, random_rows
+from tests.random_rows import assert_as_alone, random_rows
 from tests.training_records import AddModel, add_record
 from training.sample import Split
 
@@ -107,8 +107,7 @@ def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
     self_test(session)
     requests = [random_rows(session.manifest, 1, images=2), random_rows(session.manifest, 2, windows=1)]
     tolerance = 1e-5 if precision == "fp32" else 1e-3
-    for answer, rows in zip(session.run(requests), requests, strict=True):
-        assert_same(answer, session.run([rows])[0], tolerance)
+    assert_as_alone(session.run(requests), requests, session, tolerance)
 
 
 def test_one_that_changes_the_answers_more_than_allowed_is_not_written(

@@ -14,7 +14,7 @@ from server.engine.cost import CostModel
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import DeadlineExceeded, EngineFailed, ShuttingDown
-from tests.random_rows import assert_same, random_rows
+from tests.random_rows import assert_as_alone, random_rows
 from tests.urgencies import soon
 from tests.waiting import until
 
@@ -93,8 +93,7 @@ def test_one_run_mixes_photo_video_and_sound_and_each_gets_its_own_answer(
     watched.may_run.set()
     answers = [future.result(10) for future in futures]
     assert watched.runs == [1, 3]
-    for answer, rows in zip(answers, (photo, video, sound), strict=True):
-        assert_same(answer, session.run([rows])[0])
+    assert_as_alone(answers, (photo, video, sound), session)
     assert len({answer.fake_probability for answer in answers}) == 3
 
 
@@ -105,8 +104,7 @@ def test_many_callers_each_get_their_own_answer(graph: Path, session: Session) -
     with ThreadPoolExecutor(16) as callers:
         answers = list(callers.map(lambda rows: engine.submit(rows, soon()).result(30), requests))
     engine.close()
-    for answer, rows in zip(answers, requests, strict=True):
-        assert_same(answer, session.run([rows])[0])
+    assert_as_alone(answers, requests, session)
 
 
 def test_cancelled_requests_are_never_run(engine: Engine, watched: WatchedSession) -> None:
@@ -249,8 +247,7 @@ def test_requests_that_gain_nothing_by_company_are_run_and_answered_one_by_one(
     futures += [engine.submit(rows, soon()) for rows in requests]
     watched.may_run.set()
     held.result(10)
-    for future, rows in zip(futures, requests, strict=True):
-        assert_same(future.result(10), session.run([rows])[0])
+    assert_as_alone([future.result(10) for future in futures], requests, session)
     engine.close()
     assert watched.runs == [1, 1, 1, 1]
     assert done_after_run == [0, 0, 1, 2]

@@ -14,7 +14,7 @@ from server.engine.providers import Wish
 from server.engine.repository import BUNDLED
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
-from tests.random_rows import assert_same, random_rows
+from tests.random_rows import assert_as_alone, random_rows
 from tests.tiny_graph import tiny_detector
 
 COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
@@ -24,8 +24,7 @@ COUNTS = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3))
 @given(batch=st.lists(COUNTS, min_size=1, max_size=6))
 def test_a_batch_answers_as_single_runs_do(session: Session, batch: list[Counts]) -> None:
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
-    for answer, rows in zip(session.run(requests), requests, strict=True):
-        assert_same(answer, session.run([rows])[0])
+    assert_as_alone(session.run(requests), requests, session)
 
 
 def test_a_known_answer(session: Session) -> None:
@@ -58,8 +57,7 @@ def test_a_provider_that_refuses_empty_inputs_gives_the_same_answers(graph: Path
     picky = Session(graph, "cpu")
     picky.provider = replace(picky.provider, accepts_empty=False)
     requests = [random_rows(session.manifest, 1, images=2), random_rows(session.manifest, 2, windows=1)]
-    for answer, expected in zip(picky.run(requests), session.run(requests), strict=True):
-        assert_same(answer, expected)
+    assert_as_alone(picky.run(requests), requests, session)
 
 
 def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> None:

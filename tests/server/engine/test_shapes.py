@@ -18,7 +18,7 @@ from server.engine.session import Session
 from server.engine.shapes import Shapes
 from server.errors import EngineFailed
 from server.urgency import NOT_URGENT
-from tests.random_rows import assert_same, random_rows
+from tests.random_rows import assert_as_alone, assert_same, random_rows
 from tests.tiny_graph import tiny_detector
 
 pytestmark = pytest.mark.usefixtures("fixed_shapes")
@@ -81,8 +81,7 @@ def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: S
 def test_filled_up_runs_answer_as_exact_ones_do(graph: Path, session: Session, batch: list[Counts]) -> None:
     shaped = Session(graph, "cpu")
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(batch)]
-    for answer, rows in zip(shaped.run(requests), requests, strict=True):
-        assert_same(answer, session.run([rows])[0])
+    assert_as_alone(shaped.run(requests), requests, session)
 
 
 def test_a_shape_that_has_to_be_prepared_meanwhile_is_logged_once(
@@ -108,8 +107,7 @@ def test_an_engine_answers_a_mixed_batch(shaped: Session, session: Session) -> N
     kinds = [(1, 0, 0), (0, 0, 3), (2, 1, 4), (1, 0, 0), (0, 0, 1), (0, 2, 0)] * 3
     requests = [random_rows(session.manifest, seed, *counts) for seed, counts in enumerate(kinds)]
     futures = [engine.submit(rows, NOT_URGENT) for rows in requests]
-    for future, rows in zip(futures, requests, strict=True):
-        assert_same(future.result(30), session.run([rows])[0])
+    assert_as_alone([future.result(30) for future in futures], requests, session)
     engine.close()
 
 
