@@ -71,7 +71,9 @@ class GraphCache:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=_UNFINISHED) as folder:
                 written = Path(folder) / "graph.onnx"
-                session = _open_and_write(graph, written, options(), providers)
+                writing = options()
+                writing.optimized_model_filepath = str(written)
+                session = ort.InferenceSession(graph, writing, providers=providers)
                 written.replace(self.folder / f"{key}-{_checksum(written):08x}.onnx")
             self._forget_unused()
         except Exception as error:
@@ -126,13 +128,6 @@ def _open_copy(copy: Path, options: ort.SessionOptions, providers: list[Any]) ->
     with contextlib.suppress(OSError):
         os.utime(copy)
     return session
-
-
-def _open_and_write(
-    graph: Path, written: Path, options: ort.SessionOptions, providers: list[Any]
-) -> ort.InferenceSession:
-    options.optimized_model_filepath = str(written)
-    return ort.InferenceSession(graph, options, providers=providers)
 
 
 def _checksum(file: Path) -> int:
