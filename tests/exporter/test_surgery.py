@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporter.clean import replace_zero_padded_maximum
 from exporter.head import fold_head
 from exporter.layout import hoist_transposes
 from exporter.nodes import Nodes
+from exporter.padded_maximum import replace_zero_padded_maximum
 from exporter.rewrite import Rewriter
 from tests.graphs import operators, rewritten, row_graph, run
 
