@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from server.errors import DetectorError, InvalidModel
 
+REPORT = "A construct of this model is not converted faithfully; please report it."
+"""What to do about a mistake of the exporter."""
+
 _COLOURS = re.compile(r"\x1b\[\d*m")
 _TELLING = ("Could not locate", "is not a valid scope name")
 

@@ -17,8 +17,8 @@ from training.errors import DataError
 from training.files import find_samples, limit_samples
 from training.sample import Sample, Split
 
-CALIBRATION_ROWS = 64
-"""Per modality, of at least a quarter as many files."""
+# Per modality, of at least a quarter as many files.
+_CALIBRATION_ROWS = 64
 _ROWS_OF_A_FILE = 4
 _MEASURED_FILES = 2000
 
@@ -67,7 +67,7 @@ def collect_evidence(manifest: Manifest, data_folder: Path | None, samples: Sequ
     """
     if data_folder is None:
         given = next((sample for sample in samples if sample.name == "media"), None)
-        rows = (given or generated(manifest, CALIBRATION_ROWS)).rows
+        rows = (given or generated(manifest, _CALIBRATION_ROWS)).rows
         if missing := [name for name in manifest.modalities if name not in rows]:
             raise ModelNotFound(
                 f"the given media have nothing for the {missing[0]} model",
@@ -92,7 +92,7 @@ def _calibration_rows(
     for _, rows in _decoded(manifest, folder, found, "val"):
         for modality, few in rows.items():
             collected[modality].extend(few[:_ROWS_OF_A_FILE])
-        if all(len(enough) >= CALIBRATION_ROWS for enough in collected.values()):
+        if all(len(enough) >= _CALIBRATION_ROWS for enough in collected.values()):
             break
     for modality, found_rows in collected.items():
         if not found_rows:
@@ -100,7 +100,7 @@ def _calibration_rows(
                 f"the validation split of {folder} has no file for the {modality} model",
                 "Add some, or leave --data-dir out.",
             )
-    return {modality: np.stack(many[:CALIBRATION_ROWS]) for modality, many in collected.items()}
+    return {modality: np.stack(many[:_CALIBRATION_ROWS]) for modality, many in collected.items()}
 
 
 def _decoded(

@@ -12,7 +12,7 @@ from exporter.blocked import spread_gates
 from exporter.card import Written, model_card
 from exporter.clean import clean
 from exporter.describe import describe
-from exporter.errors import refused
+from exporter.errors import REPORT, refused
 from exporter.evidence import collect_evidence
 from exporter.folder import find_trained
 from exporter.graph import build_detector, write_manifest
@@ -23,8 +23,6 @@ from exporter.samples import collect_samples
 from server.engine.manifest import FusionWeights, Manifest, Precision, Thresholds
 from server.engine.repository import graph_file
 from server.errors import InvalidModel
-
-_REPORT = "A construct of these models is not converted faithfully; please report it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +82,10 @@ def export(
     manifest = describe(name, version, trained, models, fusion_weights, thresholds)
     for modality, model in trained.items():
         progress(f"converting {model.path.name}")
-        with refused(f"{model.path} cannot be converted to ONNX", _REPORT):
+        with refused(f"{model.path} cannot be converted to ONNX", REPORT):
             branches[modality] = clean(convert(models[modality], modality, model.path))
     progress("merging")
-    with refused("the models cannot be merged into one graph", _REPORT):
+    with refused("the models cannot be merged into one graph", REPORT):
         # Not for the other precisions: only convolutions in float32 on the CPU have a layout of their own.
         detector = spread_gates(build_detector(manifest, branches))
     progress("comparing with Keras")

@@ -13,8 +13,8 @@ from onnx import TensorProto
 from exporter.nodes import Nodes
 from server.engine.manifest import MODALITIES, Branch
 
-# Stands for "no logit here" in a maximum; exp(LOWEST - anything sane) is 0.
-LOWEST = -1e30
+# Stands for "no logit here" in a maximum; exp(_LOWEST - anything sane) is 0.
+_LOWEST = -1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _per_request(nodes: Nodes, rows: ModalityRows, request_count: str) -> tuple[
 def _log_mean_exp(nodes: Nodes, member: str, rows: ModalityRows, row_count: str) -> str:
     """Adds log(mean(exp(sharpness * logit))) / sharpness, shifted by each request's largest term."""
     sharpness = nodes.constant(rows.branch.sharpness)
-    lowest = nodes.constant([[LOWEST]])
+    lowest = nodes.constant([[_LOWEST]])
     terms = nodes.add("Where", member, nodes.add("Mul", rows.logit, sharpness), lowest)
     # One more column, because a maximum over zero rows is an error.
     padding = nodes.add("Expand", lowest, nodes.add("Shape", row_count))

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from exporter.rewrite import Rewriter, attributes
 
 Floats = NDArray[np.float64]
-CHANNELS = 3
+_CHANNELS = 3
 
 
 @dataclass
@@ -86,13 +86,13 @@ def _per_channel(value: NDArray[np.generic], rank: int) -> bool:
     """True for one number, and for one number per channel of a tensor with its channels first."""
     if value.size == 1:
         return True
-    return value.ndim >= rank - 1 and value.size == value.shape[1 - rank] == CHANNELS
+    return value.ndim >= rank - 1 and value.size == value.shape[1 - rank] == _CHANNELS
 
 
 def _weights_and_bias(rewriter: Rewriter, node: onnx.NodeProto) -> tuple[Floats, Floats] | None:
     """Both in float64, the bias 0 if there is none; None if the node is no convolution of pixels."""
     weights = rewriter.constant(node.input[1]) if node.op_type == "Conv" else None
-    if weights is None or weights.shape[1] != CHANNELS:
+    if weights is None or weights.shape[1] != _CHANNELS:
         return None
     bias = rewriter.constant(node.input[2]) if len(node.input) > 2 else np.zeros(len(weights))
     return None if bias is None else (weights.astype(np.float64), bias.astype(np.float64))

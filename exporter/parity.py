@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from exporter.errors import REPORT
 from exporter.graph import OUTPUTS
 from exporter.samples import Samples
 from server.engine.batch import Rows, Tensors, assemble, empty_rows
@@ -135,5 +136,5 @@ def _check_tolerance(parity: Parity, tolerance: float) -> None:
                 raise InvalidModel(
                     f"the exported {modality} branch differs from Keras by {difference:.2g} in "
                     f"probability ({compared}); {allowed:.0e} is allowed",
-                    "A construct of this model is not converted faithfully; please report it.",
+                    REPORT,
                 )
