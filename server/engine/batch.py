@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from server.engine.manifest import MODALITIES, Manifest
 
-Tensors = dict[str, NDArray[np.generic]]
+Tensors = dict[str, NDArray[Any]]
 Counts = tuple[int, int, int]
 """Image rows, clips, audio windows."""
+# Of an output that the graph does not have.
+_NONE = np.zeros(0, np.float32)
 Number = TypeVar("Number", bound=np.generic)
-
-_OF_ROWS = ("image_probability", "clip_probability", "audio_probability", "image_heatmap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Scores:
         modality_present: bool [3].
         image_probability, clip_probability, audio_probability: float32 [I], [C], [A].
         image_heatmap: float32 [I, h, w] in [0, 1].
-        queue_seconds, inference_seconds: waiting for the engine, and the run it shared; the engine says so.
-        batch_requests: requests in that run; likewise.
+        queue_seconds, inference_seconds: how long it waited for the engine, and how long its run took.
+        batch_requests: how many requests shared that run. The engine fills in these three.
     """
 
     fake_probability: float
@@ -164,7 +164,10 @@ def fill(inputs: Tensors, requests: Sequence[Rows], manifest: Manifest) -> int:
 
 def disassemble(outputs: Tensors, requests: Sequence[Rows]) -> list[Scores]:
     """The graph's outputs, cut into one answer for each of `requests`."""
-    image, clip, audio, heatmap = (_float32(outputs, name) for name in _OF_ROWS)
+    image, clip, audio, heatmap = (
+        outputs.get(name, _NONE)
+        for name in ("image_probability", "clip_probability", "audio_probability", "image_heatmap")
+    )
     fused = outputs["fake_probability"].tolist()
     probability, present = outputs["modality_probability"], outputs["modality_present"]
     first_image = first_clip = first_window = 0
@@ -199,8 +202,3 @@ def _concatenate(parts: list[NDArray[Number]], room: NDArray[Any] | None = None)
 
 def _owners(counts: list[int]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-
-
-def _float32(outputs: Tensors, name: str) -> NDArray[np.float32]:
-    """Empty if the graph has no such output."""
-    return outputs[name].astype(np.float32, copy=False) if name in outputs else np.zeros(0, np.float32)

@@ -1,7 +1,7 @@
 """Raw tensors through the engine are what one run of the bare graph makes of them."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -35,7 +35,7 @@ def assert_equal(got: Tensors, expected: Arrays) -> None:
     assert list(got) == list(expected)
     for name, tensor in expected.items():
         assert got[name].dtype == tensor.dtype
-        np.testing.assert_allclose(cast("NDArray[Any]", got[name]), tensor, atol=1e-5, rtol=0, err_msg=name)
+        np.testing.assert_allclose(got[name], tensor, atol=1e-5, rtol=0, err_msg=name)
 
 
 @st.composite
