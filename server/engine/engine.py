@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from server.engine.batch import Counts, Rows, Scores
-from server.engine.cost import CostModel, warm_up
+from server.engine.cost import warm_up
 from server.engine.manifest import Manifest
 from server.engine.providers import Provider
 from server.engine.queue import Job, JobQueue
@@ -62,7 +62,8 @@ class Engine:
         statistics: of all runs but those of the warm-up.
 
     Raises:
-        InvalidModel, EngineFailed: the graph cannot be run, or not in every worker.
+        InvalidModel, EngineFailed: the graph cannot be prepared, or not in every worker.
+        Exception: as ONNX Runtime does, if it cannot be run.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Engine:
         self.statistics = Statistics()
         self._session = session
         self._lone = lone
-        self._costs: CostModel = warm_up(session)
+        self._costs = warm_up(session)
         workers = workers or session.provider.workers
         self._parallel = workers if session.provider.on_cpu else 1
         self._delay = QueueDelay(max_queue_delay)
@@ -129,7 +130,7 @@ class Engine:
 
     @property
     def backlog_seconds(self) -> float:
-        """Estimated seconds until a request that comes now would be run."""
+        """Estimated seconds until a request that comes now would be run, if all others went first."""
         return self._seconds_until_free() + self._queue.cost / self._parallel
 
     @property

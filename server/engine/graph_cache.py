@@ -56,6 +56,10 @@ class GraphCache:
     ) -> ort.InferenceSession:
         """A session of the copy, or of the graph, which leaves a copy for the next time.
 
+        Args:
+            options: makes them anew for each session that is tried.
+            providers: (name, options) of execution providers, as ONNX Runtime takes them.
+
         Raises:
             Exception: as ONNX Runtime does, if the graph cannot be loaded.
         """

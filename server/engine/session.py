@@ -90,7 +90,7 @@ class Session:
         return self._fixed.shapes.groups(requests) if self._fixed else [list(range(len(requests)))]
 
     def share(self, rows: Rows) -> float:
-        """How much of a run they fill at least, where that has a largest size; 0 where it has none."""
+        """How much of the largest run they fill, above 1 if it is too small; 0 where runs have any size."""
         return self._fixed.shapes.share(rows) if self._fixed else 0.0
 
     def with_threads(self, threads: int) -> "Session":
@@ -107,7 +107,7 @@ class Session:
         return self._cache.recall(self._path, about) if self._cache else None
 
     def steps(self, modality: str) -> list[int]:
-        """Rows of one modality, ascending, at which a run is worth timing."""
+        """Numbers of rows of one modality, ascending, for which runs are timed."""
         return self._fixed.shapes.steps(modality) if self._fixed else [1, 2, 4, 8, 16, 32, 64]
 
     def _make_ready(self, shapes: Callable[[], None]) -> None:

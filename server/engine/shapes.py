@@ -34,6 +34,7 @@ class Shapes:
 
     @classmethod
     def of(cls, manifest: Manifest, least: Counts) -> "Shapes":
+        """Those of a manifest's graph, with as many rows for a video as the server takes from one."""
         image, video, audio = manifest.image, manifest.video, manifest.audio
         return cls(
             (
@@ -112,7 +113,7 @@ class Shapes:
 
 @cache
 def _factors(unit: Counts) -> list[int]:
-    """Powers of two; 1 in any case."""
+    """How many units prepared runs hold, ascending: powers of two; 1 in any case."""
     powers = [2**exponent for exponent in range(_MOST_ROWS.bit_length())]
     return [1, *(power for power in powers[1:] if _FEW_ROWS <= power * max(unit) <= _MOST_ROWS)]
 
