@@ -118,7 +118,7 @@ class JobQueue(Backlog[Job]):
         self.close()
         with self._changed:
             jobs = self._jobs
-            self._keep(())
+            self._take_out(jobs)
         return jobs
 
     def _gather(self) -> None:
@@ -133,25 +133,25 @@ class JobQueue(Backlog[Job]):
         if self._closed or not self._jobs or self._is_full():
             return 0.0
         first = self._jobs[0]
-        delay = self._delay.seconds(len(self._jobs), math.inf if first.share >= 1 else self._cost)
+        delay = self._delay.seconds(len(self._jobs), math.inf if first.share >= 1 else self.cost)
         if not delay:
             return 0.0
         # Of all, as the most urgent by priority need not be the one with least time.
         earliest = min(job.deadline for job in self._jobs)
-        latest = earliest - (self._fixed_seconds + self._cost) / _BATCH_SHARE
+        latest = earliest - (self._fixed_seconds + self.cost) / _BATCH_SHARE
         # No job waits for others longer than half of the time until its deadline.
         until = min(job.enqueued + min(delay, (job.deadline - job.enqueued) / 2) for job in self._jobs)
         return max(0.0, min(until, latest) - time.monotonic())
 
     def _is_full(self) -> bool:
         """Whether a batch of what waits could hold no more."""
-        if len(self._jobs) >= self._max_batch_size or self._cost >= self._max_batch_seconds:
+        if len(self._jobs) >= self._max_batch_size or self.cost >= self._max_batch_seconds:
             return True
         return sum(job.share for job in self._jobs) * _ROUNDING >= 1
 
     def _batch(self) -> list[Job]:
         # A fair share of what waits, so that no worker idles while another runs a long batch.
-        budget = min(self._max_batch_seconds, self._cost / self._takers) * _ROUNDING
+        budget = min(self._max_batch_seconds, self.cost / self._takers) * _ROUNDING
         batch: list[Job] = []
         cost, share, earliest = 0.0, 0.0, math.inf
         while self._jobs and len(batch) < self._max_batch_size:

@@ -4,14 +4,12 @@ import asyncio
 import itertools
 import math
 import time
-from bisect import bisect
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from server.backlog import Backlog
+from server.backlog import Backlog, Tally
 from server.errors import Overloaded, ShuttingDown
 from server.estimates import moving_average
 from server.sources.fetched import Fetched
@@ -25,13 +23,25 @@ class _Host:
 
     Attributes:
         limit: of them read at once.
-        room: how many more may be read now.
+        reading: how many are read now.
+        waiting: those that wait.
         mean_seconds: that one takes; 0 before any.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = self.room = limit
+        self.limit = limit
+        self.reading = 0
+        self.waiting = Tally()
         self.mean_seconds = 0.0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another may be read now."""
+        return self.reading < self.limit
+
+    def ahead(self, urgency: Urgency) -> float:
+        """How many are read already, or before one of this urgency that comes now."""
+        return self.reading + self.waiting.before(urgency)
 
 
 @dataclass(order=True, slots=True)
@@ -65,6 +75,8 @@ class FetchPool(Backlog[FetchJob]):
         # Callers name them: one is forgotten once nothing of it waits or is read.
         self._hosts: WeakValueDictionary[str, _Host] = WeakValueDictionary()
         self._unbounded = _Host(workers)
+        # Those of which something is read.
+        self._reading: set[_Host] = set()
         self._mean_seconds = 0.0
         self._closed = False
         # Threads that read, or are about to look what they may read.
@@ -79,18 +91,23 @@ class FetchPool(Backlog[FetchJob]):
     def seconds_before(self, urgency: Urgency) -> float:
         """The same for a medium of this urgency."""
         with self._lock:
-            wanted = (job for job in self._jobs if job.urgency <= urgency and job.future in self._wanted)
-            ahead = Counter(job.host for job in wanted)
-            for host in (self._unbounded, *self._hosts.values()):
-                ahead[host] += host.limit - host.room
-        threads, number = self._workers, ahead.total()
-        seconds = sum(count * self._mean(host) for host, count in ahead.items())
+            if self._busy < self._workers:
+                return 0.0
+            # Of each host: what one medium takes, how many go first, and in how many threads at most.
+            hosts = [
+                (self._mean(host), ahead := host.ahead(urgency), min(ahead, host.limit))
+                for host in self._reading
+            ]
+            # Those of hosts that nothing is read of now.
+            others = self._tally.before(urgency) - sum(host.waiting.before(urgency) for host in self._reading)
+        threads = float(self._workers)
+        number = others + sum(ahead for _, ahead, _ in hosts)
+        seconds = others * self._mean_seconds + sum(mean * ahead for mean, ahead, _ in hosts)
         wait = _wait(threads, number, seconds)
-        # If that is sooner: the busiest host keeps the threads that it may have, and others share the rest.
-        for host in sorted(ahead, key=lambda host: ahead[host] / host.limit, reverse=True):
-            if host.limit < threads:
-                threads, number = threads - host.limit, number - ahead[host]
-                seconds -= ahead[host] * self._mean(host)
+        # If that is sooner: the host that has most to do keeps its threads, and others share the rest.
+        for mean, ahead, kept in sorted(hosts, key=lambda host: host[0] * host[1] / host[2], reverse=True):
+            if kept < threads:
+                threads, number, seconds = threads - kept, number - ahead, seconds - mean * ahead
                 wait = min(wait, _wait(threads, number, seconds))
         return wait
 
@@ -110,7 +127,7 @@ class FetchPool(Backlog[FetchJob]):
             job = FetchJob(urgency, self._host(host), read)
             self._check(job)
             self._add(job)
-            another = self._busy < self._workers and job.host.room > 0
+            another = self._busy < self._workers and job.host.has_room
             self._busy += another
         self._watch(job)
         if another:
@@ -122,7 +139,7 @@ class FetchPool(Backlog[FetchJob]):
         with self._lock:
             self._closed = True
             waiting = self._jobs
-            self._keep(())
+            self._take_out(waiting)
         self._threads.shutdown(wait=False, cancel_futures=True)
         for job in waiting:
             job.future.cancel()
@@ -135,13 +152,17 @@ class FetchPool(Backlog[FetchJob]):
 
     def _check(self, job: FetchJob) -> None:
         """Raises Overloaded if it would get its turn too late: of hosts, whoever let it in knew nothing."""
-        host, before = job.host, self._jobs[: bisect(self._jobs, job)]
-        ahead = sum(other.host is host and other.future in self._wanted for other in before)
-        wait = max(0, ahead + 1 - host.room) * self._mean(host) / host.limit
+        host = job.host
+        turns = max(0, host.ahead(job.urgency) + 1 - host.limit)
+        wait = turns * self._mean(host) / host.limit
         if wait and time.monotonic() + wait > job.urgency[1]:
             raise Overloaded(
                 f"{wait:.1f} s of reading from its host go first, too much for the deadline", retry_after=wait
             )
+
+    def _count(self, job: FetchJob, number: int) -> None:
+        super()._count(job, number)
+        job.host.waiting.count(job, number)
 
     def _mean(self, host: _Host) -> float:
         """Seconds that a medium of this host takes."""
@@ -156,13 +177,14 @@ class FetchPool(Backlog[FetchJob]):
         with self._lock:
             place = 0
             while place < len(self._jobs):
-                if not self._jobs[place].host.room:
+                if not self._jobs[place].host.has_room:
                     place += 1
                     continue
                 job = self._pop(place)
                 # Cancelled ones may have been taken out already.
                 if job.future.set_running_or_notify_cancel():
-                    job.host.room -= 1
+                    job.host.reading += 1
+                    self._reading.add(job.host)
                     return job
             self._busy -= 1
             return None
@@ -176,16 +198,18 @@ class FetchPool(Backlog[FetchJob]):
         finally:
             # The frames of an error, of which this is one, would keep the job, and that the error.
             del job
-        self._count(host, time.perf_counter() - start)
+        self._learn(host, time.perf_counter() - start)
 
-    def _count(self, host: _Host, seconds: float) -> None:
+    def _learn(self, host: _Host, seconds: float) -> None:
         with self._lock:
-            host.room += 1
+            host.reading -= 1
+            if not host.reading:
+                self._reading.remove(host)
             host.mean_seconds = moving_average(host.mean_seconds, seconds)
             self._mean_seconds = moving_average(self._mean_seconds, seconds)
 
 
-def _wait(threads: int, number: int, seconds: float) -> float:
+def _wait(threads: float, number: float, seconds: float) -> float:
     """Until a thread is free, where so many media go first, which take `seconds` together."""
     # What waits beside an idle thread is about to be taken.
     return max(0, number + 1 - threads) * seconds / (threads * max(1, number))

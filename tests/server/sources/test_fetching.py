@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -57,8 +58,8 @@ def test_the_urgent_are_fetched_before_the_patient_who_came_first(pool: FetchPoo
     assert store.read == ["first", "urgent", "patient"]
 
 
-def slow() -> Fetched:
-    time.sleep(0.1)
+def slow(seconds: float = 0.1) -> Fetched:
+    time.sleep(seconds)
     return Fetched(b"", SourceFacts(""))
 
 
@@ -216,6 +217,44 @@ async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own(
     # The least urgent gives way, also one that waits for its host.
     assert pool.drop((Priority.INTERACTIVE, 0.0), Overloaded("no room"))
     assert len(pool) == 46 + 4
+    pool.close()
+    for name in list(readers.reading):
+        readers.end(name)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_quick_one() -> None:
+    pool, readers = FetchPool(4), Readers()
+    tasks: list[asyncio.Task[Fetched]] = []
+    for pause, host, count in ((1.0, "slow.example", 2), (0.01, "quick.example", 52)):
+        first = asyncio.create_task(pool.fetch(partial(slow, pause), soon(), host))
+        names = [f"{host} {number}" for number in range(count)]
+        tasks += [asyncio.create_task(pool.fetch(readers.reader(name), soon(1000), host)) for name in names]
+        await first
+    await until_async(lambda: len(pool) == 50)
+    # Two threads for what takes 10 ms each.
+    assert pool.backlog_seconds == pytest.approx(0.26, rel=0.5)
+    pool.close()
+    for name in list(readers.reading):
+        readers.end(name)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4096])
+async def test_what_waits_is_not_gone_through_for_each_newcomer(hosts: int) -> None:
+    pool, readers = FetchPool(16), Readers()
+    urgencies = [soon(1000 + number) for number in range(256)]
+    names = [f"{number % hosts}.example" for number in range(4096)]
+    tasks = [
+        asyncio.create_task(pool.fetch(readers.reader(str(number)), urgencies[number // 16], name))
+        for number, name in enumerate(names)
+    ]
+    await until_async(lambda: len(pool) == len(names) - (12 if hosts == 1 else 16))
+    start = time.perf_counter()
+    for _ in range(50):
+        _ = pool.backlog_seconds
+        pool.seconds_before(soon(2000))
+    assert time.perf_counter() - start < 0.1
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
