@@ -154,7 +154,7 @@ class FetchPool(Backlog[FetchJob]):
         """Raises Overloaded if it would get its turn too late: of hosts, whoever let it in knew nothing."""
         host = job.host
         turns = max(0, host.ahead(job.urgency) + 1 - host.limit)
-        wait = turns * self._mean(host) / host.limit
+        wait = turns * host.mean_seconds / host.limit
         if wait and time.monotonic() + wait > job.urgency[1]:
             raise Overloaded(
                 f"{wait:.1f} s of reading from its host go first, too much for the deadline", retry_after=wait
@@ -165,7 +165,7 @@ class FetchPool(Backlog[FetchJob]):
         job.host.waiting.count(job, number)
 
     def _mean(self, host: _Host) -> float:
-        """Seconds that a medium of this host takes."""
+        """Seconds that a medium of this host takes; of one that is not known, what others took at first."""
         return host.mean_seconds or self._mean_seconds
 
     def _work(self) -> None:
@@ -205,8 +205,10 @@ class FetchPool(Backlog[FetchJob]):
             host.reading -= 1
             if not host.reading:
                 self._reading.remove(host)
+            if not host.mean_seconds:
+                # Only the first of each, or else one that is slow would stand for all that are not known.
+                self._mean_seconds = moving_average(self._mean_seconds, seconds)
             host.mean_seconds = moving_average(host.mean_seconds, seconds)
-            self._mean_seconds = moving_average(self._mean_seconds, seconds)
 
 
 def _wait(threads: float, number: float, seconds: float) -> float:

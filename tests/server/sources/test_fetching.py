@@ -202,8 +202,9 @@ async def busy_with(pool: FetchPool, readers: Readers, host: str, count: int) ->
 
 async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own() -> None:
     pool, readers = FetchPool(4), Readers()
-    await pool.fetch(slow, soon(), "slow.example")
+    first = asyncio.create_task(pool.fetch(slow, soon(), "slow.example"))
     tasks = await busy_with(pool, readers, "slow.example", 50)
+    await first
     assert pool.backlog_seconds == pool.seconds_before(soon(1000)) == 0
     await pool.fetch(slow, soon(5), "other.example")
     with pytest.raises(Overloaded, match="host"):
@@ -217,6 +218,24 @@ async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own(
     # The least urgent gives way, also one that waits for its host.
     assert pool.drop((Priority.INTERACTIVE, 0.0), Overloaded("no room"))
     assert len(pool) == 46 + 4
+    pool.close()
+    for name in list(readers.reading):
+        readers.end(name)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_slow_host_tells_nothing_of_one_that_is_not_known() -> None:
+    pool, readers = FetchPool(4), Readers()
+    for host in "abcdefghij":
+        await pool.fetch(partial(slow, 0.001), soon(), host)
+    tasks = [asyncio.create_task(pool.fetch(partial(slow, 0.5), soon(), "slow.example")) for _ in range(9)]
+    await asyncio.wait(tasks)
+    # Of which three are read at once.
+    tasks = [asyncio.create_task(pool.fetch(readers.reader(f"{n}"), soon(0.4), "quick")) for n in range(9)]
+    await until_async(lambda: len(pool) == 6)
+    tasks.append(asyncio.create_task(pool.fetch(readers.reader("other"), soon(), "other")))
+    await until_async(lambda: "other" in readers.reading)
+    assert pool.backlog_seconds < 0.4
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
