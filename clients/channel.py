@@ -9,11 +9,11 @@ from pathlib import Path
 
 import grpc
 
-from clients.errors import DetectionError
+from clients.errors import SOURCE_UNAVAILABLE, DetectionError
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 60.0
-# Of a server that does not say when to come back: it may be gone, or at another address.
+# Where nobody knows when to come back: the server may be gone, or at another address.
 UNINVITED_RETRIES = 5
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -46,7 +46,9 @@ class Tries:
         # Apart from each other, so that those who failed together do not come back together.
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._left -= self._limited or error.retry_after is None
+        # When a source that the server reads comes back, the server does not know either.
+        invited = error.retry_after is not None and error.code != SOURCE_UNAVAILABLE
+        self._left -= self._limited or not invited
         # Growing also where little is asked for: what lasts is not to be made worse by those who wait.
         wait = max(pause, (error.retry_after or 0) * random.uniform(1, 1.25))  # noqa: S311
         if self._left < 0 or not error.retryable or wait > self.seconds_left():

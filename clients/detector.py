@@ -29,7 +29,7 @@ class Detector:
         target: host:port.
         timeout: seconds that a call may take, its retries included, unless it states its own.
         retries: how often at most. By default, while the server says when to come back, until the timeout;
-            five times where none says so.
+            five times where none says so, or the source of a URI is away.
         token: bearer token.
         credentials: for TLS, from `clients.tls()`; without them plain text.
 

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 Detail = TypeVar("Detail", bound=Message)
 
 TOO_LARGE = "MESSAGE_TOO_LARGE"
+SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
 RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 # Without a code of the server's: a proxy's word for a server that died behind it, and gRPC's for a call that
 # reached a server as it stopped, before it was looked at.

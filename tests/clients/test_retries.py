@@ -85,6 +85,17 @@ def test_who_is_told_when_to_come_back_does_so_until_the_timeout(
     assert fake_detector.calls == ["Detect"] * (15 + 6)
 
 
+def test_a_source_that_is_away_is_asked_for_a_few_times_as_nobody_knows_when_it_comes_back(
+    client: Client, fake_detector: FakeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "FIRST_PAUSE", 0.01)
+    away = failure(grpc.StatusCode.UNAVAILABLE, "SOURCE_UNAVAILABLE", "no answer", retry_after=0.02)
+    fake_detector.failures = [away] * 9
+    with pytest.raises(DetectionError, match="SOURCE_UNAVAILABLE"):
+        client("detect", "https://example.org/a.jpg")
+    assert fake_detector.calls == ["Detect"] * 6
+
+
 def test_without_retries_there_is_one_try(client: Client, fake_detector: FakeDetector) -> None:
     fake_detector.failures = [UNAVAILABLE]
     with pytest.raises(DetectionError, match="SHUTTING_DOWN"):
