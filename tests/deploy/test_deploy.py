@@ -160,3 +160,9 @@ def test_every_reason_in_the_alerts_is_a_code() -> None:
     codes = set(re.findall(r"\b[A-Z_]{5,}\b", errors.__doc__ or ""))
     assert named
     assert named <= codes
+
+
+def test_shares_of_requests_are_of_those_that_may_be_refused() -> None:
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    counted = set(re.findall(r"deepfake_requests_total(.*?)\[", text))
+    assert counted == {'{method!="GetModel"}'}
