@@ -1,6 +1,6 @@
 """One detector on labelled folders: judged, measured, perturbed, timed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -72,13 +72,14 @@ def evaluate_detector(judge: Judge, wanted: Wanted, console: Console) -> tuple[R
     Thresholds are chosen on the validation split if the test split is measured.
 
     Raises:
-        DataError: there are no such files, or the detector could judge none of them.
+        DataError: there are no such files or masks, or the detector could judge none of the files.
     """
     files = _files(wanted, wanted.split)
     if not files:
         folders = ", ".join(map(str, wanted.folders))
         raise DataError(f"there are no {wanted.split or 'media'} files in {folders}")
     held = _files(wanted, "val") if wanted.split == "test" else []
+    _check_masks([*files, *held])
     metrics = _metrics(wanted.asv_scores)
     # First: a server remembers its verdicts on files that it has seen.
     effort = summarise(measure_effort(judge, (file.task() for file in _few(files, wanted.effort_files))))
@@ -186,6 +187,17 @@ def _files(wanted: Wanted, split: Split | None) -> list[_File]:
             # A video whose sound is listed as well is one file to a detector.
             found.setdefault(folder / sample.path, _File(folder, sample))
     return list(found.values())
+
+
+def _check_masks(files: Iterable[_File]) -> None:
+    """Raises DataError if a folder has none of its masks: figures without all that have one mislead."""
+    masks: dict[Path, list[Path]] = {}
+    for file in files:
+        if file.mask:
+            masks.setdefault(file.folder, []).append(file.mask)
+    for folder, named in masks.items():
+        if not any(mask.is_file() for mask in named):
+            raise DataError(f"no mask that {folder} lists is there: {named[0]}")
 
 
 def _few(files: Sequence[_File], count: int) -> list[_File]:

@@ -76,6 +76,19 @@ def test_photos_whose_mask_is_broken_or_gone_are_left_out(
     assert all(reason.startswith("MASK: ") for reason in results["failed"].values())
 
 
+def test_a_folder_without_any_of_its_masks_is_refused(
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["path,modality,label,split,group,mask", "real/images/0.jpg,image,0,test,0,"]
+    rows += [f"fake/images/{number}.jpg,image,1,test,{number + 1},gone/{number}.png" for number in range(2)]
+    (data / "corpus.csv").write_text("\n".join(rows))
+    with running_server(models) as server:
+        command = [*evaluating(data), "--server", server.address]
+        assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 1
+    printed = "".join(capsys.readouterr().out.split())
+    assert f"nomaskthat{data}listsisthere:{data}/gone/0.png" in printed
+
+
 def test_where_the_server_is_the_environment_says_as_to_clients(
     models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
