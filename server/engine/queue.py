@@ -132,8 +132,7 @@ class JobQueue(Backlog[Job]):
         """Seconds that a batch of what waits is still to wait for more."""
         if self._closed or not self._jobs or self._is_full():
             return 0.0
-        first = self._jobs[0]
-        delay = self._delay.seconds(len(self._jobs), math.inf if first.share >= 1 else self.cost)
+        delay = self._delay.seconds(len(self._jobs), self.cost)
         if not delay:
             return 0.0
         # Of all, as the most urgent by priority need not be the one with least time.
