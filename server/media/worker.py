@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -32,6 +33,8 @@ Decoder = Callable[[bytes, RowSpec, MediaLimits, MediaKind | None], MediaRows]
 
 def main() -> None:
     """Serves until the pool closes the socket or dies."""
+    # systemd sends it to every process of a service: what the pool's owner accepted is to be finished.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     name, caps, channel, *memory = sys.argv[1:]
     link = wire.Link(socket.socket(fileno=int(channel)), int(memory[0]) if memory else None)
     limits = MediaLimits(**json.loads(caps))
