@@ -93,13 +93,16 @@ class FetchPool(Backlog[FetchJob]):
         with self._lock:
             if self._busy < self._workers:
                 return 0.0
+            # Files and S3 too: else each that waits would count like one of a host that is not known.
+            known = {self._unbounded, *self._reading}
             # Of each host: what one medium takes, how many go first, and in how many threads at most.
             hosts = [
-                (self._mean(host), ahead := host.ahead(urgency), min(ahead, host.limit))
-                for host in self._reading
+                (self._mean(host), ahead, min(ahead, host.limit))
+                for host in known
+                if (ahead := host.ahead(urgency))
             ]
-            # Those of hosts that nothing is read of now.
-            others = self._tally.before(urgency) - sum(host.waiting.before(urgency) for host in self._reading)
+            # Those of other hosts.
+            others = self._tally.before(urgency) - sum(host.waiting.before(urgency) for host in known)
         threads = float(self._workers)
         number = others + sum(ahead for _, ahead, _ in hosts)
         seconds = others * self._mean_seconds + sum(mean * ahead for mean, ahead, _ in hosts)

@@ -242,6 +242,23 @@ async def test_a_slow_host_tells_nothing_of_one_that_is_not_known() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_slow_hosts_tell_nothing_of_what_is_not_bounded() -> None:
+    pool, readers = FetchPool(4), Readers()
+    await pool.fetch(partial(slow, 0.001), soon())
+    for host in "abcd":
+        await pool.fetch(slow, soon(), host)
+    tasks = await busy_with(pool, readers, "slow.example", 3)
+    tasks.append(asyncio.create_task(pool.fetch(readers.reader("other"), soon(), "other")))
+    await until_async(lambda: "other" in readers.reading)
+    tasks += [asyncio.create_task(pool.fetch(readers.reader(f"file {n}"), soon())) for n in range(100)]
+    await until_async(lambda: len(pool) == 100)
+    assert pool.backlog_seconds < 0.5
+    pool.close()
+    for name in list(readers.reading):
+        readers.end(name)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_quick_one() -> None:
     pool, readers = FetchPool(4), Readers()
     tasks: list[asyncio.Task[Fetched]] = []
