@@ -1,5 +1,6 @@
 """One detector on labelled folders: judged, measured, perturbed, timed."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -196,7 +197,7 @@ def _check_masks(files: Iterable[_File]) -> None:
         if file.mask:
             masks.setdefault(file.folder, []).append(file.mask)
     for folder, named in masks.items():
-        if not any(mask.is_file() for mask in named):
+        if not any(map(os.path.isfile, named)):  # Path's raises where it cannot look
             raise DataError(f"no mask that {folder} lists is there: {named[0]}")
 
 

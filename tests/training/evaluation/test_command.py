@@ -57,14 +57,15 @@ def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path
     assert (results["files"], results["failed"]) == (4, {})
 
 
+@pytest.mark.parametrize("gone", ["gone.png", "longer-than-names-can-be" * 20])
 def test_photos_whose_mask_is_broken_or_gone_are_left_out(
-    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], gone: str
 ) -> None:
     Image.new("L", (96, 48)).save(data / "mask.bmp")
     (data / "mask.bmp").write_bytes((data / "mask.bmp").read_bytes()[:-1000])
     rows = ["path,modality,label,split,group,mask", "real/images/0.jpg,image,0,test,0,"]
-    rows += ["real/images/1.jpg,image,0,test,1,", "fake/images/0.jpg,image,1,test,2,mask.bmp"]
-    rows += ["fake/images/1.jpg,image,1,test,3,gone.png"]
+    rows += ["real/images/1.jpg,image,0,test,1,", f"fake/images/1.jpg,image,1,test,3,{gone}"]
+    rows += ["fake/images/0.jpg,image,1,test,2,mask.bmp"]
     (data / "corpus.csv").write_text("\n".join(rows))
     with running_server(models) as server:
         command = [*evaluating(data, effort=4), "--server", server.address]
