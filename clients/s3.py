@@ -86,7 +86,14 @@ class S3:
         from botocore.config import Config
 
         config = Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=32)
-        return self.session().client("s3", endpoint_url=self.endpoint, config=config)
+        client = self.session().client("s3", endpoint_url=self.endpoint, config=config)
+        client.meta.events.register("before-call.s3.HeadBucket", _not_again)
+        return client
+
+
+def _not_again(context: dict[str, Any], **_: Any) -> None:
+    # boto3 calls it to learn a bucket's region when it is redirected, and again when that is, without end.
+    context["s3_redirect"]["redirected"] = True
 
 
 def split(uri: str) -> tuple[str, str]:

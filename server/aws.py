@@ -81,12 +81,14 @@ class Aws:
         if self.role_arn:
             _assume(session, self._session(), self.role_arn)
         try:
-            return session.create_client(service, endpoint_url=endpoint, config=config)
+            client = session.create_client(service, endpoint_url=endpoint, config=config)
         except ValueError as error:
             log.warning("no client for %s: %s", service, error)
             problem = "this server's AWS region or endpoint is none"
             hint = "Check --aws-region, AWS_DEFAULT_REGION and the endpoints."
             raise SourceDenied(problem, hint) from error
+        client.meta.events.register("before-call.s3.HeadBucket", _not_again)
+        return client
 
     def _session(self) -> Any:
         import botocore.session
@@ -95,6 +97,11 @@ class Aws:
         if self.region:
             session.set_config_variable("region", self.region)
         return session
+
+
+def _not_again(context: dict[str, Any], **_: Any) -> None:
+    # boto3 calls it to learn a bucket's region when it is redirected, and again when that is, without end.
+    context["s3_redirect"]["redirected"] = True
 
 
 def _assume(session: Any, source: Any, role_arn: str) -> None:
@@ -147,7 +154,9 @@ def typed_errors(place: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        # The latter where the body is not S3's, but of a proxy.
+        code = error.response["Error"].get("Code") or str(status)
         if code in _NOT_FOUND:
             raise SourceNotFound(f"there is no {place}") from error
         log.warning("AWS refused %s: %s", place, error)

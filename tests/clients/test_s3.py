@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from clients.__main__ import app
 from clients.errors import DetectionError
 from clients.s3 import S3
-from tests.aws import FaultyProxy, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
 from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
 from tests.clients.records import paths
 
@@ -176,6 +176,16 @@ def test_what_s3_says_has_the_servers_code(proxy: FaultyProxy, status: int, said
     with pytest.raises(DetectionError, match=said) as caught:
         S3(endpoint=proxy.url).read(MEDIA[0], 100)
     assert caught.value.code == code
+
+
+def test_a_store_that_redirects_all_requests_is_unavailable(proxy: FaultyProxy) -> None:
+    moved = Fault(301, "<html>elsewhere</html>", {"Location": "https://example.org/"})
+    s3 = S3(endpoint=proxy.url)
+    for use in (lambda: s3.read(MEDIA[0], 100), lambda: list(s3.find("s3://client-media/in/"))):
+        proxy.faults = [moved] * 200
+        with pytest.raises(DetectionError, match="SOURCE_UNAVAILABLE"):
+            use()
+    assert len(proxy.requests) < 10
 
 
 @pytest.mark.usefixtures("bucket")

@@ -103,6 +103,13 @@ def test_what_cannot_be_read_says_why(endpoint: str, uri: str, error: type[Detec
         read(endpoint, uri)
 
 
+def test_a_store_that_redirects_all_requests_is_unavailable(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(301, "<html>elsewhere</html>", {"Location": "https://example.org/"})] * 200
+    with pytest.raises(SourceUnavailable, match="AWS answered 301 "):
+        read(proxy.url)
+    assert len(proxy.requests) < 10
+
+
 def test_a_large_object_is_refused_before_its_content_is_read(proxy: FaultyProxy) -> None:
     with pytest.raises(MediaLimitExceeded, match=str(len(CONTENT))):
         read(proxy.url, max_bytes=len(CONTENT) - 1)
