@@ -150,6 +150,7 @@ def _bucket(s3: S3, bucket: str, key: str) -> Iterator[Finding]:
 
 
 def _refused(step: str, error: Any) -> Finding:
-    told = error.response.get("Error", {})
-    code = told.get("Code", "")
+    told = error.response["Error"]
+    # The latter where the body is not S3's, but of a proxy.
+    code = told.get("Code") or str(error.response["ResponseMetadata"]["HTTPStatusCode"])
     return Finding(step, False, f"{code}: {told.get('Message', '')}", ADVICE.get(code, ""))

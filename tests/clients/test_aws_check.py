@@ -102,6 +102,7 @@ def test_explicit_keys_and_another_store(proxy: FaultyProxy, monkeypatch: pytest
             ["ok      list", "FAILED  read", "Allow it in the policy"],
         ),
         ([None, s3_error(400, "ExpiredToken")], ["FAILED  list", "get new ones"]),
+        ([None, Fault(404, "<html>a proxy's</html>")], ["FAILED  list         404"]),
     ],
 )
 def test_what_fails_is_named_with_what_to_do(
