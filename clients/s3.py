@@ -93,7 +93,7 @@ class S3:
 
 def _not_again(context: dict[str, Any], **_: Any) -> None:
     # boto3 calls it to learn a bucket's region when it is redirected, and again when that is, without end.
-    context["s3_redirect"]["redirected"] = True
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def split(uri: str) -> tuple[str, str]:

@@ -101,7 +101,7 @@ class Aws:
 
 def _not_again(context: dict[str, Any], **_: Any) -> None:
     # boto3 calls it to learn a bucket's region when it is redirected, and again when that is, without end.
-    context["s3_redirect"]["redirected"] = True
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _assume(session: Any, source: Any, role_arn: str) -> None:
