@@ -157,6 +157,8 @@ def typed_errors(place: str) -> Iterator[None]:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         # The latter where the body is not S3's, but of a proxy.
         code = error.response["Error"].get("Code") or str(status)
+        if code == "NoSuchBucket":  # of a place to write to, nothing but its bucket has to be there
+            raise SourceNotFound(f"the bucket of {place} does not exist") from error
         if code in _NOT_FOUND:
             raise SourceNotFound(f"there is no {place}") from error
         log.warning("AWS refused %s: %s", place, error)
