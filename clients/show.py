@@ -79,6 +79,7 @@ def model_table(model: pb.GetModelResponse) -> Table:
     """What is being served."""
     table = Table.grid(padding=(0, 2))
     table.add_row("model", f"{printable(model.name)} {printable(model.version)}")
+    table.add_row("available versions", ", ".join(map(printable, model.available_versions)))
     table.add_row("modalities", ", ".join(short_name(pb.Modality, m).lower() for m in model.modalities))
     table.add_row("execution provider", model.execution_provider)
     table.add_row("chosen because", printable(model.execution_provider_reason))

@@ -92,6 +92,7 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
         answer = pb.GetModelResponse(
             name="scripted",
             version="7",
+            available_versions=["7", "6"],
             execution_provider="CPUExecutionProvider",
             modalities=[pb.MODALITY_IMAGE, pb.MODALITY_AUDIO],
             limits=pb.Limits(max_media_bytes=MAX_MEDIA_BYTES),

@@ -284,7 +284,7 @@ def test_names_cannot_steer_the_terminal(fake_detector: FakeDetector, tmp_path: 
 def test_model_says_what_is_served(fake_detector: FakeDetector) -> None:
     result = run(fake_detector, "model")
     assert result.exit_code == 0
-    for text in ("scripted 7", "image, audio", "CPUExecutionProvider", "0.35"):
+    for text in ("scripted 7", "7, 6", "image, audio", "CPUExecutionProvider", "0.35"):
         assert text in result.output
     whole = json.loads(run(fake_detector, "model", "--json").stdout)
     assert whole["manifest"]["thresholds"] == {"real": 0.35, "fake": 0.65}
