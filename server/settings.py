@@ -334,7 +334,8 @@ class Settings(Configured):
             room = getattr(self, name)
             if room is not None and room < least:
                 raise ValueError(
-                    f"{name}: must be at least max_media_bytes, and {MESSAGE_COPIES} times max_message_bytes"
+                    f"{name}: must be at least {least}, the larger of"
+                    f" max_media_bytes and {MESSAGE_COPIES} times max_message_bytes"
                 )
         return self
 

@@ -10,7 +10,9 @@ from server.settings import Settings
 
 @pytest.mark.parametrize("flag", ["--max-queue-bytes", "--max-queue-bytes-per-token"])
 def test_a_queue_that_cannot_hold_one_medium_is_impossible(flag: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^{flag[2:].replace('-', '_')} \({flag}\): must be"):
+    with pytest.raises(
+        SettingsError, match=rf"^{flag[2:].replace('-', '_')} \({flag}\): must be at least 536870912,"
+    ):
         load([flag, "1000000"], Settings)
 
 
