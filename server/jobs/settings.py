@@ -66,7 +66,7 @@ class JobSettings(Settings):
     @model_validator(mode="after")
     def _verdicts_go_somewhere(self) -> Self:
         if not (self.result_prefix or self.result_queue_url or self.webhook_url):
-            raise ValueError("one of result_prefix, result_queue_url and webhook_url is needed")
+            raise ValueError("one of --result-prefix, --result-queue-url and --webhook-url is needed")
         if self.webhook_url and not (self.webhook_secret or self.webhook_secret_file):
             raise ValueError("webhook_url: needs webhook_secret or webhook_secret_file")
         if self.webhook_secret_file and not self.webhook_secret_file.is_file():
