@@ -14,7 +14,6 @@ _NOT_FOUND = frozenset(
     {
         "404",
         "AWS.SimpleQueueService.NonExistentQueue",
-        "NoSuchBucket",
         "NoSuchKey",
         "NoSuchVersion",
         "QueueDoesNotExist",
