@@ -289,7 +289,7 @@ def test_a_webhook_and_a_queue_get_each_verdict(aws: Aws, models: Path, tmp_path
     [
         ([], 2, "queue_url"),
         (["--webhook-timeout-seconds", "inf"], 2, "webhook_timeout_seconds"),
-        (["--queue-url", "http://127.0.0.1:9/q"], 2, "result_prefix"),
+        (["--queue-url", "http://127.0.0.1:9/q"], 2, "--result-prefix"),
         (["--queue-url", "http://127.0.0.1:9/q", "--webhook-url", "http://127.0.0.1:9"], 2, "webhook_secret"),
         (
             ["--queue-url", "{endpoint}/123456789012/none", "--result-prefix", "s3://r/"],
