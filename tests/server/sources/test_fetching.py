@@ -58,8 +58,26 @@ def test_the_urgent_are_fetched_before_the_patient_who_came_first(pool: FetchPoo
     assert store.read == ["first", "urgent", "patient"]
 
 
+class Clock(threading.local):
+    """Of each thread its own: how long a read takes is what a test says, and not a busy machine."""
+
+    now = 0.0
+    monotonic = staticmethod(time.monotonic)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.sources.fetching.time", CLOCK)
+
+
 def slow(seconds: float = 0.1) -> Fetched:
-    time.sleep(seconds)
+    CLOCK.now += seconds
     return Fetched(b"", SourceFacts(""))
 
 
@@ -214,7 +232,7 @@ async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own(
     await until_async(lambda: "other" in readers.reading)
     tasks += [asyncio.create_task(pool.fetch(slow, soon(1000), "other.example")) for _ in range(4)]
     await until_async(lambda: len(pool) == 47 + 4)
-    assert pool.seconds_before(soon(2000)) == pytest.approx(0.5, rel=0.5)
+    assert pool.seconds_before(soon(2000)) == pytest.approx(0.5)
     # The least urgent gives way, also one that waits for its host.
     assert pool.drop((Priority.INTERACTIVE, 0.0), Overloaded("no room"))
     assert len(pool) == 46 + 4
@@ -269,7 +287,7 @@ async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_q
         await first
     await until_async(lambda: len(pool) == 50)
     # Two threads for what takes 10 ms each.
-    assert pool.backlog_seconds == pytest.approx(0.26, rel=0.5)
+    assert pool.backlog_seconds == pytest.approx(0.255)
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
@@ -286,11 +304,11 @@ async def test_what_waits_is_not_gone_through_for_each_newcomer(hosts: int) -> N
         for number, name in enumerate(names)
     ]
     await until_async(lambda: len(pool) == len(names) - (12 if hosts == 1 else 16))
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(50):
         _ = pool.backlog_seconds
         pool.seconds_before(soon(2000))
-    assert time.perf_counter() - start < 0.1
+    assert time.thread_time() - start < 0.1
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
