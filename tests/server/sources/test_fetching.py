@@ -253,7 +253,7 @@ async def test_a_slow_host_tells_nothing_of_one_that_is_not_known() -> None:
     await until_async(lambda: len(pool) == 6)
     tasks.append(asyncio.create_task(pool.fetch(readers.reader("other"), soon(), "other")))
     await until_async(lambda: "other" in readers.reading)
-    assert pool.backlog_seconds < 0.4
+    assert pool.backlog_seconds < 0.1
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
@@ -297,18 +297,18 @@ async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_q
 @pytest.mark.parametrize("hosts", [1, 2, 4096])
 async def test_what_waits_is_not_gone_through_for_each_newcomer(hosts: int) -> None:
     pool, readers = FetchPool(16), Readers()
-    urgencies = [soon(1000 + number) for number in range(256)]
+    urgencies = [soon(1000 + number) for number in range(16)]
     names = [f"{number % hosts}.example" for number in range(4096)]
     tasks = [
-        asyncio.create_task(pool.fetch(readers.reader(str(number)), urgencies[number // 16], name))
+        asyncio.create_task(pool.fetch(readers.reader(str(number)), urgencies[number // 256], name))
         for number, name in enumerate(names)
     ]
     await until_async(lambda: len(pool) == len(names) - (12 if hosts == 1 else 16))
     start = time.thread_time()
-    for _ in range(50):
+    for _ in range(200):
         _ = pool.backlog_seconds
         pool.seconds_before(soon(2000))
-    assert time.thread_time() - start < 0.1
+    assert time.thread_time() - start < 0.05
     pool.close()
     for name in list(readers.reading):
         readers.end(name)
