@@ -48,7 +48,7 @@ def find_media(names: Iterable[str], s3: S3) -> list[str]:
 
 
 def _found(name: str, s3: S3) -> Iterable[str]:
-    if name.startswith(SCHEME) and (name.endswith("/") or name.count("/") == SCHEME.count("/")):
+    if name.startswith(SCHEME) and (name.endswith("/") or "/" not in name.removeprefix(SCHEME)):
         return (uri for uri in s3.find(name) if _may_be_a_medium(uri))
     if is_uri(name) or not os.path.isdir(name):  # noqa: PTH112  Path's raises where it cannot look
         return [name]

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pytest
@@ -155,6 +155,17 @@ class Readers:
     def end(self, name: str) -> None:
         self.reading.pop(name).set()
 
+    def end_all(self) -> None:
+        for name in list(self.reading):
+            self.end(name)
+
+
+async def ended(pool: FetchPool, readers: Readers, tasks: Iterable[asyncio.Task[Fetched]]) -> None:
+    """Nothing of a test is read any more, or waits."""
+    pool.close()
+    readers.end_all()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
 
 WORKERS, PER_HOST = 3, 2
 ADDED = st.tuples(st.sampled_from(Priority), st.sampled_from(["", "a.example", "b.example"]))
@@ -201,10 +212,7 @@ def test_the_most_urgent_whose_host_has_room_is_read_whenever_a_thread_is_free(
                 await tasks[name]
             start_what_may()
             await until_async(lambda: readers.reading.keys() == reading.keys(), 10)
-        pool.close()
-        for name in list(readers.reading):
-            readers.end(name)
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await ended(pool, readers, tasks.values())
 
     asyncio.run(run())
 
@@ -236,10 +244,7 @@ async def test_what_waits_for_a_slow_host_is_no_wait_for_others_but_for_its_own(
     # The least urgent gives way, also one that waits for its host.
     assert pool.drop((Priority.INTERACTIVE, 0.0), Overloaded("no room"))
     assert len(pool) == 46 + 4
-    pool.close()
-    for name in list(readers.reading):
-        readers.end(name)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(pool, readers, tasks)
 
 
 async def test_a_slow_host_tells_nothing_of_one_that_is_not_known() -> None:
@@ -254,10 +259,7 @@ async def test_a_slow_host_tells_nothing_of_one_that_is_not_known() -> None:
     tasks.append(asyncio.create_task(pool.fetch(readers.reader("other"), soon(), "other")))
     await until_async(lambda: "other" in readers.reading)
     assert pool.backlog_seconds < 0.1
-    pool.close()
-    for name in list(readers.reading):
-        readers.end(name)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(pool, readers, tasks)
 
 
 async def test_slow_hosts_tell_nothing_of_what_is_not_bounded() -> None:
@@ -271,10 +273,7 @@ async def test_slow_hosts_tell_nothing_of_what_is_not_bounded() -> None:
     tasks += [asyncio.create_task(pool.fetch(readers.reader(f"file {n}"), soon())) for n in range(100)]
     await until_async(lambda: len(pool) == 100)
     assert pool.backlog_seconds < 0.5
-    pool.close()
-    for name in list(readers.reading):
-        readers.end(name)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(pool, readers, tasks)
 
 
 async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_quick_one() -> None:
@@ -288,10 +287,7 @@ async def test_a_slow_host_below_its_limit_is_no_wait_for_those_who_wait_for_a_q
     await until_async(lambda: len(pool) == 50)
     # Two threads for what takes 10 ms each.
     assert pool.backlog_seconds == pytest.approx(0.255)
-    pool.close()
-    for name in list(readers.reading):
-        readers.end(name)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(pool, readers, tasks)
 
 
 async def seconds_of_estimates(media: int, hosts: int) -> float:
@@ -310,10 +306,7 @@ async def seconds_of_estimates(media: int, hosts: int) -> float:
         _ = pool.backlog_seconds
         pool.seconds_before(soon(2000))
     took = time.thread_time() - start
-    pool.close()
-    for name in list(readers.reading):
-        readers.end(name)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(pool, readers, tasks)
     return took
 
 
@@ -329,8 +322,7 @@ async def test_a_host_that_is_given_up_while_it_is_read_keeps_its_place_until_it
     next_one = asyncio.create_task(pool.fetch(readers.reader("next"), soon(1000), "slow.example"))
     await until_async(lambda: len(pool))
     assert "next" not in readers.reading
-    for name in list(readers.reading):
-        readers.end(name)
+    readers.end_all()
     await until_async(lambda: "next" in readers.reading)
     readers.end("next")
     await next_one
