@@ -6,6 +6,7 @@ with a verdict; what failed is judged again, and a line torn by a crash is left 
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -85,6 +86,10 @@ def _opened_text(path: Path, resume: bool) -> Iterator[Output]:
         with _writable():
             write(asdict(prediction))
             file.flush()
+            ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        if not ours:
+            problem = f"{path} has been replaced since: is another run writing it?"
+            raise DetectionError("UNWRITABLE_FILE", problem, "Give each run an --output of its own.")
 
     try:
         yield Output(done, write_through)

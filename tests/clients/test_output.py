@@ -216,3 +216,13 @@ def test_a_full_disk_is_told(tmp_path: Path, suffix: str) -> None:
 
     with pytest.raises(DetectionError, match="No space left"):
         fill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can replace an open file")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_run_whose_file_another_replaced_is_told(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"predictions{suffix}"
+    with opened(path, resume=False) as first, pytest.raises(DetectionError, match="replaced"):
+        first.write(record("a.jpg"))
+        with opened(path.with_name(path.name + ".jsonl") if suffix == ".parquet" else path, resume=True):
+            first.write(record("b.jpg"))
