@@ -65,11 +65,14 @@ class S3:
                 _copy(body, buffer, max_bytes, deadline, hold)
                 break
             except (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                if attempt == self._aws.max_attempts:
+                # Without an ETag nobody could tell whether the rest is of the same object.
+                if attempt == self._aws.max_attempts or "ETag" not in first:
                     raise
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
             rest = self._client.get_object(**location, IfMatch=first["ETag"], Range=f"bytes={buffer.tell()}-")
             body = rest["Body"]
+            if "ContentRange" not in rest:  # the whole object again
+                first, buffer = rest, io.BytesIO()
         content = buffer.getvalue()
         return Fetched(content, _facts(first, content))
 
@@ -105,6 +108,5 @@ def _copy(body: Any, buffer: io.BytesIO, max_bytes: int, deadline: float, hold: 
 
 
 def _facts(answer: dict[str, Any], content: bytes) -> SourceFacts:
-    return SourceFacts(
-        sha256(content), answer["ETag"].strip('"'), answer.get("ContentType", ""), answer.get("LastModified")
-    )
+    etag = answer.get("ETag", "").strip('"')
+    return SourceFacts(sha256(content), etag, answer.get("ContentType", ""), answer.get("LastModified"))

@@ -143,6 +143,19 @@ def test_what_is_cut_is_continued_where_it_was_cut(proxy: FaultyProxy) -> None:
     assert ranges == [None, "bytes=300000-", "bytes=400000-"]
 
 
+def test_a_store_that_knows_no_ranges_gives_the_whole_again(proxy: FaultyProxy) -> None:
+    whole = Fault(200, "whole", {"ETag": '"of-the-whole"'})
+    proxy.faults = [Fault(cut_after=300_000), whole]
+    fetched = read(proxy.url)
+    assert fetched.content == b"whole"
+    assert fetched.facts.etag == "of-the-whole"
+
+
+def test_a_store_need_not_give_etags(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(200, "whole")]
+    assert read(proxy.url).facts.etag == ""
+
+
 def test_what_is_always_cut_is_unavailable(proxy: FaultyProxy) -> None:
     proxy.faults = [Fault(cut_after=10)] * 9
     with pytest.raises(SourceUnavailable):
