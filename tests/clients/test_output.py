@@ -222,7 +222,8 @@ def test_a_full_disk_is_told(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_run_whose_file_another_replaced_is_told(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"predictions{suffix}"
-    with opened(path, resume=False) as first, pytest.raises(DetectionError, match="replaced"):
+    written = path.with_name(path.name + ".jsonl") if suffix == ".parquet" else path
+    with opened(path, resume=False) as first:
         first.write(record("a.jpg"))
-        with opened(path.with_name(path.name + ".jsonl") if suffix == ".parquet" else path, resume=True):
+        with opened(written, resume=True), pytest.raises(DetectionError, match="replaced"):
             first.write(record("b.jpg"))
