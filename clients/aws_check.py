@@ -87,11 +87,13 @@ def _credentials(s3: S3) -> Finding:
 
     try:
         found = s3.session().get_credentials()
+        key = found.get_frozen_credentials().access_key if found else ""
     except BotoCoreError as error:
         return Finding("credentials", False, str(error), "Check the AWS_ variables and the shared AWS files.")
+    except RuntimeError as error:  # renewed ones that have expired already
+        return Finding("credentials", False, str(error), "Check who gives them, and this machine's clock.")
     if found is None:
         return Finding("credentials", False, "none found", NO_CREDENTIALS)
-    key = found.get_frozen_credentials().access_key
     where = FOUND_IN.get(found.method, found.method)
     return Finding("credentials", True, f"found in {where}: key {key[:4]}…{key[-4:]}")
 

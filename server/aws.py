@@ -168,7 +168,13 @@ def typed_errors(place: str) -> Iterator[None]:
         if code == "PreconditionFailed":
             raise SourceUnavailable(f"{place} was replaced while it was being read") from error
         raise SourceUnavailable(f"AWS answered {code} for {place}") from error
-    except (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+    except (
+        CredentialRetrievalError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+        RuntimeError,  # all that botocore raises where renewed credentials have expired already
+    ) as error:
         log.warning("no credentials for %s: %s", place, error)
         raise SourceDenied("this server has no AWS credentials", _CHECK) from error
     except NoRegionError as error:

@@ -1,6 +1,7 @@
 """AWS on a loopback port (moto in server mode), and a proxy in front of it that misbehaves as told."""
 
 import http.client
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,28 @@ def use_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "nowhere")
+
+
+@contextmanager
+def expired_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In place of all others, from an endpoint as containers have."""
+    expired = {
+        "AccessKeyId": "id",
+        "SecretAccessKey": "key",
+        "Token": "t",
+        "Expiration": "2020-01-01T00:00:00Z",
+    }
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(expired).encode()
+            _answer(self, 200, {}, body, len(body))
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with http_server(Handler) as url:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        yield
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from clients.__main__ import app
-from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, expired_credentials, faulty_proxy, s3_error, use_credentials
 
 STS_REFUSES = Fault(
     403,
@@ -63,6 +63,14 @@ def test_without_credentials_it_says_how_to_get_some(
     assert "none found" in result.output
     assert "aws sso login" in result.output
     assert proxy.requests == []
+
+
+@pytest.mark.usefixtures("proxy")
+def test_credentials_that_have_expired_when_they_come_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with expired_credentials(monkeypatch):
+        result = check("s3://checked")
+    assert result.exit_code == 1
+    assert "still expired" in result.output
 
 
 @pytest.mark.usefixtures("proxy")

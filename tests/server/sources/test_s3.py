@@ -24,7 +24,7 @@ from server.errors import (
 )
 from server.sources.fetched import Fetched, sha256
 from server.sources.s3 import S3
-from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, expired_credentials, faulty_proxy, s3_error, use_credentials
 
 CONTENT = bytes(range(256)) * 4096
 FAST = Aws(max_attempts=3, connect_timeout=2, read_timeout=2)
@@ -187,6 +187,13 @@ def test_refused_credentials_are_denied_at_once(proxy: FaultyProxy, fault: Fault
     with pytest.raises(SourceDenied, match=said):
         read(proxy.url)
     assert len(proxy.requests) == 1
+
+
+def test_credentials_that_have_expired_when_they_come_are_denied(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with expired_credentials(monkeypatch), pytest.raises(SourceDenied, match="credentials"):
+        read(proxy.url)
 
 
 def test_without_credentials_it_is_denied(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
