@@ -52,7 +52,7 @@ def _created(records: Any) -> list[pb.DetectRequest]:
             for record in records
             if "ObjectCreated" in record["eventName"]
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise InvalidRequest(f"the message is no S3 event: {error!r}") from error
 
 

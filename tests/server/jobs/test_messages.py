@@ -85,6 +85,7 @@ def test_some_of_what_s3_says_asks_for_nothing(message: dict[str, Any]) -> None:
         '{"uri": "s3://media/a.jpg", "options": [1]}',
         '{"Records": [{"s3": {}}]}',
         '{"Records": 7}',
+        json.dumps(s3_event("\ud800.jpg")),
         '{"Type": "Notification", "Message": "hello"}',
         "[" * 100_000,
     ],
