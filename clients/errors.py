@@ -51,7 +51,8 @@ class DetectionError(Exception):
         UNWRITABLE_FILE, OTHER_COLUMNS: predictions cannot be written, or not be added to this file.
         MISSING_PACKAGE, UNSUPPORTED_SYSTEM: what an option needs is not installed, or does not run here.
         As the server's: INVALID_REQUEST, MEDIA_LIMIT_EXCEEDED, SOURCE_NOT_FOUND, SOURCE_DENIED and
-            SOURCE_UNAVAILABLE, of s3:// that the client reads or lists itself.
+            SOURCE_UNAVAILABLE, of s3:// that the client reads or lists itself; the first also of a URI that
+            is not UTF-8.
     """
 
     def __init__(

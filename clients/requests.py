@@ -158,7 +158,7 @@ def _medium(source: Source) -> pb.Medium:
         return source
     encoded = _encoded(source)
     if encoded is None:
-        return pb.Medium(uri=str(source))
+        return pb.Medium(uri=sendable(str(source)))
     if isinstance(encoded, bytes):
         return pb.Medium(content=encoded)
     return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name)[:MAX_NAME])
@@ -177,6 +177,14 @@ def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:
     elif isinstance(encoded, Path):
         header.name = utf8(encoded.name)[:MAX_NAME]
     return Upload(encoded, header)
+
+
+def sendable(uri: str) -> str:
+    """The URI. Raises DetectionError if it is not UTF-8, as a name in another encoding is not."""
+    if uri != utf8(uri):
+        problem = f"{uri}: a URI is UTF-8"
+        raise DetectionError("INVALID_REQUEST", problem, "Percent-encode the bytes that are not.")
+    return uri
 
 
 def utf8(text: str) -> str:

@@ -1,5 +1,6 @@
 """S3 from the client's side: listing what is below a prefix, and reading objects with its own credentials."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from clients.errors import DetectionError
+from clients.requests import CHUNK_BYTES, sendable
 from deepfake.v1 import detector_pb2 as pb
 
 SCHEME = "s3://"
@@ -58,11 +60,17 @@ class S3:
         versioned = {"VersionId": unquote(version)} if version else {}
         with _translated(uri):
             answer = self.client.get_object(Bucket=bucket, Key=key, **versioned)
-            with answer["Body"] as body:
-                if (size := answer["ContentLength"]) > max_bytes:
-                    problem = f"{uri} has {size} bytes; the server takes {max_bytes}"
-                    raise DetectionError("MEDIA_LIMIT_EXCEEDED", problem)
-                return pb.Medium(content=body.read(), name=key.rsplit("/", 1)[-1])
+            # Not every store says it.
+            content, size, body = io.BytesIO(), answer.get("ContentLength", 0), answer["Body"]
+            with body:  # "as" would give what raises urllib3's errors
+                chunks = body.iter_chunks(CHUNK_BYTES)
+                while size <= max_bytes and (chunk := next(chunks, b"")):
+                    content.write(chunk)
+                    size = max(size, content.tell())
+        if size > max_bytes:
+            problem = f"{uri} has {size} bytes or more; the server takes {max_bytes}"
+            raise DetectionError("MEDIA_LIMIT_EXCEEDED", problem)
+        return pb.Medium(content=content.getvalue(), name=key.rsplit("/", 1)[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray sends it to other processes, where each makes a client of its own.
@@ -106,7 +114,7 @@ def split(uri: str) -> tuple[str, str]:
 def _plain(uri: str) -> tuple[str, str]:
     if "?" in uri or "#" in uri:
         raise DetectionError("INVALID_REQUEST", f"{uri}: in a key, write ? as %3F and # as %23")
-    return split(uri)
+    return split(sendable(uri))
 
 
 @contextmanager
@@ -126,7 +134,8 @@ def _translated(uri: str) -> Iterator[None]:
         denied = error.response["Error"].get("Code") in BAD_TOKENS
         code = "SOURCE_DENIED" if denied else CODES.get(status, "SOURCE_UNAVAILABLE")
         raise DetectionError(code, f"{uri}: {error}", HINT) from error
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, RuntimeError) as error:
+        # The last is all that botocore raises where renewed credentials have expired already.
         raise DetectionError("SOURCE_DENIED", f"{uri}: {error}", HINT) from error
     except BotoCoreError as error:
         raise DetectionError("SOURCE_UNAVAILABLE", f"{uri}: {error}", HINT) from error

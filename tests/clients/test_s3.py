@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from clients.__main__ import app
 from clients.errors import DetectionError
 from clients.s3 import S3
-from tests.aws import Fault, FaultyProxy, faulty_proxy, s3_error, use_credentials
+from tests.aws import Fault, FaultyProxy, expired_credentials, faulty_proxy, s3_error, use_credentials
 from tests.clients.fake_detector import MAX_MEDIA_BYTES, FakeDetector
 from tests.clients.records import paths
 
@@ -134,13 +134,47 @@ def test_explicit_keys_are_used_and_never_shown(
     assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
 
 
+@pytest.mark.parametrize("no_length", [False, True])
 def test_an_object_that_the_server_would_refuse_is_not_read(
-    fake_detector: FakeDetector, endpoint: str, bucket: Any
+    fake_detector: FakeDetector, proxy: FaultyProxy, bucket: Any, no_length: bool
 ) -> None:
     bucket.put_object(Key="large.mp4", Body=bytes(MAX_MEDIA_BYTES + 1))
-    result = detect(fake_detector, endpoint, "s3://client-media/large.mp4", "--read-s3")
+    proxy.faults = [Fault(no_length=no_length)]
+    result = detect(fake_detector, proxy.url, "s3://client-media/large.mp4", "--read-s3")
     assert "MEDIA_LIMIT_EXCEEDED" in result.output
     assert fake_detector.requests == []
+
+
+def test_an_object_need_not_say_its_length(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(no_length=True)]
+    assert S3(endpoint=proxy.url).read(MEDIA[0], 4).content == b"real"
+
+
+def test_an_object_that_is_cut_is_unavailable(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(cut_after=2)]
+    with pytest.raises(DetectionError, match="SOURCE_UNAVAILABLE"):
+        S3(endpoint=proxy.url).read(MEDIA[0], 4)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_credentials_that_have_expired_when_they_come_are_denied(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = S3(endpoint=endpoint)
+    with expired_credentials(monkeypatch):
+        for use in (lambda: s3.read(MEDIA[0], 100), lambda: list(s3.find("s3://client-media/in/"))):
+            with pytest.raises(DetectionError, match="SOURCE_DENIED"):
+                use()
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("flags", [[], ["--read-s3"]])
+def test_a_uri_that_is_not_utf8_costs_its_own_row(
+    fake_detector: FakeDetector, endpoint: str, flags: list[str]
+) -> None:
+    result = detect(fake_detector, endpoint, "s3://client-media/caf\udce9.jpg", *MEDIA[:1], *flags)
+    assert "a URI is UTF-8" in result.output
+    assert "1 FAILED, 1 " in result.output
 
 
 @pytest.mark.usefixtures("bucket")
