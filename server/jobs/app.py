@@ -70,4 +70,6 @@ def _deliveries(settings: JobSettings, sqs: Any) -> Iterator[Delivery]:
         yield ToQueue(sqs, settings.result_queue_url)
     if settings.webhook_url:
         timeout, attempts = settings.webhook_timeout_seconds, settings.webhook_max_attempts
-        yield ToWebhook(settings.webhook_url, settings.signature_key, timeout, attempts, settings.max_jobs)
+        yield ToWebhook(
+            settings.webhook_url, lambda: settings.signature_key, timeout, attempts, settings.max_jobs
+        )

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import urllib3
@@ -84,11 +85,14 @@ class ToWebhook:
     the secret. Idempotency-Key is the result's key.
 
     Args:
+        secret: gives it for each attempt, as it may be replaced.
         timeout: seconds of silence that end an attempt.
         connections: kept open at most.
     """
 
-    def __init__(self, url: str, secret: bytes, timeout: float, attempts: int, connections: int = 16) -> None:
+    def __init__(
+        self, url: str, secret: Callable[[], bytes], timeout: float, attempts: int, connections: int = 16
+    ) -> None:
         self._url = url
         self._secret = secret
         self._attempts = attempts
@@ -106,9 +110,13 @@ class ToWebhook:
 
     def _post(self, result: Result) -> tuple[str, bool]:
         """Why the receiver did not take it, if so, and whether that may pass."""
+        try:
+            secret = self._secret()
+        except OSError as error:
+            return f"the webhook's secret cannot be read: {error.strerror}", True
         headers = {
             "Content-Type": "application/json",
-            SIGNATURE_HEADER: sign(result.body, self._secret, int(time.time())),
+            SIGNATURE_HEADER: sign(result.body, secret, int(time.time())),
             KEY_HEADER: result.key,
         }
         try:

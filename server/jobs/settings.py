@@ -31,7 +31,9 @@ class JobSettings(Settings):
         None, pattern="^https?://", description="Deliver verdicts by POST to this URL, signed."
     )
     webhook_secret: SecretStr | None = Field(None, description="Key of the signature.")
-    webhook_secret_file: Path | None = Field(None, description="File that holds it, instead.")
+    webhook_secret_file: Path | None = Field(
+        None, description="File that holds it, instead; read anew when it changes."
+    )
     webhook_timeout_seconds: float = Field(
         10.0, gt=0, allow_inf_nan=False, description="Silence of the webhook that ends an attempt."
     )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import boto3
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from server.errors import CorruptMedia, DeliveryFailed, SourceNotFound
 from server.jobs import app
-from server.jobs.delivery import ToPrefix, ToQueue, ToWebhook
+from server.jobs.delivery import ToPrefix, ToQueue, ToWebhook, sign
 from server.jobs.results import Result, failure, verdict
 from server.jobs.settings import JobSettings
 from tests.server.jobs.webhook import Receiver, webhook_receiver
@@ -95,7 +96,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def webhook(url: str, attempts: int = 3) -> ToWebhook:
-    return ToWebhook(url, b"secret", timeout=2.0, attempts=attempts)
+    return ToWebhook(url, lambda: b"secret", timeout=2.0, attempts=attempts)
 
 
 def test_the_signature_can_be_checked_by_the_receiver(receiver: Receiver) -> None:
@@ -108,6 +109,23 @@ def test_the_signature_can_be_checked_by_the_receiver(receiver: Receiver) -> Non
     assert abs(int(found[1]) - time.time()) < 60
     expected = hmac.new(b"secret", found[1].encode() + b"." + body, hashlib.sha256).hexdigest()
     assert hmac.compare_digest(found[2], expected)
+
+
+def test_a_secret_can_be_replaced(receiver: Receiver, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("old")
+    settings = JobSettings(
+        queue_url="q", webhook_url=receiver.url, webhook_secret_file=secret, webhook_max_attempts=1
+    )
+    (delivery,) = app._deliveries(settings, None)
+    secret.write_text("new\n")
+    delivery.deliver(RESULT)
+    ((headers, body),) = receiver.received
+    signature = headers["Deepfake-Signature"]
+    assert signature == sign(body, b"new", int(signature[2:].partition(",")[0]))
+    secret.unlink()
+    with pytest.raises(DeliveryFailed, match="secret"):
+        delivery.deliver(RESULT)
 
 
 def test_a_busy_receiver_is_tried_again(receiver: Receiver) -> None:
