@@ -1,6 +1,7 @@
 """What the messages of a queue ask for."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -11,10 +12,13 @@ from server.errors import InvalidRequest
 from server.rpc.convert import MAX_ID
 
 _KEYS = {"id", "uri", "options"}
+_VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 
 
 def requests(body: str) -> list[pb.DetectRequest]:
-    """The requests that a message stands for; none for S3's test events and for removed objects.
+    """The requests that a message stands for.
+
+    There are none in S3's test events, and in those of removed objects and of verdicts that workers wrote.
 
     A message is one of, each also as SNS wraps it:
 
@@ -50,10 +54,18 @@ def _created(records: Any) -> list[pb.DetectRequest]:
         return [
             _of_object(record["s3"]["bucket"]["name"], record["s3"]["object"])
             for record in records
-            if "ObjectCreated" in record["eventName"]
+            if "ObjectCreated" in record["eventName"] and not _is_verdict(record["s3"]["object"]["key"])
         ]
     except (KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise InvalidRequest(f"the message is no S3 event: {error!r}") from error
+
+
+def _is_verdict(key: str) -> bool:
+    """Whether it is of a verdict below --result-prefix, as `delivery.ToPrefix` names them.
+
+    In a bucket that tells of all its objects, verdicts would get verdicts of their own, without end.
+    """
+    return _VERDICT.fullmatch(unquote_plus(key).rpartition("/")[2]) is not None
 
 
 def _of_object(bucket: str, entry: dict[str, str]) -> pb.DetectRequest:

@@ -61,6 +61,8 @@ def test_of_a_very_long_key_there_is_no_id() -> None:
     [
         {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "media"},
         s3_event("a.jpg", "ObjectRemoved:Delete"),
+        s3_event(f"verdicts/media/a+b.jpg/{'0af' * 21}0.json"),
+        s3_event(f"{'0af' * 21}0.json"),
     ],
 )
 def test_some_of_what_s3_says_asks_for_nothing(message: dict[str, Any]) -> None:

@@ -211,6 +211,18 @@ def test_an_answer_of_the_queue_that_is_none_does_not_end_the_worker(aws: Aws, m
         assert process.poll() is None
 
 
+def test_verdicts_beside_the_media_get_no_verdicts_of_their_own(aws: Aws, models: Path) -> None:
+    told = {"QueueArn": aws.queue.attributes["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
+    aws.media.Notification().put(NotificationConfiguration={"QueueConfigurations": [told]})
+    port = free_port()
+    with worker(aws, models, result_prefix=f"s3://{aws.media.name}/verdicts/", metrics_port=port):
+        aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
+        # S3's test event, the photo, and its verdict.
+        until(lambda: outcomes(port) == {"DELIVERED": 3})
+        until(lambda: aws.unfinished() == 0)
+    assert len(list(aws.media.objects.all())) == 2
+
+
 def test_a_busy_worker_makes_its_messages_wait(aws: Aws, models: Path) -> None:
     aws.media.put_object(Key="a.jpg", Body=media.photo_jpeg(64, 48))
     for number in range(8):
