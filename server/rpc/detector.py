@@ -1,6 +1,7 @@
 """The Detector service of deepfake.v1 on grpc.aio."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,9 @@ class Detector(pb_grpc.DetectorServicer):
         try:
             with self._telemetry.request("DetectUpload", metadata=context.invocation_metadata()) as record:
                 media_bytes, settings = self._pipeline.media_bytes, self._settings
+                # Which may pass while chunks are still to come.
+                if (allowed := context.time_remaining()) is not None:
+                    record.deadline = time.monotonic() + allowed
                 request, content = await upload.receive(request_iterator, settings, media_bytes)
                 record.identify(request.id)
                 seconds = context.time_remaining()

@@ -172,17 +172,29 @@ def test_connections_that_ask_nothing_are_closed_without_a_word(
     assert "Traceback" not in capfd.readouterr().err
 
 
+UNFINISHED = (header(size_bytes=1000), chunk(b"x" * 10))
+
+
+def _uploads(server: Server, outcome: str) -> float:
+    return scraped(server)("deepfake_requests_total", method="DetectUpload", outcome=outcome)
+
+
 def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
-    parts = (header(size_bytes=1000), chunk(b"x" * 10))
-
-    def total(**labels: str) -> float:
-        return scraped(server)("deepfake_requests_total", method="DetectUpload", **labels)
-
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
-        with unfinished(partial(stub.DetectUpload.future, timeout=30), *parts):
+        with unfinished(partial(stub.DetectUpload.future, timeout=30), *UNFINISHED):
             until(lambda: scraped(server)("deepfake_media_bytes") > 0)
-        until(lambda: total(outcome="CANCELLED") + total(outcome="FAILED") == 1)
-        assert total(outcome="CANCELLED") == 1
+        until(lambda: _uploads(server, "CANCELLED") + _uploads(server, "FAILED") == 1)
+        assert _uploads(server, "CANCELLED") == 1
+
+
+def test_an_upload_whose_deadline_passes_before_it_is_whole_is_late(models: Path) -> None:
+    with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
+        with unfinished(partial(stub.DetectUpload.future, timeout=1), *UNFINISHED) as call:
+            assert call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        until(lambda: _uploads(server, "CANCELLED") + _uploads(server, "FAILED") == 1)
+        assert _uploads(server, "FAILED") == 1
+        late = {"method": "DetectUpload", "reason": "DEADLINE_EXCEEDED"}
+        assert scraped(server)("deepfake_request_failures_total", **late) == 1
 
 
 def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: Path) -> None:
