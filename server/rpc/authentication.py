@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import grpc
 
 from server.detect.media_bytes import caller
 from server.errors import DetectorError, InvalidRequest, TooSlow, Unauthenticated
-from server.rpc.messages import Handler, arriving, refuse
+from server.rpc.messages import Handler, Refused, arriving, refuse
 from server.rpc.share import Share
 from server.rpc.status import Context, abort
 from server.rpc.tokens import Tokens
@@ -45,18 +46,19 @@ class Authentication(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None:
             return handler
+        refused = partial(refuse, self._telemetry, details.method.rpartition("/")[2])
         if details.method.startswith(_OPEN):
             # Whoever sends a large message slowly would keep it in memory.
-            return _unary(handler, self._settings.open_receive_timeout_seconds)
+            return _unary(handler, self._settings.open_receive_timeout_seconds, refused)
         try:
             share = self._enter(details)
         except DetectorError as error:
-            return self._refusal(details.method, error)
+            return _refusal(error, refused)
         # gRPC runs interceptors in the task of their call.
         call = cast("asyncio.Task[None]", asyncio.current_task())
         call.add_done_callback(lambda _: share.leave())
         if handler.unary_unary:
-            return _unary(handler, self._settings.receive_timeout_seconds)
+            return _unary(handler, self._settings.receive_timeout_seconds, refused)
         if handler.stream_stream:
             return self._stream(handler, share, _token(details))
         return handler
@@ -102,13 +104,6 @@ class Authentication(grpc.aio.ServerInterceptor):
             answer, handler.request_deserializer, handler.response_serializer
         )
 
-    def _refusal(self, method: str, error: DetectorError) -> Handler:
-        async def answer(_: object, context: Context) -> None:
-            await refuse(self._telemetry, method.rpartition("/")[2], context, error)
-
-        # As a stream, since gRPC would first receive the message of any other kind of call.
-        return grpc.stream_stream_rpc_method_handler(answer)
-
 
 def _token(details: grpc.HandlerCallDetails) -> str:
     for key, value in details.invocation_metadata or ():
@@ -117,7 +112,15 @@ def _token(details: grpc.HandlerCallDetails) -> str:
     return ""
 
 
-def _unary(handler: Handler, seconds: float) -> Handler:
+def _refusal(error: DetectorError, refused: Refused) -> Handler:
+    async def answer(_: object, context: Context) -> None:
+        await refused(context, error)
+
+    # As a stream, since gRPC would first receive the message of any other kind of call.
+    return grpc.stream_stream_rpc_method_handler(answer)
+
+
+def _unary(handler: Handler, seconds: float, refused: Refused) -> Handler:
     """The same method of one message, but waiting for that has an end."""
     method = handler.unary_unary or handler.unary_stream
     kind = grpc.stream_unary_rpc_method_handler
@@ -125,17 +128,18 @@ def _unary(handler: Handler, seconds: float) -> Handler:
         kind = grpc.stream_stream_rpc_method_handler
 
     async def receive(_: object, context: Context) -> Any:
-        return await method(await _message(context, seconds), context)
+        return await method(await _message(context, seconds, refused), context)
 
     return kind(receive, handler.request_deserializer, handler.response_serializer)
 
 
-async def _message(context: Context, seconds: float) -> Any:
+async def _message(context: Context, seconds: float, refused: Refused) -> Any:
     try:
         async with asyncio.timeout(seconds):
             message = await context.read()
     except TimeoutError:
-        await abort(context, TooSlow(f"no whole message arrived within {seconds:g} seconds"))
+        await refused(context, TooSlow(f"no whole message arrived within {seconds:g} seconds"))
     if message is grpc.aio.EOF:
+        # Not recorded: so ends as well a call that its caller gives up, or whose message is over the limit.
         await abort(context, InvalidRequest("the call ended without a message"))
     return message

@@ -281,7 +281,7 @@ async def test_refusals_are_recorded(tokens: Path) -> None:
         return request
 
     records: list[Record] = []
-    settings = Settings(port=0)
+    settings = Settings(port=0, receive_timeout_seconds=0.2)
     server = listener(settings, [Authentication(Tokens(tokens), settings, Telemetry([records.append]))])
     methods: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("some.Service", methods),))
@@ -292,11 +292,14 @@ async def test_refusals_are_recorded(tokens: Path) -> None:
         assert await call(b"hello", metadata=bearer(ALICE)) == b"hello"
         with pytest.raises(grpc.RpcError):
             await call(b"")
+        silent: Any = channel.stream_unary("/some.Service/Echo")(metadata=bearer(ALICE))
+        assert await silent.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         unknown: Any = channel.unary_unary("/no.Service/AtAll")
         with pytest.raises(grpc.RpcError):
             await unknown(b"")
     await server.stop(None)
-    assert [(record.method, record.reason) for record in records] == [("Echo", "UNAUTHENTICATED")]
+    assert {record.method for record in records} == {"Echo"}
+    assert [record.reason for record in records] == ["UNAUTHENTICATED", "TOO_SLOW"]
 
 
 def test_a_file_that_is_only_later_given_to_the_server_is_read_then(tmp_path: Path) -> None:
