@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -135,7 +136,8 @@ class Server:
             inference = OpenInference(backend.pipeline, backend.live, telemetry, settings)
             inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, methods)
         if settings.reflection:
-            reflected = reflection.servicer(described)
+            # Statuses in answers of streams hold its messages, which no field names.
+            reflected = reflection.servicer([*described, error_details_pb2.DESCRIPTOR])
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, methods)
         return server
 
