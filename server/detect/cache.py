@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
 from server.detect.request import Detection, Options, ScoredRow
-from server.errors import CorruptMedia, MediaError, UnsupportedMedia
-from server.urgency import Priority, Urgency
+from server.errors import CorruptMedia, DecodeTimeout, MediaError, UnsupportedMedia
+from server.urgency import Priority, Urgency, has_passed
 
 # Callers with the same time limit ask at slightly different moments.
 _SLACK_SECONDS = 0.5
@@ -101,8 +101,8 @@ class VerdictCache:
         """The known answer, or that of whoever computes it already, or what `compute` gives.
 
         Whoever waits for another's computation takes over if that one is cancelled or fails in a way
-        that says nothing about the media. Nobody waits for a computation of lower priority or with a much
-        later deadline, which stands behind others in the queue.
+        that says nothing about the media, but shares its decoding time-out. Nobody waits for a computation
+        of lower priority or with a much later deadline, which stands behind others in the queue.
 
         Raises:
             MediaError: as `compute` did, for this question.
@@ -133,11 +133,16 @@ class VerdictCache:
         except _LASTING as error:
             flight.answer = _fresh(error)
             raise
+        except DecodeTimeout as error:
+            # Those who wait would find the same, one after another, unless only this caller's time was up.
+            if not has_passed(deadline):
+                flight.answer = _fresh(error)
+            raise
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
             flight.landed.set()
-            if flight.answer is not None:
+            if isinstance(flight.answer, (Detection, *_LASTING)):
                 self._store(key[0], flight.answer)
 
     def _hit(self, answer: Detection | MediaError) -> Detection:

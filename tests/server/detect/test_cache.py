@@ -1,5 +1,6 @@
 import asyncio
 import math
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -113,7 +114,7 @@ async def test_when_a_waiting_one_is_cancelled_the_others_do_not_notice() -> Non
     assert work.runs == 1
 
 
-@pytest.mark.parametrize("error", [DecodeTimeout("late"), DecoderCrashed("dead"), RuntimeError("bug")])
+@pytest.mark.parametrize("error", [DecoderCrashed("dead"), RuntimeError("bug")])
 async def test_failures_that_need_not_happen_again_concern_one_caller_only(error: Exception) -> None:
     verdicts, work = cache(), Work(error, ANSWER)
     asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(4)))
@@ -126,6 +127,29 @@ async def test_failures_that_need_not_happen_again_concern_one_caller_only(error
         True,
         True,
     ]
+
+
+async def test_those_who_wait_for_a_file_that_takes_too_long_do_not_find_out_one_after_another() -> None:
+    verdicts, work = cache(), Work(DecodeTimeout("too long"), ANSWER)
+    asked = started(*(verdicts.answer(question(), NORMAL, work) for _ in range(4)))
+    await settled()
+    work.may_end.set()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DecodeTimeout] * 4
+    assert work.runs == 1
+    # On a less busy machine it may be fast enough.
+    assert await verdicts.answer(question(), NORMAL, work) is ANSWER
+
+
+async def test_a_time_out_of_one_who_had_no_more_time_is_not_shared() -> None:
+    verdicts, work = cache(), Work(DecodeTimeout("too late"), ANSWER)
+    deadlines = time.monotonic(), time.monotonic() + 60
+    asked = started(*(verdicts.answer(question(), (Priority.NORMAL, at), work) for at in deadlines))
+    await settled()
+    work.may_end.set()
+    hurried, patient = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(hurried, DecodeTimeout)
+    assert patient is ANSWER
 
 
 async def test_a_broken_file_is_not_decoded_twice() -> None:
