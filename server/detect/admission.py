@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from server.detect.cache import VerdictCache
 from server.detect.forecast import Forecast
 from server.detect.request import Stage
 from server.engine.engine import Engine
@@ -23,13 +24,15 @@ class Admission:
     """Counts the requests that are accepted and not yet answered, and bounds them.
 
     A request that more urgent work would likely delay beyond its deadline is refused at once. When there is
-    no room, the least urgent request that waits to be fetched, for a decoder or the engine gives way to a
-    more urgent one; if none is less urgent, the newcomer is refused. For use on one event loop.
+    no room, the least urgent request that waits to be fetched, for a decoder, the engine or another's verdict
+    gives way to a more urgent one; if none is less urgent, the newcomer is refused. For use on one event
+    loop.
 
     Args:
         live: whose queue requests wait in.
         decoders: whose backlog they wait in before.
         fetching: where those wait first whose media are named by URI.
+        verdicts: where those wait whose media are judged for others already.
         max_requests: accepted and unanswered at once.
 
     Attributes:
@@ -39,13 +42,19 @@ class Admission:
     """
 
     def __init__(
-        self, live: LiveEngine, decoders: DecodePool, fetching: FetchPool, max_requests: int
+        self,
+        live: LiveEngine,
+        decoders: DecodePool,
+        fetching: FetchPool,
+        verdicts: VerdictCache,
+        max_requests: int,
     ) -> None:
         self.in_flight = 0
         self.draining = False
         self._live = live
         self._decoders = decoders
         self._fetching = fetching
+        self._verdicts = verdicts
         self._max_requests = max_requests
         self.forecasts = {stage: Forecast() for stage in Stage}
         self._idle = asyncio.Event()
@@ -117,8 +126,9 @@ class Admission:
 
     def _made_room(self, urgency: Urgency, retry: float) -> bool:
         """Whether a less urgent request gave way, to be sent again after `retry` seconds."""
-        waiting = [(least, stage) for stage in self._stages() if (least := stage.least_urgent())]
+        places = *self._stages(), self._verdicts
+        waiting = [(least, place) for place in places if (least := place.least_urgent())]
         if not waiting:
             return False
-        _, stage = max(waiting, key=lambda pair: pair[0])
-        return stage.drop(urgency, Overloaded("a more urgent request needed the room", retry_after=retry))
+        _, place = max(waiting, key=lambda pair: pair[0])
+        return place.drop(urgency, Overloaded("a more urgent request needed the room", retry_after=retry))

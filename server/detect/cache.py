@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 
 from server.detect.contents import Hashes
@@ -49,8 +49,14 @@ class _Flight:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.landed = asyncio.Event()
+        self.waiting: list[asyncio.Future[None]] = []
         self.answer: Detection | MediaError | None = None
+
+    def land(self) -> None:
+        """Wakes those who wait."""
+        for place in self.waiting:
+            if not place.done():
+                place.set_result(None)
 
 
 class VerdictCache:
@@ -78,6 +84,8 @@ class VerdictCache:
         self._seconds = seconds
         self._entries: OrderedDict[Question, _Entry] = OrderedDict()
         self._flights: dict[tuple[Question, Priority], _Flight] = {}
+        # Those who wait for a flight, which is done when they are about to go on.
+        self._waiting: dict[asyncio.Future[None], Urgency] = {}
 
     @property
     def entries(self) -> int:
@@ -106,7 +114,7 @@ class VerdictCache:
 
         Raises:
             MediaError: as `compute` did, for this question.
-            Exception: as `compute` does.
+            Exception: as `compute` does; as `drop` was told.
         """
         priority, deadline = urgency
         key = (question, priority)
@@ -116,9 +124,33 @@ class VerdictCache:
             flight = self._flights.get(key)
             if flight is None or flight.deadline > deadline + _SLACK_SECONDS:
                 return await self._lead(key, deadline, compute)
-            await flight.landed.wait()
+            await self._landed(flight, urgency)
             if flight.answer is not None:
                 return self._hit(flight.answer)
+
+    def least_urgent(self) -> Urgency | None:
+        """Of those who wait for another's computation; None if nobody does."""
+        return max((urgency for _, urgency in self._patient()), default=None)
+
+    def drop(self, than: Urgency, error: Exception) -> bool:
+        """Fails the least urgent of them with `error`, if it is less urgent than `than`."""
+        place, least = max(self._patient(), key=lambda waiting: waiting[1], default=(None, than))
+        if place is None or least <= than:
+            return False
+        place.set_exception(error)
+        return True
+
+    def _patient(self) -> Iterator[tuple[asyncio.Future[None], Urgency]]:
+        return ((place, urgency) for place, urgency in self._waiting.items() if not place.done())
+
+    async def _landed(self, flight: _Flight, urgency: Urgency) -> None:
+        place = asyncio.get_running_loop().create_future()
+        flight.waiting.append(place)
+        self._waiting[place] = urgency
+        try:
+            await place
+        finally:
+            del self._waiting[place]
 
     async def _lead(
         self, key: tuple[Question, Priority], deadline: float, compute: Callable[[], Awaitable[Detection]]
@@ -141,7 +173,7 @@ class VerdictCache:
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-            flight.landed.set()
+            flight.land()
             if isinstance(flight.answer, (Detection, *_LASTING)):
                 self._store(key[0], flight.answer)
 

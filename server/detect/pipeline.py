@@ -70,7 +70,7 @@ class Pipeline:
         self.mailbox = Mailbox()
         self._sources = sources
         self._planner = Planner(live.current.manifest)
-        self.admission = Admission(live, decoders, sources.pool, max_requests)
+        self.admission = Admission(live, decoders, sources.pool, verdicts, max_requests)
         self.media_bytes = media_bytes
         self.verdicts = verdicts
         self._sampling_key = sampling_key

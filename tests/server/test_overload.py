@@ -1,5 +1,6 @@
 """More work than time: who is answered, who has to wait, who is refused, and how."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from prometheus_client.samples import Sample
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.engine.engine import Engine
+from server.media.decode_queue import DecodeJob
 from server.media.isolation import DecodePool
 from server.sources.files import Files
 from tests import media
 from tests.media_requests import decoded_picture, detect_request
+from tests.metrics import samples
 from tests.raw_requests import PHOTO as ROWS
 from tests.raw_requests import message
 from tests.running_server import running_server, stub_of
+from tests.waiting import until
 
 VIDEO = media.video_mp4(4.0, width=640, height=480)
 PHOTO = media.photo_jpeg(64, 48)
@@ -56,6 +61,27 @@ def test_the_urgent_take_the_room_of_the_patient(stub: DetectorStub) -> None:
     # The one that was being decoded kept its place.
     assert set(outcomes(patient)) == {OK, REFUSED}
     assert "more urgent" in refused(patient).details()
+
+
+def test_those_who_wait_for_the_verdict_on_a_duplicate_give_room_as_well(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, go_on = DecodePool._decode, threading.Event()
+
+    def held(pool: DecodePool, worker: Any, job: DecodeJob) -> None:
+        assert job.data != VIDEO or go_on.wait(60)
+        decode(pool, worker, job)
+
+    monkeypatch.setattr(DecodePool, "_decode", held)
+    options: dict[str, Any] = {"cache_max_bytes": 10**6, "decode_workers": 2, "metrics_port": 0}
+    with running_server(models, max_queue_size=ROOM, **options) as server, stub_of(server) as stub:
+        patient = sent(stub, ROOM, seconds=60, priority=pb.PRIORITY_BATCH)
+        full = Sample("deepfake_requests_in_flight", {}, ROOM)
+        until(lambda: full in samples(server.metrics_port))
+        assert stub.Detect(detect_request(PHOTO), timeout=60).verdict
+        go_on.set()
+        assert outcomes(patient).count(OK) == ROOM - 1
+        assert "more urgent" in refused(patient).details()
 
 
 def test_the_patient_do_not_take_the_room_of_the_urgent(stub: DetectorStub) -> None:

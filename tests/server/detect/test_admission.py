@@ -45,7 +45,7 @@ def _by_this_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def admission(engine: Any, decoders: Any = IDLE, fetching: Any = IDLE) -> Admission:
-    return Admission(cast("Any", SimpleNamespace(current=engine)), decoders, fetching, 10)
+    return Admission(cast("Any", SimpleNamespace(current=engine)), decoders, fetching, cast("Any", None), 10)
 
 
 def soon(seconds: float = 10.0) -> Urgency:

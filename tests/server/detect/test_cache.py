@@ -9,7 +9,7 @@ import pytest
 
 from server.detect.cache import Question, VerdictCache
 from server.detect.request import Detection, Options, ScoredRow, Verdict
-from server.errors import CorruptMedia, DecoderCrashed, DecodeTimeout, MediaError
+from server.errors import CorruptMedia, DecoderCrashed, DecodeTimeout, MediaError, Overloaded
 from server.urgency import Priority
 
 NORMAL = (Priority.NORMAL, math.inf)
@@ -112,6 +112,31 @@ async def test_when_a_waiting_one_is_cancelled_the_others_do_not_notice() -> Non
     work.may_end.set()
     await asyncio.gather(first, third)
     assert work.runs == 1
+
+
+async def test_the_least_urgent_of_those_who_wait_can_be_dropped() -> None:
+    verdicts, work = cache(), Work()
+    deadlines = (1.0, 9.0, 5.0, 7.0)
+    first, late, sooner, gone = started(
+        *(verdicts.answer(question(), (Priority.NORMAL, at), work) for at in deadlines)
+    )
+    await settled()
+    gone.cancel()
+    # The first one does the work itself.
+    for than, least in ((8.0, 9.0), (4.0, 5.0)):
+        assert verdicts.least_urgent() == (Priority.NORMAL, least)
+        assert not verdicts.drop((Priority.NORMAL, least), Overloaded("as urgent"))
+        assert verdicts.drop((Priority.NORMAL, than), Overloaded("a more urgent one came"))
+    assert verdicts.least_urgent() is None
+    assert not verdicts.drop((Priority.INTERACTIVE, 0.0), Overloaded("nobody is left"))
+    work.may_end.set()
+    outcomes = await asyncio.gather(first, late, sooner, gone, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [
+        Detection,
+        Overloaded,
+        Overloaded,
+        asyncio.CancelledError,
+    ]
 
 
 @pytest.mark.parametrize("error", [DecoderCrashed("dead"), RuntimeError("bug")])
