@@ -16,6 +16,10 @@ _MIB = 2**20
 _LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
 _GRPC_LARGEST = 2**31 - 2
+# Of FFmpeg, which would refuse every picture.
+_FFMPEG_LARGEST = 2**31 - 1
+# Well below what the system takes for a limit of memory, as a decoder's own is added.
+_LARGEST_MEMORY = 2**60
 
 
 class Settings(Configured):
@@ -207,7 +211,9 @@ class Settings(Configured):
         "equal parts.",
     )
     decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
-    max_decode_memory_bytes: int = Field(2048 * _MIB, ge=64 * _MIB, description="Memory of one decoder.")
+    max_decode_memory_bytes: int = Field(
+        2048 * _MIB, ge=64 * _MIB, le=_LARGEST_MEMORY, description="Memory of one decoder."
+    )
     max_message_bytes: int = Field(64 * _MIB, ge=1024, le=_GRPC_LARGEST, description="One gRPC message.")
     max_media_bytes: int = Field(512 * _MIB, ge=1024, description="One medium, however it arrives.")
     upload_idle_timeout_seconds: float = Field(
@@ -218,7 +224,7 @@ class Settings(Configured):
     )
     max_media_per_request: int = Field(16, ge=1, description="Media in one request.")
     max_frames_per_video: int = Field(64, ge=1, description="Frames that a request may ask for.")
-    max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture.")
+    max_pixels: int = Field(100_000_000, ge=1, le=_FFMPEG_LARGEST, description="Pixels of one picture.")
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
     fetch_workers: int = Field(16, ge=1, le=1024, description="Media read by URI at once.")

@@ -45,6 +45,8 @@ def test_every_setting_is_documented() -> None:
         "--otlp-endpoint=http://",
         "--otlp-endpoint=http://user:password@host:4317",
         "--max-streams-per-connection=5000000000",
+        "--max-pixels=3000000000",
+        "--max-decode-memory-bytes=9223372036854775807",
         "--host=detector..example.com",
         "--aws-connect-timeout-seconds=inf",
         "--aws-read-timeout-seconds=inf",
