@@ -44,8 +44,8 @@ def main() -> None:
     idle_bytes = _address_space()
     _cap(idle_bytes, limits)
     gc.freeze()
-    link.send({})
     with contextlib.suppress(EOFError, OSError):
+        link.send({})
         for number in itertools.count(1):
             try:
                 header, body = link.receive()

@@ -1,15 +1,17 @@
 """A codec that crashes, hangs or eats memory costs its own request, and nothing else."""
 
+import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +322,25 @@ def test_a_decoder_that_cannot_start_is_an_error_and_not_a_hang() -> None:
         pytest.raises(EngineFailed, match=r"no decoder can be started \(exit status 1\)"),
     ):
         ask(pool, b"anything")
+
+
+def test_a_decoder_whose_pool_is_closed_while_it_starts_ends_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    limits, channel = json.dumps(asdict(MediaLimits())), theirs.fileno()
+    command = f"{sys.executable} -m server.media.worker server.media.decode:decode".split()
+    with (
+        theirs,
+        subprocess.Popen(
+            [*command, limits, str(channel)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[channel],
+            text=True,
+        ) as decoder,
+    ):
+        assert decoder.stderr is not None
+        assert decoder.stderr.read() == ""
 
 
 def test_the_process_with_the_pool_never_loads_ffmpeg() -> None:
