@@ -319,12 +319,17 @@ class Settings(Configured):
             raise ValueError(f"{host!r} is no name of a host") from error
         return host.strip("[]")  # of IPv6, which only belong before a port
 
-    @field_validator("file_roots", mode="before")
+    @field_validator(
+        *("models", "graph_cache_dir", "log_dir", "file_roots"),
+        *("tokens", "tls_certificate", "tls_key", "tls_client_ca"),
+        mode="before",
+    )
     @classmethod
-    def _roots_have_names(cls, roots: Any) -> Any:
-        if isinstance(roots, (list, tuple)) and "" in roots:
+    def _paths_have_names(cls, paths: Any) -> Any:
+        # As of a variable that is set to another one which is not.
+        if "" in (paths if isinstance(paths, (list, tuple)) else [paths]):
             raise ValueError("an empty name would be the working folder")
-        return roots
+        return paths
 
     @field_validator("https_hosts")
     @classmethod

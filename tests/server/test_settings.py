@@ -90,3 +90,10 @@ def test_an_empty_root_is_not_the_working_folder(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DEEPFAKE_FILE_ROOTS", '[""]')
     with pytest.raises(SettingsError, match="file_roots"):
         load([], Settings)
+
+
+@pytest.mark.parametrize("name", ["models", "graph_cache_dir", "log_dir", "tokens", "tls_certificate"])
+def test_an_empty_variable_is_not_the_working_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"DEEPFAKE_{name.upper()}", "")
+    with pytest.raises(SettingsError, match=f"{name} .*working folder"):
+        load([], Settings)
