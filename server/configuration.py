@@ -9,9 +9,9 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -24,6 +24,8 @@ from pydantic_settings import (
 
 ENV_PREFIX = "DEEPFAKE_"
 _HIDDEN = str(SecretStr("any"))
+# What flags have for none, so that they can undo what environment or file say.
+_NONE = "null"
 Kind = TypeVar("Kind", bound="Configured")
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -51,6 +53,7 @@ class Configured(BaseSettings):
         cli_kebab_case=True,
         cli_implicit_flags=True,
         ser_json_inf_nan="strings",
+        env_parse_none_str=_NONE,
     )
 
     config: Path | None = Field(None, description="TOML or JSON file with any of these settings as keys.")
@@ -65,6 +68,15 @@ class Configured(BaseSettings):
         if isinstance(value, SecretStr) and value.get_secret_value() == _HIDDEN:
             # Whoever keeps what --print-config says, and says the secret nowhere else, would have none.
             raise ValueError(f"is the {_HIDDEN} that stands for a secret")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _paths_have_names(cls, value: Any, info: ValidationInfo) -> Any:
+        # Empty is what a variable is that a script sets to another one which is not set.
+        empty = "" in value if isinstance(value, (list, tuple)) else value == ""
+        if empty and Path in get_args(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("an empty name would be the working folder")
         return value
 
     @classmethod

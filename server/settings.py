@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -318,18 +318,6 @@ class Settings(Configured):
         except UnicodeError as error:
             raise ValueError(f"{host!r} is no name of a host") from error
         return host.strip("[]")  # of IPv6, which only belong before a port
-
-    @field_validator(
-        *("models", "graph_cache_dir", "log_dir", "file_roots"),
-        *("tokens", "tls_certificate", "tls_key", "tls_client_ca"),
-        mode="before",
-    )
-    @classmethod
-    def _paths_have_names(cls, paths: Any) -> Any:
-        # As of a variable that is set to another one which is not.
-        if "" in (paths if isinstance(paths, (list, tuple)) else [paths]):
-            raise ValueError("an empty name would be the working folder")
-        return paths
 
     @field_validator("https_hosts")
     @classmethod

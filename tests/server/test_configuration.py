@@ -69,6 +69,16 @@ def test_a_list_in_the_environment_that_is_no_json_says_how_it_is_written(
         load([], Settings)
 
 
+def test_null_is_no_value_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"metrics_port": 9464, "tokens": null}')
+    assert load(["--config", str(file), "--metrics-port", "null"], Settings).metrics_port is None
+    monkeypatch.setenv("DEEPFAKE_METRICS_PORT", "null")
+    settings = load(["--config", str(file)], Settings)
+    assert settings.metrics_port is None
+    assert settings.tokens is None
+
+
 def test_an_impossible_flag_is_named_and_its_key_too() -> None:
     with pytest.raises(SettingsError, match=r"^max_queue_size \(--max-queue-size\): .* greater"):
         load(["--max-queue-size", "0"], Settings)
