@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from training.errors import DataError
-from training.evaluation.asvspoof import AsvErrors, act_dcf, cllr, min_dcf, min_tdcf, read_asv_errors
+from training.evaluation.asvspoof import COSTS, AsvErrors, act_dcf, cllr, min_dcf, min_tdcf, read_asv_errors
 
 # Two bona fide (label 0) and two spoofed trials, as log-likelihood ratios for bona fide.
 RATIOS = np.array([np.log(3), -np.log(3), np.log(3), -np.log(9)])
@@ -31,6 +31,15 @@ def test_dcf_of_hand_worked_scores() -> None:
     assert min_dcf(LABELS, SCORES, EACH_ONCE) == pytest.approx(0.5)
     # The Bayes threshold is -log 1.9, between the two: 0.95 + 0.5.
     assert act_dcf(LABELS, SCORES, EACH_ONCE) == pytest.approx(1.45)
+    # Log 1 is above it: everything is accepted.
+    assert act_dcf(LABELS, np.full(4, 0.5), EACH_ONCE) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_weights_count_like_repeated_trials(name: str) -> None:
+    weights = np.array([3, 1, 2, 1])
+    repeated = COSTS[name](LABELS.repeat(weights), SCORES.repeat(weights), np.ones(7))
+    assert COSTS[name](LABELS, SCORES, weights.astype(float)) == pytest.approx(repeated)
 
 
 def test_dcf_never_costs_more_than_accepting_everything() -> None:
@@ -62,8 +71,8 @@ def test_a_verification_system_that_accepts_no_spoof_needs_no_countermeasure() -
 
 def test_asv_errors_are_those_at_equal_error_rate(tmp_path: Path) -> None:
     targets = [f"S{i} bonafide target {score}" for i, score in enumerate([1, 2, 3, 4])]
-    nontargets = [f"N{i} bonafide nontarget {score}" for i, score in enumerate([-2, -1, 0, 2.5])]
-    spoofs = [f"P{i} A07 spoof {score}" for i, score in enumerate([0.5, 5])]
+    nontargets = [f"N{i} bonafide nontarget {score}" for i, score in enumerate([-2, -1, 0, 2])]
+    spoofs = [f"P{i} A07 spoof {score}" for i, score in enumerate([0.5, 2])]
     file = tmp_path / "asv.txt"
     file.write_text("\n".join([*targets, *nontargets, *spoofs]) + "\n")
     # At a threshold of 2: one of four targets below, one of four nontargets at or above.

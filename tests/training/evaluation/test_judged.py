@@ -8,7 +8,8 @@ import pytest
 from clients.output import opened
 from clients.predictions import COLUMNS, Prediction
 from training.errors import DataError
-from training.evaluation.judged import JudgedFile, JudgedRow, read_judged, write_judged
+from training.evaluation.judged import JudgedFile, JudgedRow, read_judged, unjudged, write_judged
+from training.sample import Sample
 
 JUDGED = JudgedFile(
     path="fake/images/a,b.jpg",
@@ -68,6 +69,20 @@ def test_labels_come_from_another_csv_whose_paths_may_be_relative_to_it(tmp_path
     labels.write_text("path,label\na.png,1\n")
     with pytest.raises(DataError, match="do not name"):
         read_judged(table, labels)
+
+
+def test_what_labels_state_counts_more_than_the_table(tmp_path: Path) -> None:
+    write_judged(tmp_path / "p.csv", [JUDGED])
+    (tmp_path / "labels.csv").write_text('path,label,group\n"fake/images/a,b.jpg",1,mine\n')
+    (found,) = read_judged(tmp_path / "p.csv", tmp_path / "labels.csv")
+    assert (found.group, found.dataset) == ("mine", "set")
+
+
+def test_groups_of_the_same_name_in_two_data_sets_are_two() -> None:
+    sample = Sample("a.jpg", "image", 1, "test", "g", "blend", compression="c23")
+    found = unjudged(sample, "here/a.jpg", "here")
+    assert (found.group, found.dataset, found.compression) == ("here/g", "here", "c23")
+    assert unjudged(sample, "there/a.jpg", "there").group == "there/g"
 
 
 def test_a_column_of_labels_is_enough(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from training.evaluation.judged import JudgedFile, JudgedRow
-from training.evaluation.measure import as_json, as_table, evaluate, from_json
+from training.evaluation.measure import as_json, as_table, evaluate, from_json, slices_of
 from training.evaluation.metrics import METRICS
 from training.evaluation.results import write_csv
 from training.labels import UNCLEAR
@@ -70,6 +70,18 @@ def test_a_voice_is_measured_on_the_files_that_it_spoke_of() -> None:
     assert (fused.voice, fused.total.files) == ("fused", 1)
     assert fused.total.by_row == {}
     assert image.total.files == 4
+
+
+def test_files_of_one_source_tell_nothing_of_how_certain_a_figure_is() -> None:
+    photos, _ = evaluate([file.answered(group="one") for file in FILES])
+    for found in (photos.total.by_file["auc"], photos.total.by_row["auc"]):
+        assert found.value is not None
+        assert found.low is None
+
+
+def test_what_nobody_stated_is_no_slice() -> None:
+    files = [file.answered(manipulation="", dataset="") for file in FILES]
+    assert slices_of(files, "manipulation") == slices_of(files, "dataset") == {}
 
 
 def test_the_table_the_json_and_the_csv_tell_the_same(

@@ -30,6 +30,8 @@ def test_eer_of_perfect_and_inverted_scores(scores: list[float], rate: float) ->
 def test_calibration_error_of_a_hand_worked_case() -> None:
     # Bin 0.1–0.2 holds two at 0.15, none fake; bin 0.9–1 two at 0.95, one fake: (2·0.15 + 2·0.45) / 4.
     assert expected_calibration_error([0, 0, 1, 0], [0.15, 0.15, 0.95, 0.95]) == pytest.approx(0.3)
+    # Both in the bin 0.1–0.2, where they meet half way: |0.3 - 1| / 2.
+    assert expected_calibration_error([1, 0], [0.11, 0.19]) == pytest.approx(0.35)
 
 
 def test_metrics_agree_with_scikit_learn() -> None:
@@ -49,6 +51,17 @@ def test_metrics_agree_with_scikit_learn() -> None:
     }
     assert set(found) == set(METRICS)
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
+
+
+def test_one_half_is_called_fake() -> None:
+    found = estimate([1, 0], [0.5, 0.4], ["a", "b"], resamples=0)
+    for name in ("accuracy", "precision", "recall", "f1"):
+        assert found[name].value == 1.0, name
+
+
+def test_a_wrong_answer_without_doubt_costs_what_scikit_learn_says() -> None:
+    found = estimate([1, 0], [0.0, 0.0], ["a", "b"], resamples=0)["log_loss"]
+    assert found.value == pytest.approx(sk.log_loss([1, 0], [0.0, 0.0]))
 
 
 def test_weights_count_like_repeated_scores() -> None:
@@ -91,10 +104,22 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 85 <= covered <= 100
 
 
+def test_the_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:
+    right = np.repeat([0.0, 1.0], [80, 320])
+    found = estimate(np.ones(400, int), right, np.arange(400), ACCURACY, resamples=4000)["accuracy"]
+    # 95 % of them lie within 1.96 standard deviations, which are 0.02.
+    assert (found.low, found.high) == pytest.approx((0.8 - 0.0392, 0.8 + 0.0392), abs=0.003)
+
+
+def test_as_many_groups_are_drawn_as_there_are() -> None:
+    drawn = {"accuracy": lambda y, p, w: float(w.sum())}
+    assert estimate([0, 1], [0.1, 0.9], ["a", "b"], drawn)["accuracy"] == (2.0, 2.0, 2.0)
+
+
 def test_one_class_alone_has_no_ranking_metrics_and_says_so() -> None:
     found = estimate([1, 1, 1], [0.2, 0.7, 0.9], ["a", "b", "c"])
-    assert found["auc"].value is None
-    assert found["eer"].value is None
+    known = {name for name, of in found.items() if of.value is not None}
+    assert known == {"accuracy", "log_loss", "brier", "ece"}
     assert found["accuracy"].value == pytest.approx(2 / 3)
 
 

@@ -28,6 +28,11 @@ def test_no_more_real_files_than_allowed_reach_the_threshold(rate: float, above:
     assert np.sum(SCORES[LABELS == 0] >= threshold) == above
 
 
+def test_a_rate_that_binary_numbers_miss_allows_what_it_says() -> None:
+    scores = np.arange(100) / 100
+    assert np.sum(scores >= threshold_for(np.zeros(100, int), scores, 0.29)) == 29
+
+
 def test_tied_real_files_are_kept_below_together() -> None:
     threshold = threshold_for(np.zeros(4, int), np.array([0.5, 0.5, 0.5, 0.1]), 0.5)
     assert threshold > 0.5
@@ -43,12 +48,18 @@ def test_thresholds_are_chosen_on_validation_and_measured_on_the_others() -> Non
     # Above the second highest real score of validation, 0.8.
     assert 0.8 < point.threshold < 0.81
     assert (point.false_positive_rate, point.recall) == (0.5, 0.5)
+    at_it = _files(np.array([0, 1]), np.full(2, point.threshold))
+    found = operate("image", at_it, validation, (0.35, 0.65), rates=(0.1,))
+    assert found is not None
+    assert (found.points[0].false_positive_rate, found.points[0].recall) == (1, 1)
 
 
 def test_without_validation_files_it_says_what_the_choice_rests_on() -> None:
     found = operate("image", _files(LABELS, SCORES), [], (0.35, 0.65))
     assert found is not None
     assert found.chosen_on == "measured"
+    reals_alone = operate("image", _files(LABELS, SCORES), _files(LABELS[:3], SCORES[:3]), (0.35, 0.65))
+    assert reals_alone == found
     assert operate("image", _files(LABELS[:3], SCORES[:3]), [], (0.35, 0.65)) is None
 
 
@@ -64,24 +75,39 @@ def test_the_band_counts_verdicts_and_errors_among_them() -> None:
     assert found.band.error == pytest.approx(4 / 11)
 
 
+def test_the_band_is_that_of_the_thresholds_which_count_themselves() -> None:
+    failed = JudgedFile(path="x", label=0, kind="image", error="CORRUPT_MEDIA: no")
+    files = [*_files(np.array([0, 0, 1]), np.array([0.55, 0.6, 0.8])), failed]
+    found = operate("image", files, [], (0.6, 0.8))
+    assert found is not None
+    assert (found.band.coverage, found.band.error) == (1, 0)
+    assert found.band.verdicts["real"]["FAILED"] == 1
+
+
 def test_the_most_confident_files_come_first_in_the_coverage_curve() -> None:
     share, error = coverage_curve(np.array([1, 0, 1, 0]), np.array([0.99, 0.1, 0.2, 0.45]))
     assert share.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert error.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
+    # One half is called fake.
+    assert coverage_curve(np.array([1]), np.array([0.5]))[1].tolist() == [0]
 
 
 def test_recalibration_mends_scores_that_are_too_sure() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 2000)
     honest = 1.5 * (2 * labels - 1) + random.normal(0, np.sqrt(3), 2000)
-    sure = expit(4 * honest)
+    sure = expit(2 * (honest - 1))
     half = len(labels) // 2
     found = operate(
         "image", _files(labels[:half], sure[:half]), _files(labels[half:], sure[half:]), (0.35, 0.65)
     )
     assert found is not None
-    assert found.recalibration.temperature == pytest.approx(4, rel=0.15)
+    assert found.recalibration.temperature == pytest.approx(2, rel=0.15)
+    assert found.recalibration.bias == pytest.approx(1, abs=0.3)
     assert found.recalibration.after["ece"] < 0.5 * found.recalibration.before["ece"]
+    assert found.recalibration.after["brier"] == pytest.approx(
+        np.mean((expit(honest[:half]) - labels[:half]) ** 2), abs=0.005
+    )
 
 
 def test_a_threshold_keeps_what_it_says_in_the_precision_of_the_server() -> None:
