@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from training.calibrate import Calibration, calibrate
+from training.calibrate import Calibration, calibrate, finite_logits
 
 
 def _one_row_each(count: int) -> NDArray[np.int64]:
@@ -42,6 +42,10 @@ def test_aggregation_of_hand_worked_files() -> None:
     assert Calibration().aggregate(logits, starts) == pytest.approx([2.0, -2.0])
     sharp = Calibration(aggregation="log_mean_exp", sharpness=2.0).aggregate(logits, starts)
     assert sharp == pytest.approx([np.log((np.exp(2) + np.exp(6)) / 2) / 2, -2.0])
+
+
+def test_certainty_is_as_far_as_single_precision_reaches() -> None:
+    assert expit(finite_logits([0.0, 0.3, 1.0])) == pytest.approx([1e-7, 0.3, 1 - 1e-7], rel=1e-6)
 
 
 def test_huge_logits_do_not_overflow() -> None:

@@ -43,3 +43,4 @@ def test_a_row_is_fake_where_it_shows_the_forged_part_and_what_it_was_put_into(t
     cells = row_cells(tmp_path / "mask.png", ROWS, 10)
     assert cell_labels(cells, ROWS, LEFT_HALF) == [1, UNCLEAR, 1, 0, UNCLEAR]
     assert cell_labels(np.full_like(cells[:2], FORGED), ROWS[:2], WHOLE) == [1, 1]
+    assert cell_labels(np.full_like(cells[:1], FORGED), [WHOLE], LEFT_HALF) == [1]

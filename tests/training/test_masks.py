@@ -27,6 +27,12 @@ def test_cells_say_how_much_of_them_is_forged(mask: Path) -> None:
     assert not missed.any()
 
 
+def test_what_a_mask_shows_faintly_is_not_forged(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 63, 64, 255]], np.uint8)).save(tmp_path / "mask.png")
+    (cells,) = row_cells(tmp_path / "mask.png", [WHOLE], 4)
+    assert np.array_equal(cells[0], [0, 0, FORGED, FORGED])
+
+
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.png"):
         row_cells(tmp_path / "nowhere.png", ROWS, 4)

@@ -48,13 +48,30 @@ def test_videos_listed_for_their_sound_are_measured(models: Path, tmp_path: Path
     rows = ["path,modality,label,split,group"]
     for number in range(4):
         (tmp_path / f"{number}.mp4").write_bytes(media.video_mp4(1 + number / 4))
-        rows.append(f"{number}.mp4,audio,{number % 2},test,{number}")
+        # One file to a detector, however often it is listed.
+        rows += [f"{number}.mp4,{kind},{number % 2},test,{number}" for kind in ("audio", "video")]
     (tmp_path / "corpus.csv").write_text("\n".join(rows))
     with running_server(models) as server:
-        command = [*evaluating(tmp_path), "--server", server.address]
+        command = [*evaluating(tmp_path, effort=9), "--server", server.address]
         assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
     assert (results["files"], results["failed"]) == (4, {})
+    assert [effort["files"] for effort in results["effort"]] == [4]
+
+
+def test_thresholds_are_chosen_on_the_validation_split(models: Path, data: Path, tmp_path: Path) -> None:
+    rows = ["path,modality,label,split,group"]
+    for number, split in enumerate(("val", "test")):
+        rows += [
+            f"{name}/images/{number}.jpg,image,{label},{split},{number}"
+            for label, name in enumerate(("real", "fake"))
+        ]
+    (data / "corpus.csv").write_text("\n".join(rows))
+    with running_server(models) as server:
+        command = ["evaluate", "--data-dir", str(data), "--effort", "0", "--server", server.address]
+        assert main([*command, "--output-dir", str(tmp_path), "--report-dir", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "model_evaluation_results.json").read_text())
+    assert (results["files"], results["operations"][0]["chosen_on"]) == (2, "validation")
 
 
 @pytest.mark.parametrize("gone", ["gone.png", "longer-than-names-can-be" * 20])

@@ -67,7 +67,15 @@ def test_a_voice_in_a_channel_of_its_own_is_judged_by_itself() -> None:
 
 
 def test_a_video_listed_for_its_sound_is_judged() -> None:
-    assert judged_by_its_offset(video_mp4()).audio_probability == pytest.approx(0.5, abs=0.01)
+    answer = judged_by_its_offset(video_mp4())
+    assert answer.audio_probability == pytest.approx(0.5, abs=0.01)
+    assert (answer.verdict, answer.reason) == ("INCONCLUSIVE", "BETWEEN_THRESHOLDS")
+
+
+def test_a_file_without_anything_to_judge_is_inconclusive() -> None:
+    answer = judged_by_its_offset(video_mp4(sound=False))
+    assert (answer.verdict, answer.reason) == ("INCONCLUSIVE", "NO_EVIDENCE")
+    assert answer.fake_probability is None
 
 
 def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(tmp_path: Path) -> None:

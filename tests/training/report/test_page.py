@@ -139,6 +139,24 @@ def test_the_worst_errors_come_first_with_what_was_seen_in_them(judged: list[Jud
     assert difference.mean() > 60
 
 
+def test_what_a_crop_showed_is_laid_over_where_it_was_cut(
+    judged: list[JudgedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glowing = Activation((0.5, 0, 1, 0.5), 0.0, 0.9, np.ones((4, 4), np.float32))
+    monkeypatch.setattr(_Seer, "activations", lambda seer, content: [glowing, glowing])
+    accused = worst_mistakes([judged[0]], _Seer())[0]
+    assert accused.picture is not None
+    assert accused.overlay is not None
+    plain, heated = (
+        np.asarray(Image.open(BytesIO(png)), float) for png in (accused.picture, accused.overlay)
+    )
+    difference = (heated - 0.55 * plain).mean(axis=2)
+    middle, centre = (size // 2 for size in difference.shape)
+    assert difference[: middle - 4, centre + 4 :].min() > 60
+    for dark in (difference[:, : centre - 4], difference[middle + 4 :]):
+        assert dark.max() < 10
+
+
 def test_files_that_are_gone_are_listed_without_a_picture(judged: list[JudgedFile]) -> None:
     gone = [file.answered(path="/nowhere/" + file.path) for file in judged if file.kind == "audio"]
     assert [(mistake.picture, mistake.overlay) for mistake in worst_mistakes(gone, _Seer())] == [
