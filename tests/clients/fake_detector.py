@@ -97,7 +97,7 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
             modalities=[pb.MODALITY_IMAGE, pb.MODALITY_AUDIO],
             limits=pb.Limits(max_media_bytes=MAX_MEDIA_BYTES),
         )
-        answer.manifest.update({"thresholds": {"real": 0.35, "fake": 0.65}})
+        answer.manifest.update({"precision": "int8", "thresholds": {"real": 0.35, "fake": 0.65}})
         return answer
 
     def _arrived(self, method: str, context: Any) -> None:

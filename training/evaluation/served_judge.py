@@ -80,9 +80,10 @@ class ServedJudge:
     """Use `served_judge` or `onnx_judge` to make one; a `training.evaluation.judge.Judge`."""
 
     def __init__(self, detector: Detector, model: pb.GetModelResponse) -> None:
-        limits = MessageToDict(model.manifest)["thresholds"]
+        manifest = MessageToDict(model.manifest)
+        limits = manifest["thresholds"]
         self._detector = detector
-        self.name = f"{model.name} {model.version} on {model.execution_provider}"
+        self.name = f"{model.name} {model.version} in {manifest['precision']} on {model.execution_provider}"
         self.real_threshold, self.fake_threshold = limits["real"], limits["fake"]
         self.local = False
 

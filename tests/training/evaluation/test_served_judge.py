@@ -54,6 +54,11 @@ def test_when_the_server_is_gone_what_it_answered_is_kept(detector: FakeDetector
     assert detector.calls.count("DetectStream") == 1
 
 
+def test_the_precision_that_was_measured_is_told(detector: FakeDetector) -> None:
+    with served_judge(detector.address) as judge:
+        assert judge.name == "scripted 7 in int8 on CPUExecutionProvider"
+
+
 def test_what_a_picture_cannot_be_had_for_is_a_typed_error(detector: FakeDetector) -> None:
     with served_judge(detector.address) as judge:
         detector.failures = [DENIED]
@@ -77,7 +82,7 @@ def test_what_the_server_says_of_rows_is_told_of_the_same_rows(
         seen, _ = judge.activations(b"fake")
         truth = JudgedFile(path="a.mp4", label=1, kind="video")
         (judged,) = judge.judge([Task(truth, b"fake", (0.6, 0.1, 0.9, 0.4))])
-    assert seen.region == (0.5, 0, 1, 0.5)
+    assert seen.region == (0.5, 0.0, 1.0, 0.5)
     assert seen.heatmap.tolist() == [[0, 0.25, 0.5], [0.5, 0.75, 1]]
     assert [(row.modality, row.label) for row in judged.rows] == [
         ("image", 1),
