@@ -1,6 +1,6 @@
 """What a failed call says."""
 
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2
@@ -11,6 +11,16 @@ def failure(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     """Status and stable code of a failed call, which must also have a hint."""
     assert hint(error)
     return cast("grpc.Call", error).code(), _info(error).reason
+
+
+def outcome(call: Any) -> tuple[grpc.StatusCode, str] | None:
+    """What the call fails with, as `failure` tells it; None if it has an answer."""
+    return None if call.code() == grpc.StatusCode.OK else failure(call)
+
+
+def pushback_milliseconds(call: Any) -> int:
+    """How long a refused call makes gRPC's own retry policy wait."""
+    return int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"])
 
 
 def hint(error: grpc.RpcError) -> str:

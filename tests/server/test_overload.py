@@ -19,6 +19,7 @@ from server.media.decode_queue import DecodeJob
 from server.media.isolation import DecodePool
 from server.sources.files import Files
 from tests import media
+from tests.failures import pushback_milliseconds
 from tests.media_requests import decoded_picture, detect_request
 from tests.metrics import samples
 from tests.raw_requests import PHOTO as ROWS
@@ -50,7 +51,7 @@ def outcomes(calls: list[Any]) -> list[grpc.StatusCode]:
 def refused(calls: list[Any]) -> Any:
     """One that was, and told when to come back."""
     call = next(call for call in calls if call.code() == REFUSED)
-    assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) >= 100
+    assert pushback_milliseconds(call) >= 100
     return call
 
 

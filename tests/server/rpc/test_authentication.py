@@ -29,7 +29,7 @@ from server.rpc.watched import Watched
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
 from tests import media
-from tests.failures import failure
+from tests.failures import failure, outcome, pushback_milliseconds
 from tests.media_requests import detect_request, upload
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME
@@ -99,16 +99,15 @@ def test_no_call_without_a_valid_token_but_health(guarded: Server) -> None:
 def test_the_open_inference_protocol_is_behind_it_too_but_for_its_probes(guarded: Server) -> None:
     with grpc.insecure_channel(guarded.address) as channel:
 
-        def outcome(method: str, *metadata: tuple[str, str]) -> tuple[grpc.StatusCode, str] | None:
+        def asked(method: str, *metadata: tuple[str, str]) -> Any:
             raw: Any = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
-            call = raw.future(b"", timeout=30, metadata=metadata)
-            return None if call.code() == grpc.StatusCode.OK else failure(call)
+            return raw.future(b"", timeout=30, metadata=metadata)
 
         for method in ("ServerLive", "ServerReady"):
-            assert outcome(method) is None
+            assert outcome(asked(method)) is None
         for method in ("ServerMetadata", "ModelReady", "ModelInfer", "ModelStreamInfer"):
-            assert outcome(method) == UNAUTHENTICATED
-        assert outcome("ServerMetadata", *bearer(ALICE)) is None
+            assert outcome(asked(method)) == UNAUTHENTICATED
+        assert outcome(asked("ServerMetadata", *bearer(ALICE))) is None
 
 
 def test_clients_send_it(guarded: Server) -> None:
@@ -209,15 +208,11 @@ def test_a_stream_ends_when_its_token_is_withdrawn(guarded: Server, tokens: Path
 
 
 def _outcome(stub: DetectorStub, token: str) -> tuple[grpc.StatusCode, str] | None:
-    return _outcome_of(_asked(stub, token))
+    return outcome(_asked(stub, token))
 
 
 def _asked(stub: DetectorStub, token: str) -> Any:
     return stub.GetModel.future(pb.GetModelRequest(), 30, bearer(token))
-
-
-def _outcome_of(call: Any) -> tuple[grpc.StatusCode, str] | None:
-    return None if call.code() == grpc.StatusCode.OK else failure(call)
 
 
 def test_a_broken_file_stops_the_start(models: Path, tokens: Path) -> None:
@@ -237,18 +232,18 @@ def test_calls_at_once_are_limited_for_each_name(models: Path, tokens: Path) -> 
             "DetectStream": lambda messages: stub.DetectStream(messages, 30, bearer(ALICE)),
         }
         for call in begin.values():
-            refused = _refused_beside(call, stub, ALICE)
+            refused = _refused_beside(call, stub)
             assert failure(refused) == RATE_LIMITED
-            assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+            assert pushback_milliseconds(refused) > 0
             until(lambda: _outcome(stub, ALICE) is None)
 
 
-def _refused_beside(begin: Any, stub: DetectorStub, token: str) -> Any:
+def _refused_beside(begin: Any, stub: DetectorStub) -> Any:
     # What asks may take the one place before the call that is to hold it arrives: that one then begins again.
     for _ in range(50):
         with unfinished(begin) as held:
             while not held.done():
-                call = _asked(stub, token)
+                call = _asked(stub, ALICE)
                 if call.code() != grpc.StatusCode.OK and not held.done():
                     assert _outcome(stub, BOB) is None
                     return call
@@ -262,7 +257,7 @@ def test_calls_a_second_are_limited_and_streams_slowed_down(models: Path, tokens
     ):
         # At once: one after the other, a busy machine would take so long that more are allowed meanwhile.
         calls = [_asked(stub, ALICE) for _ in range(30)]
-        outcomes = [_outcome_of(call) for call in calls]
+        outcomes = [outcome(call) for call in calls]
         assert outcomes.count(None) >= 5
         assert RATE_LIMITED in outcomes
         assert set(outcomes) <= {None, RATE_LIMITED}

@@ -12,7 +12,7 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from tests import media
-from tests.failures import failure, hint
+from tests.failures import failure, hint, outcome, pushback_milliseconds
 from tests.media_requests import chunk, detect_request, header, upload
 from tests.running_server import running_server, stub_of
 from tests.unfinished_calls import unfinished
@@ -52,10 +52,6 @@ def dripping(stub: DetectorStub, size: int, token: Any) -> Any:
     return unfinished(begin, *upload(bytes(size), 1000))
 
 
-def outcome(call: Any) -> tuple[grpc.StatusCode, str] | None:
-    return None if call.code() == grpc.StatusCode.OK else failure(call)
-
-
 def announced(stub: DetectorStub, size: int, token: Any) -> Any:
     """The refusal of an upload that says it has so many bytes, and sends none."""
     return stub.DetectUpload.future(iter([header(size_bytes=size)]), 30, token)
@@ -85,7 +81,7 @@ def test_uploads_that_drip_hold_no_more_than_their_callers_share(
         call = announced(shared, SHARE, ALICE)
         assert f"its share of {SHARE}" in call.details()
         assert "--max-queue-bytes-per-token" in hint(call)
-        assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        assert pushback_milliseconds(call) > 0
         # All that there is.
         with dripping(shared, held, BOB):
             until(lambda: failure(announced(shared, SHARE - held + 1, BOB)) == RATE_LIMITED)

@@ -17,7 +17,7 @@ from server.detect.media_bytes import MediaBytes
 from server.rpc.upload import receive
 from server.settings import Settings
 from tests import media
-from tests.failures import failure
+from tests.failures import failure, pushback_milliseconds
 from tests.media_requests import chunk, detect_request, header, upload
 from tests.running_server import running_server, stub_of
 from tests.unfinished_calls import unfinished
@@ -94,7 +94,7 @@ def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models
             _until_answered(stub, "OVERLOADED", 101)
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-            assert int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+            assert pushback_milliseconds(call) > 0
             with pytest.raises(grpc.RpcError) as caught:
                 stub.DetectUpload(iter([header(), chunk(b"x" * 1000)]), timeout=30)
             assert failure(caught.value) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
