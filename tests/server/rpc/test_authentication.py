@@ -25,7 +25,6 @@ from server.errors import InvalidCredentials
 from server.rpc.authentication import Authentication
 from server.rpc.listener import bind, listener
 from server.rpc.tokens import Tokens
-from server.rpc.watched import Watched
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
 from tests import media
@@ -295,12 +294,3 @@ async def test_refusals_are_recorded(tokens: Path) -> None:
     await server.stop(None)
     assert {record.method for record in records} == {"Echo"}
     assert [record.reason for record in records] == ["UNAUTHENTICATED", "TOO_SLOW"]
-
-
-def test_a_file_that_is_only_later_given_to_the_server_is_read_then(tmp_path: Path) -> None:
-    path = tmp_path / "tokens"
-    path.write_text("x")
-    watched = Watched(path)
-    assert not watched.changed()
-    path.chmod(0o640)
-    assert watched.changed()
