@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -99,11 +98,3 @@ def test_the_validator_raises_nothing_but_typed_errors(
     except DetectorError:
         return
     assert len(request.media) == len(request_.media)
-
-
-@pytest.mark.parametrize("raw", [b"\xff" * 50, b"\x12\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe"])
-def test_what_is_no_message_at_all_ends_its_own_call(stub: DetectorStub, server: Any, raw: bytes) -> None:
-    with grpc.insecure_channel(server.address) as channel:
-        detect: Any = channel.unary_unary("/deepfake.v1.Detector/Detect")
-        assert detect.future(raw, timeout=30).code() != grpc.StatusCode.OK
-    assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
