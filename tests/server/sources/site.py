@@ -3,10 +3,15 @@
 import http.server
 import ssl
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import trustme
+
+from server.sources.https import Https
 from tests import media
-from tests.http_server import QuietHandler
+from tests.http_server import QuietHandler, serving
 
 PHOTO = media.photo_jpeg(64, 48)
 
@@ -74,17 +79,41 @@ DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """On a loopback port; `closing` ends what drips, and `hung_up` tells that a reader of it has left."""
+    """On a loopback port.
+
+    Args:
+        names: its certificate is for these.
+
+    Attributes:
+        trusting: TLS context of a client that trusts its certificate.
+        visits: host and path of each request.
+        date: that it says the photo was last modified.
+        closing: ends what drips.
+        hung_up: set when a reader of that has left.
+    """
 
     daemon_threads = True
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, *names: str) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
+        self._context, self.trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        authority = trustme.CA()
+        authority.issue_cert(*names).configure_cert(self._context)
+        authority.configure_trust(self.trusting)
         self.visits: list[tuple[str, str]] = []
         self.date = DATE
         self.hung_up = threading.Event()
         self.closing = threading.Event()
-        self._context = context
+
+    def source(self, hosts: Sequence[str], max_seconds: float) -> Https:
+        """Reads from this site under all names, as if it were not on the loopback interface."""
+        return Https(
+            hosts,
+            max_seconds,
+            resolve=lambda *_: ["127.0.0.1"],
+            is_allowed=lambda address: True,
+            context=self.trusting,
+        )
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the connection's own thread, so that a client who says nothing holds up nobody.
@@ -93,3 +122,11 @@ class Site(http.server.ThreadingHTTPServer):
                 super().finish_request(secured, client_address)
         except OSError:
             return
+
+
+@contextmanager
+def running_site(*names: str) -> Iterator[Site]:
+    """Answers until the context is left."""
+    with Site(*names) as site, serving(site):
+        yield site
+        site.closing.set()

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from deepfake.v1 import detector_pb2 as pb
 from server.detect.media_bytes import MediaBytes
@@ -33,37 +32,24 @@ from server.errors import (
 from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
-from tests.http_server import serving
 from tests.running_server import running_server, stub_of
-from tests.server.sources.site import PHOTO, Site
+from tests.server.sources.site import PHOTO, Site, running_site
 from tests.urgencies import soon
 from tests.waiting import until_async
 
-NAMES = ("media.example", "other.example", "a.cdn.example")
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
 
 @pytest.fixture
-def site(authority: trustme.CA) -> Iterator[Site]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*NAMES).configure_cert(context)
-    with Site(context) as server, serving(server):
-        yield server
-        server.closing.set()
+def site() -> Iterator[Site]:
+    with running_site("media.example", "other.example", "a.cdn.example") as site:
+        yield site
 
 
 Read = Callable[..., Fetched]
 
 
 @pytest.fixture
-def read(site: Site, authority: trustme.CA) -> Read:
+def read(site: Site) -> Read:
     """Reads a URI; `:0` in it stands for the port of the site."""
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
     port = site.server_port
 
     def read(
@@ -75,7 +61,7 @@ def read(site: Site, authority: trustme.CA) -> Read:
         seconds: float = 10,
         max_seconds: float = 20,
         others: int = 0,
-        context: ssl.SSLContext = trusting,
+        context: ssl.SSLContext = site.trusting,
     ) -> Fetched:
         source = Https(
             [host.replace(":0", f":{port}") for host in hosts],
@@ -247,31 +233,17 @@ def test_size_is_limited_whether_announced_or_not(read: Read) -> None:
         read("https://media.example:0/chunked", others=10**9 - 50_000, max_bytes=10**7)
 
 
-def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(
-    site: Site, authority: trustme.CA
-) -> None:
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    source = Https(
-        [f"media.example:{site.server_port}"],
-        60,
-        resolve=lambda host, port: ["127.0.0.1"],
-        is_allowed=lambda address: True,
-        context=trusting,
-    )
-    sources = Sources(100_000, 1, {"https": source})
-    place = f"https://media.example:{site.server_port}"
-
-    async def run() -> Fetched:
-        urgency = soon(60)
-        with MediaBytes(10**9).hold() as held:
-            given_up = asyncio.create_task(sources.read(f"{place}/trickling-header", urgency, held.add))
-            await until_async(lambda: site.visits)
-        given_up.cancel()
-        return await sources.read(f"{place}/photo.jpg", urgency, MediaBytes(10**9).hold().add)
-
+async def test_reading_ends_with_its_request_even_if_the_site_sends_no_content(site: Site) -> None:
+    host = f"media.example:{site.server_port}"
+    sources = Sources(100_000, 1, {"https": site.source([host], 60)})
     began = time.monotonic()
-    assert asyncio.run(run()).content == PHOTO
+    with MediaBytes(10**9).hold() as held:
+        reading = sources.read(f"https://{host}/trickling-header", soon(60), held.add)
+        given_up = asyncio.create_task(reading)
+        await until_async(lambda: site.visits)
+    given_up.cancel()
+    fetched = await sources.read(f"https://{host}/photo.jpg", soon(60), MediaBytes(10**9).hold().add)
+    assert fetched.content == PHOTO
     sources.close()
     assert time.monotonic() - began < 30
 

@@ -1,38 +1,25 @@
 """A host that answers slowly, beside others, through the public door."""
 
-import ssl
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from deepfake.v1 import detector_pb2 as pb
-from server.sources.https import Https
 from tests.failures import failure
-from tests.http_server import serving
 from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
-from tests.server.sources.site import Site
+from tests.server.sources.site import Site, running_site
 from tests.waiting import until
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Of two hosts that a server reads from, as if they were not on the loopback interface."""
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("slow.example", "quick.example").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    local = partial(
-        Https, resolve=lambda *_: ["127.0.0.1"], is_allowed=lambda address: True, context=trusting
-    )
-    monkeypatch.setattr("server.backend.Https", local)
-    with Site(context) as server, serving(server):
-        yield server
-        server.closing.set()
+    with running_site("slow.example", "quick.example") as site:
+        monkeypatch.setattr("server.backend.Https", site.source)
+        yield site
 
 
 @pytest.mark.parametrize("bound", [{}, {"max_fetches_per_host": 2}])
