@@ -25,12 +25,16 @@ from server.sources.source import Sources
 from tests.urgencies import soon
 
 
-def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
+def fetch(uri: str, roots: list[Path], max_bytes: int = 100, hold: Hold = lambda size: None) -> Fetched:
     sources = Sources(max_bytes, 2, {"file": Files(roots)})
     try:
-        return asyncio.run(sources.read(uri, soon(), lambda size: None)).content
+        return asyncio.run(sources.read(uri, soon(), hold))
     finally:
         sources.close()
+
+
+def read(uri: str, roots: list[Path], max_bytes: int = 100) -> bytes:
+    return fetch(uri, roots, max_bytes).content
 
 
 @pytest.fixture
@@ -50,8 +54,7 @@ def test_a_file_below_a_root(folder: Path) -> None:
 
 def test_a_file_comes_with_its_hash_and_age(folder: Path) -> None:
     path = folder / "a b.bin"
-    sources = Sources(100, 2, {"file": Files([folder])})
-    facts = asyncio.run(sources.read(path.as_uri(), soon(), lambda size: None)).facts
+    facts = fetch(path.as_uri(), [folder]).facts
     assert facts.sha256 == sha256(b"content")
     assert facts.last_modified is not None
     assert facts.last_modified.timestamp() == pytest.approx(path.stat().st_mtime)
@@ -165,10 +168,9 @@ def test_a_file_uri_has_no_query(folder: Path) -> None:
 
 
 def test_a_file_for_which_there_is_no_room_is_not_read(folder: Path) -> None:
-    sources = Sources(100, 1, {"file": Files([folder])})
     room = MediaBytes(10)
     with room.hold(5), room.hold() as held, pytest.raises(Overloaded):
-        asyncio.run(sources.read((folder / "a b.bin").as_uri(), soon(), held.add))
+        fetch((folder / "a b.bin").as_uri(), [folder], hold=held.add)
 
 
 def test_names_need_not_be_utf8(folder: Path) -> None:
@@ -184,15 +186,13 @@ def test_a_root_that_is_not_there_is_told_at_the_start(
     assert caplog.messages == [f"file_roots: there is no folder {tmp_path / 'mistyped'}"]
 
 
-def test_what_is_logged_while_reading_carries_the_id_of_the_request() -> None:
+async def test_what_is_logged_while_reading_carries_the_id_of_the_request() -> None:
     class Telling:
         def read(self, uri: SplitResult, max_bytes: int, deadline: float, hold: Hold) -> Fetched:
             return Fetched(request_id.get().encode(), SourceFacts(""))
 
-    async def asked() -> Fetched:
-        request_id.set("upload-1")
-        return await sources.read("told://x", soon(), lambda size: None)
-
+    request_id.set("upload-1")
     sources = Sources(100, 1, {"told": Telling()})
-    assert asyncio.run(asked()).content == b"upload-1"
+    fetched = await sources.read("told://x", soon(), lambda size: None)
+    assert fetched.content == b"upload-1"
     sources.close()
