@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -132,22 +132,12 @@ class Https:
         """The start of the answer from the first address that can be reached."""
         import httpx
 
-        addresses = await self._addresses(place)
-        for number, address in enumerate(addresses, 1):
-            literal = f"[{address}]" if ":" in address else address
-            request = client.build_request(
-                "GET",
-                f"https://{literal}:{place.port}{place.target}",
-                headers={"Host": place.authority, "Accept": "*/*", "Accept-Encoding": "identity"},
-                extensions={"sni_hostname": place.host},
-            )
-            with _typed_errors(place):
-                try:
-                    return await client.send(request, stream=True)
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    if number == len(addresses):
-                        raise
-        raise AssertionError("the last address answers or raises")
+        *others, last = await self._addresses(place)
+        with _typed_errors(place):
+            for address in others:
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return await client.send(_request(client, place, address), stream=True)
+            return await client.send(_request(client, place, last), stream=True)
 
     async def _addresses(self, place: "_Place") -> list[str]:
         """Those of the host that may be connected to."""
@@ -217,6 +207,16 @@ def _redirected(place: _Place, location: str) -> SplitResult:
         return urlsplit(urljoin(f"https://{place.authority}{place.target}", location))
     except ValueError as error:
         raise SourceUnavailable(f"{place} redirects to what is no URI") from error
+
+
+def _request(client: "httpx.AsyncClient", place: _Place, address: str) -> "httpx.Request":
+    literal = f"[{address}]" if ":" in address else address
+    return client.build_request(
+        "GET",
+        f"https://{literal}:{place.port}{place.target}",
+        headers={"Host": place.authority, "Accept": "*/*", "Accept-Encoding": "identity"},
+        extensions={"sni_hostname": place.host},
+    )
 
 
 def _check_status(status: int, place: _Place) -> None:

@@ -14,6 +14,11 @@ from tests import media
 from tests.http_server import QuietHandler, serving
 
 PHOTO = media.photo_jpeg(64, 48)
+BAD_LOCATIONS = {
+    "/to/nowhere": "https://[bad",
+    # Three times as long once it is quoted.
+    "/to/far-away": "/" + "|" * 30_000,
+}
 
 
 class _Answers(QuietHandler):
@@ -25,10 +30,8 @@ class _Answers(QuietHandler):
     def do_GET(self) -> None:
         self.server.visits.append((self.headers["Host"].partition(":")[0], self.path))
         path = self.path.partition("?")[0]
-        if path == "/to/nowhere":
-            return self._send(302, b"", Location="https://[bad")
         if path.startswith("/to/"):
-            return self._send(302, b"", Location=self.path.removeprefix("/to/"))
+            return self._send(302, b"", Location=BAD_LOCATIONS.get(path, self.path.removeprefix("/to/")))
         if path.startswith("/status/"):
             return self._send(int(path.rpartition("/")[2]), b"no")
         if path == "/photo.jpg":

@@ -118,6 +118,7 @@ def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: Site,
         ("https://media.example:0/to/https://example.org/photo.jpg", SourceNotAllowed),
         ("https://media.example:0/to/https://user:secret@media.example:0/photo.jpg", InvalidRequest),
         ("https://media.example:0/to/nowhere", SourceUnavailable),
+        ("https://media.example:0/to/far-away", SourceUnavailable),
     ],
 )
 def test_only_what_is_allowed_is_asked(site: Site, read: Read, uri: str, error: type[DetectorError]) -> None:
