@@ -1,6 +1,7 @@
 """Lets in only calls with a valid token, each token's name within its share."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -40,7 +41,8 @@ class Authentication(grpc.aio.ServerInterceptor):
         self._tokens = tokens
         self._settings = settings
         self._telemetry = telemetry
-        self._shares: dict[str, Share] = {}
+        limits = settings.max_calls_per_token, settings.max_calls_per_second_per_token
+        self._shares = defaultdict[str, Share](lambda: Share(*limits))
 
     async def intercept_service(self, continuation: Next, details: grpc.HandlerCallDetails) -> Handler:
         handler = await continuation(details)
@@ -65,10 +67,7 @@ class Authentication(grpc.aio.ServerInterceptor):
 
     def _enter(self, details: grpc.HandlerCallDetails) -> Share:
         name = self._name_of(_token(details))
-        share = self._shares.get(name)
-        if share is None:
-            limits = self._settings.max_calls_per_token, self._settings.max_calls_per_second_per_token
-            share = self._shares[name] = Share(*limits)
+        share = self._shares[name]
         share.enter()
         caller.set(name)
         return share
