@@ -91,7 +91,7 @@ class ToWebhook:
     """
 
     def __init__(
-        self, url: str, secret: Callable[[], bytes], timeout: float, attempts: int, connections: int = 16
+        self, url: str, secret: Callable[[], bytes], timeout: float, attempts: int, connections: int
     ) -> None:
         self._url = url
         self._secret = secret

@@ -96,7 +96,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def webhook(url: str, attempts: int = 3) -> ToWebhook:
-    return ToWebhook(url, lambda: b"secret", timeout=2.0, attempts=attempts)
+    return ToWebhook(url, lambda: b"secret", timeout=2.0, attempts=attempts, connections=1)
 
 
 def test_the_signature_can_be_checked_by_the_receiver(receiver: Receiver) -> None:
