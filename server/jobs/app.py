@@ -18,7 +18,7 @@ from server.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
 
-# Fetching, and signs of life beside the deliveries.
+# For fetching messages, and for heartbeats beside the deliveries.
 _MORE_THREADS = 8
 
 

@@ -43,7 +43,7 @@ class JobSettings(Settings):
 
     max_jobs: int = Field(16, ge=1, le=1000, description="Messages worked on at once; no more are fetched.")
     visibility_timeout_seconds: int = Field(
-        60, ge=2, le=43_200, description="After so long without a sign of life others get the message."
+        60, ge=2, le=43_200, description="After so long without a heartbeat others get the message."
     )
     poll_seconds: int = Field(5, ge=0, le=20, description="How long a fetch waits for messages.")
     max_receives: int = Field(

@@ -36,7 +36,7 @@ _FINAL = (MediaError, SourceNotFound)
 _HOPELESS = (InvalidRequest, SourceNotAllowed)
 _LONGEST_PAUSE_SECONDS = 900.0
 _PAUSE_SECONDS = 1.0
-_SIGNS_OF_LIFE = 3
+_HEARTBEATS_PER_TIMEOUT = 3
 
 
 class Worker:
@@ -167,16 +167,16 @@ class Worker:
     async def _kept(self, message: Message) -> AsyncIterator[None]:
         """Keeps others from getting the message while we work on it."""
 
-        async def signs_of_life() -> None:
+        async def heartbeats() -> None:
             while True:
-                await asyncio.sleep(self._settings.visibility_timeout_seconds / _SIGNS_OF_LIFE)
+                await asyncio.sleep(self._settings.visibility_timeout_seconds / _HEARTBEATS_PER_TIMEOUT)
                 try:
                     await asyncio.to_thread(self._queue.keep, message)
                 except Exception as error:  # botocore has some of no common kind
                     log.warning("message %s may be given to others: %s", message.id, error)
 
-        heart = asyncio.create_task(signs_of_life())
+        beating = asyncio.create_task(heartbeats())
         try:
             yield
         finally:
-            heart.cancel()
+            beating.cancel()

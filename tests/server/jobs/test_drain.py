@@ -14,7 +14,7 @@ from tests.waiting import until_async
 
 
 class TroubledQueue:
-    """Hands out four messages; signs of life fail in a way of no kind, and one message cannot be released."""
+    """Hands out four messages; heartbeats fail in a way of no kind, and one message cannot be released."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
