@@ -5,7 +5,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,7 +19,7 @@ from tests.media_requests import chunk, detect_request, header
 from tests.metrics import samples
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION, put_version
-from tests.unfinished_calls import unfinished
+from tests.unfinished_calls import unfinished_upload
 from tests.waiting import until
 
 Value = Callable[..., float]
@@ -181,7 +180,7 @@ def _uploads(server: Server, outcome: str) -> float:
 
 def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
-        with unfinished(partial(stub.DetectUpload.future, timeout=30), *UNFINISHED):
+        with unfinished_upload(stub, *UNFINISHED):
             until(lambda: scraped(server)("deepfake_media_bytes") > 0)
         until(lambda: _uploads(server, "CANCELLED") + _uploads(server, "FAILED") == 1)
         assert _uploads(server, "CANCELLED") == 1
@@ -189,7 +188,7 @@ def test_an_upload_that_its_caller_gives_up_is_no_mistake(models: Path) -> None:
 
 def test_an_upload_whose_deadline_passes_before_it_is_whole_is_late(models: Path) -> None:
     with running_server(models, metrics_port=0) as server, stub_of(server) as stub:
-        with unfinished(partial(stub.DetectUpload.future, timeout=1), *UNFINISHED) as call:
+        with unfinished_upload(stub, *UNFINISHED, seconds=1) as call:
             assert call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         until(lambda: _uploads(server, "CANCELLED") + _uploads(server, "FAILED") == 1)
         assert _uploads(server, "FAILED") == 1

@@ -1,8 +1,7 @@
 """Callers whose media must leave room for those of others, through the public door."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from tests import media
 from tests.failures import failure, hint, outcome, pushback_milliseconds
 from tests.media_requests import chunk, detect_request, header, upload
 from tests.running_server import running_server, stub_of
-from tests.unfinished_calls import unfinished
+from tests.unfinished_calls import Metadata, announced_upload, unfinished_upload
 from tests.waiting import until
 
 ALICE, BOB = (("authorization", "Bearer alice's-secret-1"),), (("authorization", "Bearer bob's-own-secret"),)
@@ -46,15 +45,9 @@ def shared(models: Path, tokens: Path, tmp_path: Path) -> Iterator[DetectorStub]
         yield stub
 
 
-def dripping(stub: DetectorStub, size: int, token: Any) -> Any:
+def dripping(stub: DetectorStub, size: int, token: Metadata) -> AbstractContextManager[Any]:
     """An upload that has sent so much, and never ends by itself."""
-    begin = partial(stub.DetectUpload.future, timeout=60, metadata=token)
-    return unfinished(begin, *upload(bytes(size), 1000))
-
-
-def announced(stub: DetectorStub, size: int, token: Any) -> Any:
-    """The refusal of an upload that says it has so many bytes, and sends none."""
-    return stub.DetectUpload.future(iter([header(size_bytes=size)]), 30, token)
+    return unfinished_upload(stub, *upload(bytes(size), 1000), metadata=token)
 
 
 def test_uploads_that_drip_hold_no_more_than_their_callers_share(
@@ -66,7 +59,7 @@ def test_uploads_that_drip_hold_no_more_than_their_callers_share(
     by_uri = detect_request(pb.Medium(uri=path.as_uri()))
     held = SHARE - len(PHOTO) + 1
 
-    def each(token: Any) -> Iterator[tuple[grpc.StatusCode, str] | None]:
+    def each(token: Metadata) -> Iterator[tuple[grpc.StatusCode, str] | None]:
         """How the same photo fares in every way that there is."""
         yield outcome(shared.Detect.future(photo, 30, token))
         yield outcome(shared.Detect.future(by_uri, 30, token))
@@ -75,17 +68,17 @@ def test_uploads_that_drip_hold_no_more_than_their_callers_share(
         yield RATE_LIMITED if "with this token" in answer.error.message else None
 
     with dripping(shared, held, ALICE):
-        until(lambda: failure(announced(shared, SHARE - held + 1, ALICE)) == RATE_LIMITED)
+        until(lambda: failure(announced_upload(shared, SHARE - held + 1, ALICE)) == RATE_LIMITED)
         assert list(each(ALICE)) == [RATE_LIMITED] * 4
         assert list(each(BOB)) == [None] * 4
-        call = announced(shared, SHARE, ALICE)
+        call = announced_upload(shared, SHARE, ALICE)
         assert f"its share of {SHARE}" in call.details()
         assert "--max-queue-bytes-per-token" in hint(call)
         assert pushback_milliseconds(call) > 0
         # All that there is.
         with dripping(shared, held, BOB):
-            until(lambda: failure(announced(shared, SHARE - held + 1, BOB)) == RATE_LIMITED)
-    until(lambda: failure(announced(shared, SHARE, ALICE))[1] == "INVALID_REQUEST")
+            until(lambda: failure(announced_upload(shared, SHARE - held + 1, BOB)) == RATE_LIMITED)
+    until(lambda: failure(announced_upload(shared, SHARE, ALICE))[1] == "INVALID_REQUEST")
     assert list(each(ALICE)) == [None] * 4
 
 
@@ -109,4 +102,4 @@ def test_without_a_share_one_caller_may_use_all(models: Path, tokens: Path) -> N
     ):
         for _ in range(2):
             held.enter_context(dripping(stub, SHARE - 10, ALICE))
-        until(lambda: failure(announced(stub, 100, ALICE))[1] == "OVERLOADED")
+        until(lambda: failure(announced_upload(stub, 100, ALICE))[1] == "OVERLOADED")

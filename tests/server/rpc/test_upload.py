@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from tests import media
 from tests.failures import failure, pushback_milliseconds
 from tests.media_requests import chunk, detect_request, header, upload
 from tests.running_server import running_server, stub_of
-from tests.unfinished_calls import unfinished
+from tests.unfinished_calls import announced_upload, unfinished_upload
 from tests.waiting import until
 
 PHOTO = media.photo_jpeg(64, 48)
@@ -36,14 +34,9 @@ def impatient(models: Path) -> Iterator[DetectorStub]:
         yield stub
 
 
-def begun(stub: DetectorStub, *parts: pb.DetectUploadRequest) -> AbstractContextManager[Any]:
-    """An upload that has sent these parts, and never ends by itself."""
-    return unfinished(partial(stub.DetectUpload.future, timeout=30), *parts)
-
-
 @pytest.mark.parametrize("parts", [[], [header()], [header(), chunk(b"x" * 100)]])
 def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.DetectUploadRequest]) -> None:
-    with begun(impatient, *parts) as call:
+    with unfinished_upload(impatient, *parts) as call:
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
 
 
@@ -86,7 +79,7 @@ def test_media_beyond_the_servers_bytes_are_refused_until_others_are_done(models
     limits = {"max_media_bytes": ROOM, "max_message_bytes": LIMIT, "max_queue_bytes": ROOM}
     photo = detect_request(PHOTO)
     with running_server(models, **limits) as server, stub_of(server) as stub:
-        with begun(stub, *upload(bytes(ROOM - 100), LIMIT // 2)):
+        with unfinished_upload(stub, *upload(bytes(ROOM - 100), LIMIT // 2)):
             _until_answered(stub, "OVERLOADED", 101)
             call: Any = stub.Detect.future(photo, timeout=30)
             assert failure(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -105,7 +98,7 @@ def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
     with (
         running_server(models, **limits) as server,
         stub_of(server) as stub,
-        begun(stub, *upload(bytes(held), LIMIT // 2)),
+        unfinished_upload(stub, *upload(bytes(held), LIMIT // 2)),
     ):
         _until_answered(stub, "OVERLOADED", 3 * len(PHOTO))
         call: Any = stub.Detect.future(photo, timeout=30)
@@ -117,10 +110,4 @@ def test_copies_that_are_kept_of_a_message_count_too(models: Path) -> None:
 
 def _until_answered(stub: DetectorStub, code: str, size: int = ROOM) -> None:
     """Announces an upload of this size, without sending it, until the answer is this code."""
-
-    def answer() -> str:
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.DetectUpload(iter([header(size_bytes=size)]), timeout=30)
-        return failure(caught.value)[1]
-
-    until(lambda: answer() == code)
+    until(lambda: failure(announced_upload(stub, size))[1] == code)
