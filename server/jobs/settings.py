@@ -73,6 +73,12 @@ class JobSettings(Settings):
             raise ValueError("webhook_url: needs webhook_secret or webhook_secret_file")
         if self.webhook_secret_file and not self.webhook_secret_file.is_file():
             raise ValueError(f"webhook_secret_file: there is no file {self.webhook_secret_file}")
-        if self.webhook_url and not self.signature_key:
+        try:
+            key = self.signature_key
+        except OSError as error:
+            raise ValueError(
+                f"webhook_secret_file: cannot read {self.webhook_secret_file}: {error.strerror}"
+            ) from error
+        if self.webhook_url and not key:
             raise ValueError("webhook_secret_file: is empty")
         return self
