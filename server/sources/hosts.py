@@ -5,8 +5,7 @@ from urllib.parse import urlsplit
 
 # Several hosts with commas or blanks between them would otherwise pass for one.
 _NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
-PORT = 443
-"""Of https."""
+HTTPS_PORT = 443
 
 
 def parse(text: str) -> tuple[str, int]:
@@ -17,7 +16,7 @@ def parse(text: str) -> tuple[str, int]:
     name = ascii_name(parts.hostname)
     if not _NAME.fullmatch(name) or (name == "*" and parts.hostname != "*"):
         raise ValueError(f"{text!r} is not HOST or HOST:PORT")
-    return name, parts.port or PORT
+    return name, parts.port or HTTPS_PORT
 
 
 def ascii_name(host: str) -> str:

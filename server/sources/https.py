@@ -25,16 +25,19 @@ from server.errors import (
 )
 from server.sources.addresses import is_public
 from server.sources.fetched import Fetched, Hold, SourceFacts, sha256
-from server.sources.hosts import PORT, ascii_name, matches, parse
+from server.sources.hosts import HTTPS_PORT, ascii_name, matches, parse
 
 if TYPE_CHECKING:
     import httpx
 
 _MAX_REDIRECTS = 5
 _MAX_ADDRESSES = 3
-_STEP_SECONDS = 10.0
-_LOOK_SECONDS = 0.5
-_MAX_FACT = 256
+# Without a connection, or without another byte.
+_IDLE_TIMEOUT_SECONDS = 10.0
+# Between looks whether anybody still waits for the medium.
+_POLL_SECONDS = 0.5
+# Characters that are kept of a header, in which a site may have put anything.
+_MAX_HEADER = 256
 _NOT_FOUND = frozenset({404, 410})
 _TRY_LATER = frozenset({408, 425, 429})
 
@@ -107,7 +110,7 @@ class Https:
             place = self._place(uri)
             # A client for each step: a connection whose certificate was checked for one host is not
             # used for another at the same address.
-            client = httpx.AsyncClient(verify=self._context, trust_env=False, timeout=_STEP_SECONDS)
+            client = httpx.AsyncClient(verify=self._context, trust_env=False, timeout=_IDLE_TIMEOUT_SECONDS)
             async with client:
                 response = await self._get(client, place)
                 try:
@@ -160,7 +163,7 @@ async def _while_wanted(reading: Coroutine[None, None, Fetched], hold: Hold) -> 
     try:
         while not task.done():
             hold(0)
-            await asyncio.wait([task], timeout=_LOOK_SECONDS)
+            await asyncio.wait([task], timeout=_POLL_SECONDS)
         return await task
     finally:
         task.cancel()
@@ -177,7 +180,7 @@ class _Place:
     @property
     def authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORT else f"{host}:{self.port}"
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         # Without the query, which may hold a signature.
@@ -189,7 +192,7 @@ def _parse(uri: SplitResult) -> _Place:
         raise SourceNotAllowed(f"a redirect leads to {uri.scheme}://, which this server does not read")
     try:
         host = ascii_name(uri.hostname or "")
-        port = uri.port or PORT
+        port = uri.port or HTTPS_PORT
     except ValueError as error:
         raise InvalidRequest("the URI has no valid host and port") from error
     if not host:
@@ -257,7 +260,7 @@ def _facts(response: "httpx.Response", content: bytes) -> SourceFacts:
         changed = None
     etag = headers.get("etag", "").removeprefix("W/").strip('"')
     kind = headers.get("content-type", "")
-    return SourceFacts(sha256(content), etag[:_MAX_FACT], kind[:_MAX_FACT], changed)
+    return SourceFacts(sha256(content), etag[:_MAX_HEADER], kind[:_MAX_HEADER], changed)
 
 
 @contextmanager

@@ -19,4 +19,4 @@ from server.sources import hosts
 def test_hosts_are_known_by_the_names_of_dns(named: str, host: str, wanted: bool) -> None:
     name, port = hosts.parse(named)
     assert hosts.matches(name, host) is wanted
-    assert port == hosts.PORT
+    assert port == hosts.HTTPS_PORT

@@ -281,7 +281,7 @@ def test_the_server_reads_none_by_default_and_never_from_itself(models: Path) ->
 
 
 def test_the_next_address_is_tried_when_one_swallows_all(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.sources.https._STEP_SECONDS", 0.5)
+    monkeypatch.setattr("server.sources.https._IDLE_TIMEOUT_SECONDS", 0.5)
     # Its backlog is full, so that further connections get no answer.
     with socket.socket() as silent, ExitStack() as stack:
         silent.bind(("127.0.0.2", 0))
