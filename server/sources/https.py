@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -111,14 +111,10 @@ class Https:
             # A client for each step: a connection whose certificate was checked for one host is not
             # used for another at the same address.
             client = httpx.AsyncClient(verify=self._context, trust_env=False, timeout=_IDLE_TIMEOUT_SECONDS)
-            async with client:
-                response = await self._get(client, place)
-                try:
-                    if not response.has_redirect_location:
-                        _check_status(response.status_code, place)
-                        return await _medium(response, place, max_bytes, hold)
-                finally:
-                    await response.aclose()
+            async with client, aclosing(await self._get(client, place)) as response:
+                if not response.has_redirect_location:
+                    _check_status(response.status_code, place)
+                    return await _medium(response, place, max_bytes, hold)
             uri = _redirected(place, response.headers["location"])
         raise SourceUnavailable(f"more than {_MAX_REDIRECTS} redirects")
 
