@@ -10,12 +10,14 @@ from tests.http_server import QuietHandler, http_server
 
 @dataclass
 class Receiver:
-    """Attributes:
-    url: where it listens.
-    failures: statuses of the next answers, one each; then 204.
-    retry_after: what each answer asks for, in seconds.
-    endless: whether the bodies of answers never end.
-    received: headers and body of each POST.
+    """What it answers, and what it got.
+
+    Attributes:
+        url: where it listens.
+        failures: statuses of the next answers, one each; then 204.
+        retry_after: what each answer asks for, in seconds.
+        endless: whether the bodies of answers never end.
+        received: headers and body of each POST.
     """
 
     url: str = ""
