@@ -11,8 +11,9 @@ from benchmarks.abuse import soaked
 from benchmarks.abuse.soak_plan import SoakPlan
 from benchmarks.options import MODEL_FILE
 from benchmarks.report import console
+from server.engine.repository import BUNDLED
 
-_BUNDLED = Path("server/bundled/demo/1/model.onnx")
+_DEMO = BUNDLED / "demo/1/model.onnx"
 
 app = typer.Typer()
 
@@ -25,7 +26,7 @@ def soak(
     ] = 2.0,
     clients: Annotated[int, typer.Option(min=1)] = 32,
     deadline: Annotated[float, typer.Option(help="Seconds, of each request.", min=0.1)] = 10.0,
-    model: Annotated[Path, MODEL_FILE] = _BUNDLED,
+    model: Annotated[Path, MODEL_FILE] = _DEMO,
 ) -> None:
     """Loads a server for a long time, with broken files, callers that give up or die, and a new model.
 

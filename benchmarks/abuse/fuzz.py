@@ -14,6 +14,7 @@ from benchmarks.report.tables import Table
 from benchmarks.report.turns import Report
 from benchmarks.serving import ServerProcess, serving
 from clients import AsyncDetector, DetectionError
+from server.engine.repository import BUNDLED
 
 EXPECTED = {OK, "CORRUPT_MEDIA", "UNSUPPORTED_MEDIA", "MEDIA_LIMIT_EXCEEDED"}
 # Also right, but each is worth a look at the file.
@@ -68,7 +69,7 @@ def fuzz(files: int, seed: int, report: Report) -> Fuzzed:
     """
     report("starting the server")
     flags = ("--cache-max-entries", "0", "--decode-timeout-seconds", str(DECODE_SECONDS))
-    with serving("--models", "server/bundled", *flags) as server:
+    with serving("--models", str(BUNDLED), *flags) as server:
         return asyncio.run(_fuzz(server, files, seed, report))
 
 

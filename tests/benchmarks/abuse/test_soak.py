@@ -1,7 +1,6 @@
 """The soak on the bundled detector for a few seconds: what it finds, not how fast it was."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,15 +12,16 @@ from benchmarks.abuse.soak import soak
 from benchmarks.abuse.soak_corpus import Corpus, damaged
 from benchmarks.abuse.soak_plan import SoakPlan
 from benchmarks.abuse.soaked import Soaked, table
+from server.engine.repository import BUNDLED
 
-BUNDLED = Path(soak_corpus.__file__).parents[2] / "server/bundled/demo/1/model.onnx"
+DEMO = BUNDLED / "demo/1/model.onnx"
 # The time after the model is replaced is for a slow machine to load the new one.
-ABUSE = SoakPlan(BUNDLED, seconds=10, load=1.0, kill_every=3.0, replace_after=0.2, warm_up=2.0)
-MINUTE = SoakPlan(BUNDLED, seconds=60, load=0)
+ABUSE = SoakPlan(DEMO, seconds=10, load=1.0, kill_every=3.0, replace_after=0.2, warm_up=2.0)
+MINUTE = SoakPlan(DEMO, seconds=60, load=0)
 
 
 def test_a_closed_loop_gets_right_answers_only() -> None:
-    soaked = soak(SoakPlan(BUNDLED, seconds=2, clients=8, load=0), lambda _: None)
+    soaked = soak(SoakPlan(DEMO, seconds=2, clients=8, load=0), lambda _: None)
     assert set(soaked.outcomes) == {OK}
     assert soaked.problems == []
     assert ("wrong outcomes", "0") in table(soaked).rows
@@ -38,7 +38,7 @@ def test_abuse_meets_broken_files_killed_callers_and_a_new_model() -> None:
 def test_callers_that_fail_are_not_taken_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak_corpus, "SHARES", {"image": -1.0, "video": 0.0, "audio": 0.0})
     with pytest.raises(RuntimeError, match="callers ended"):
-        soak(SoakPlan(BUNDLED, seconds=1, clients=2, load=0), lambda _: None)
+        soak(SoakPlan(DEMO, seconds=1, clients=2, load=0), lambda _: None)
 
 
 def judged(*outcomes: Outcome) -> Soaked:
