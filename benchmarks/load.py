@@ -18,7 +18,6 @@ from grpc.experimental import gevent as grpc_gevent
 grpc_gevent.init_gevent()
 
 import random
-import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from locust import User, constant, events, task
 from locust.env import Environment
 
 from benchmarks.material.media import SHARES, Media, generated_media, media_in
-from clients import DetectionError, Detector
+from clients import Detector
 from deepfake.v1 import detector_pb2 as pb
 
 VERDICTS = {pb.VERDICT_REAL, pb.VERDICT_FAKE, pb.VERDICT_INCONCLUSIVE}
@@ -77,20 +76,8 @@ class DetectorUser(User):
     def detect(self) -> None:
         kind = random.choices(self._kinds, self._shares)[0]
         content = random.choice(self.media[kind])
-        problem: Exception | None = None
-        size = 0
-        start = time.perf_counter()
-        try:
+        with self.environment.events.request.measure("Detect", kind) as entry:
             answer = self._detector.detect(content)
-            size = answer.ByteSize()
-            problem = None if answer.verdict in VERDICTS else VerdictMissing(str(answer.verdict))
-        except DetectionError as error:
-            problem = error
-        self.environment.events.request.fire(
-            request_type="Detect",
-            name=kind,
-            response_time=1000 * (time.perf_counter() - start),
-            response_length=size,
-            exception=problem,
-            context={},
-        )
+            entry["response_length"] = answer.ByteSize()
+            if answer.verdict not in VERDICTS:
+                raise VerdictMissing(str(answer.verdict))
