@@ -14,6 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks.processes import cpu_seconds, family, free_port
 
+NO_CACHE = ("--cache-max-entries", "0")
+"""The same few media come again and again, and are to be judged each time."""
 READY_SECONDS = 120.0
 _LOOK_SECONDS = 0.02
 # gRPC would wait for a second after a port that is not open yet.

@@ -12,7 +12,7 @@ from benchmarks.abuse.seeds import seeds
 from benchmarks.report.figures import growth
 from benchmarks.report.tables import Table
 from benchmarks.report.turns import Report
-from benchmarks.serving import ServerProcess, serving
+from benchmarks.serving import NO_CACHE, ServerProcess, serving
 from clients import AsyncDetector, DetectionError
 from server.engine.repository import BUNDLED
 
@@ -68,7 +68,7 @@ def fuzz(files: int, seed: int, report: Report) -> Fuzzed:
         RuntimeError: the server does not start, or dies.
     """
     report("starting the server")
-    flags = ("--cache-max-entries", "0", "--decode-timeout-seconds", str(DECODE_SECONDS))
+    flags = (*NO_CACHE, "--decode-timeout-seconds", str(DECODE_SECONDS))
     with serving("--models", str(BUNDLED), *flags) as server:
         return asyncio.run(_fuzz(server, files, seed, report))
 

@@ -25,12 +25,11 @@ from benchmarks.abuse.soak_corpus import Corpus, make_corpus
 from benchmarks.abuse.soak_plan import SoakPlan
 from benchmarks.abuse.soaked import Soaked
 from benchmarks.report.turns import Report
-from benchmarks.serving import ServerProcess, serving
+from benchmarks.serving import NO_CACHE, ServerProcess, serving
 from server.engine.manifest import METADATA_KEY
 
 _GRACE_SECONDS = 30.0
-# Files that the server has judged before would be answered without any work.
-_FLAGS = ("--cache-max-entries", "0", "--model-poll-seconds", "1")
+_FLAGS = (*NO_CACHE, "--model-poll-seconds", "1")
 
 Process = subprocess.Popen[bytes]
 

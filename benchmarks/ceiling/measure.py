@@ -19,7 +19,7 @@ from benchmarks.callers.job import Job, run_apart
 from benchmarks.material.media import generated_photos, photo_rows
 from benchmarks.peers.codecs import Pixels, write_messages
 from benchmarks.report.turns import Report, by_turns
-from benchmarks.serving import ServerProcess, of_model, serving
+from benchmarks.serving import NO_CACHE, ServerProcess, of_model, serving
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import bare_sessions
 from benchmarks.yardstick.sample import TOLERANCES, Sample, rows_in, wrong_answers
@@ -55,10 +55,9 @@ class Plan:
 
     @property
     def flags(self) -> list[str]:
-        # The same few media come again and again, and are to be judged each time.
         chosen = {"provider": self.provider, "precision": self.precision, "processes": self.processes}
         pairs = ((f"--{name}", str(value)) for name, value in chosen.items())
-        return [*of_model(self.model), "--cache-max-bytes", "0", *chain(*pairs)]
+        return [*of_model(self.model), *NO_CACHE, *chain(*pairs)]
 
 
 @dataclass(slots=True)

@@ -56,8 +56,7 @@ class Peer:
     def command(self, launch: Launch, file: Path) -> list[str]:
         """What starts it, when `file` holds the launch."""
         if self.ours:
-            # The same few media come again and again, and elsewhere are to be judged each time.
-            cache = [] if launch.cached else ["--cache-max-bytes", "0"]
+            cache = () if launch.cached else serving.NO_CACHE
             model = [*serving.of_model(Path(launch.model)), "--precision", launch.precision]
             return serving.command(launch.port, *model, *cache, *self.flags)
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]

@@ -24,7 +24,7 @@ def command(name: str, cached: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_our_server_answers_from_its_cache_only_where_that_is_measured(cached: bool) -> None:
-    assert ("--cache-max-bytes" in command(OURS, cached)) is not cached
+    assert ("--cache-max-entries" in command(OURS, cached)) is not cached
 
 
 def test_ours_per_core_is_our_server_with_as_many_processes() -> None:
