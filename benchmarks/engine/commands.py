@@ -35,7 +35,7 @@ def startup(
 
 @app.command()
 def graph(
-    backbone: Annotated[Backbone, typer.Option()] = "efficientnetb0",
+    backbone: Backbone = "efficientnetb0",
     size: Size = 256,
     rounds: Rounds = 60,
 ) -> None:

@@ -35,7 +35,7 @@ def prepare(
 
 @app.command()
 def fit(
-    backbone: Annotated[Backbone, typer.Option()] = "tiny",
+    backbone: Backbone = "tiny",
     size: Size = 160,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     steps: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 20,
