@@ -2,6 +2,7 @@
 
 import importlib
 import io
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,23 +24,27 @@ from server.media.decode import decode, decode_reduced
 from server.media.types import RowSpec
 
 _SPEC = RowSpec(height=SIDE, width=SIDE)
-_WITH_CROPS = RowSpec(height=SIDE, width=SIDE, crops=4)
 
 
 def photo_decoders(jpeg: bool) -> tuple[list[Decoder], list[str]]:
     """Those for JPEG or for other photos, the first being ours, and the names of those not installed."""
     found = [
-        in_process("ours, in process", lambda data: decode(data, _SPEC, LIMITS).frames[0]),
-        in_process("ours, and four crops", lambda data: decode(data, _WITH_CROPS, LIMITS).frames[0]),
+        _ours("ours, in process"),
+        _ours("ours, and four crops", replace(_SPEC, crops=4)),
         pooled("ours, pool", _SPEC, bytes, 0),
         in_process("Pillow", _pillow),
     ]
     if jpeg:
         found.append(in_process("Pillow, draft", _pillow_draft, reduced=True))
         if find_spec("simplejpeg") is not None:
-            found.append(in_process("ours, reduced", _ours_reduced, reduced=True))
+            found.append(_ours("ours, reduced", reduced=True))
     others, missing = installed([_opencv, _simplejpeg, _turbojpeg] if jpeg else [_opencv], jpeg)
     return [*found, *others], missing
+
+
+def _ours(name: str, spec: RowSpec = _SPEC, reduced: bool = False) -> Decoder:
+    function = decode_reduced if reduced else decode
+    return in_process(name, lambda data: function(data, spec, LIMITS).frames[0], reduced)
 
 
 def reference(data: bytes) -> RGB:
@@ -52,11 +57,6 @@ def encoded(pixels: RGB, file_format: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, file_format, **options)
     return buffer.getvalue()
-
-
-def _ours_reduced(data: bytes) -> RGB:
-    picture: RGB = decode_reduced(data, _SPEC, LIMITS).frames[0]
-    return picture
 
 
 def _pillow(data: bytes) -> RGB:
@@ -77,7 +77,8 @@ def _opencv(jpeg: bool) -> list[Decoder]:
         return lambda data: shrunk(cv2.imdecode(np.frombuffer(data, np.uint8), flags))[..., ::-1]
 
     full = in_process("OpenCV", read(cv2.IMREAD_COLOR))
-    return [full, in_process("OpenCV, reduced", read(cv2.IMREAD_REDUCED_COLOR_2), reduced=True)][: 1 + jpeg]
+    reduced = in_process("OpenCV, reduced", read(cv2.IMREAD_REDUCED_COLOR_2), reduced=True)
+    return [full, reduced] if jpeg else [full]
 
 
 def _simplejpeg(_: bool) -> list[Decoder]:
