@@ -4,9 +4,9 @@ Both run on one thread, and the processor time of it is compared, which other pr
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from timeit import timeit
 
 import numpy as np
 import onnxruntime as ort
@@ -31,11 +31,11 @@ class Compared:
         empty: of our graph without any row.
     """
 
-    raw: list[float]
-    ours: list[float]
-    raw_load: list[float]
-    ours_load: list[float]
-    empty: list[float]
+    raw: list[float] = field(default_factory=list)
+    ours: list[float] = field(default_factory=list)
+    raw_load: list[float] = field(default_factory=list)
+    ours_load: list[float] = field(default_factory=list)
+    empty: list[float] = field(default_factory=list)
 
 
 def compare(raw: Path, model: Path, rounds: int) -> Compared:
@@ -55,14 +55,14 @@ def compare(raw: Path, model: Path, rounds: int) -> Compared:
     nothing = assemble([empty_rows(manifest)], manifest)
     rows: Feeds = {"rows": frame[None]}
     _check(theirs.run(["logit"], rows)[0], ours.run(["image_probability"], feeds)[0])
-    compared = Compared([], [], [], [], [])
+    compared = Compared()
     for number in range(rounds):
         compared.raw.append(_thread_seconds(theirs, rows))
         compared.ours.append(_thread_seconds(ours, feeds))
         compared.empty.append(_thread_seconds(ours, nothing))
         if number % 10 == 0:
-            compared.raw_load.append(_seconds(lambda: one_thread(raw)))
-            compared.ours_load.append(_seconds(lambda: one_thread(model)))
+            compared.raw_load.append(timeit(lambda: one_thread(raw), number=1))
+            compared.ours_load.append(timeit(lambda: one_thread(model), number=1))
     return compared
 
 
@@ -84,15 +84,7 @@ def _median(seconds: list[float]) -> str:
 
 
 def _thread_seconds(session: ort.InferenceSession, feeds: Feeds) -> float:
-    start = time.thread_time()
-    session.run(None, feeds)
-    return time.thread_time() - start
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return timeit(lambda: session.run(None, feeds), timer=time.thread_time, number=1)
 
 
 def _check(logit: np.ndarray, probability: np.ndarray) -> None:
