@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.ceiling.measure import Measured, Plan
-from benchmarks.report.figures import Figure, best, figure, milliseconds, percentile, ratio
+from benchmarks.report.figures import Figure, best, figure, milliseconds, percentiles_ms, ratio
 from benchmarks.report.tables import Table
 from benchmarks.yardstick.sample import Sample, rates
 from server.engine.cores import usable_cores
@@ -54,12 +54,13 @@ def lines(measured: Measured) -> list[Line]:
 
 def _line(name: str, samples: Sequence[Sample], ceiling: Sequence[float] | None) -> Line:
     found = rates(samples)
-    latencies = [1000 * latency for sample in samples for latency in sample.latencies]
+    latencies = [latency for sample in samples for latency in sample.latencies]
+    p50, p99 = percentiles_ms(latencies, 50, 99)
     return Line(
         name,
         figure(found),
-        percentile(latencies, 50),
-        percentile(latencies, 99),
+        p50,
+        p99,
         milliseconds([sample.cpu for sample in samples]).median,
         milliseconds([sample.caller_cpu for sample in samples]).median,
         ratio(found, ceiling) if ceiling else None,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.compare.compared import Compared, Load, Turn
-from benchmarks.report.figures import Figure, figure, milliseconds, percentile, ratio
+from benchmarks.report.figures import Figure, figure, milliseconds, percentile, percentiles_ms, ratio
 from benchmarks.yardstick.sample import Sample, rates
 
 
@@ -74,16 +74,15 @@ def p99_ratio(ours: Sequence[Turn], other: Sequence[Turn]) -> float:
 
 
 def _bare_line(name: str, samples: Sequence[Sample]) -> Line:
-    pooled = [latency for sample in samples for latency in sample.latencies]
     rate = figure(rates(samples))
     cpu = milliseconds([sample.cpu for sample in samples]).median
-    p50, p99, p999 = _percentiles(pooled)
+    p50, p99, p999 = percentiles_ms(_pooled(samples), 50, 99, 99.9)
     return Line(name, "", rate, p50, p99, p999, rate, None, cpu, 0.0, 0.0, 0.0)
 
 
 def _line(server: str, load: Load, turns: Sequence[Turn], share: Figure) -> Line:
     pooled = _pooled(turns)
-    p50, p99, p999 = _percentiles(pooled)
+    p50, p99, p999 = percentiles_ms(pooled, 50, 99, 99.9)
     failures = sum((Counter(turn.failures) for turn in turns), Counter[str]())
     failed = failures.total()
     return Line(
@@ -103,9 +102,5 @@ def _line(server: str, load: Load, turns: Sequence[Turn], share: Figure) -> Line
     )
 
 
-def _percentiles(latencies: Sequence[float]) -> list[float]:
-    return [1000 * percentile(latencies, percent) for percent in (50, 99, 99.9)]
-
-
-def _pooled(turns: Sequence[Turn]) -> list[float]:
-    return [latency for turn in turns for latency in turn.latencies]
+def _pooled(rounds: Sequence[Turn | Sample]) -> list[float]:
+    return [latency for one in rounds for latency in one.latencies]

@@ -12,7 +12,7 @@ from threading import Event, Lock
 
 from benchmarks.engine.requests import of_pictures
 from benchmarks.material.media import photo_rows
-from benchmarks.report.figures import best, percentile
+from benchmarks.report.figures import best, percentiles_ms
 from benchmarks.report.tables import Table, rate_rows
 from benchmarks.report.turns import Report, about, by_turns
 from benchmarks.yardstick.bare import bare_sessions
@@ -95,8 +95,7 @@ def table(measured: Measured) -> Table:
     bare = {f"bare session, {name}": rates for name, rates in measured.bare.items()}
     engine = {f"engine, {load}": rates for load, rates in measured.engine.items()}
     times = [
-        [f"{1000 * percentile(latencies, percent):.1f}" for percent in (50, 99)]
-        for latencies in measured.latencies.values()
+        [f"{ms:.1f}" for ms in percentiles_ms(latencies, 50, 99)] for latencies in measured.latencies.values()
     ]
     rows = [[*row, "", ""] for row in rate_rows(bare, top)]
     rows += [[*row, *points] for row, points in zip(rate_rows(engine, top), times, strict=True)]

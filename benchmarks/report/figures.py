@@ -58,6 +58,11 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     return float(np.percentile(samples, percent, method="inverted_cdf"))
 
 
+def percentiles_ms(latencies: Sequence[float], *percents: float) -> list[float]:
+    """In milliseconds, of latencies in seconds."""
+    return [1000 * percentile(latencies, percent) for percent in percents]
+
+
 def growth(samples: Sequence[float]) -> float:
     """Median of the last fifth over that of the first, minus 1."""
     fifth = max(1, len(samples) // 5)
