@@ -12,12 +12,10 @@ from benchmarks.material.keras_model import exported_model
 from benchmarks.material.mean_graph import mean_graph
 from benchmarks.material.media import generated_photos, photo
 from benchmarks.peers.codecs import Pixels
+from benchmarks.peers.scorer import frame_of
 from benchmarks.yardstick import decoders
 from server.engine.manifest import Precision
 from server.engine.session import Session
-from server.media.decode import decode
-from server.media.limits import MediaLimits
-from server.media.types import RowSpec
 
 _DIFFERENT_ROWS = 32
 # Where a run takes less than its request does, it pays to answer many with one.
@@ -71,11 +69,8 @@ class Workload:
         return [photo(self.size, self.size, seed).tobytes() for seed in range(_DIFFERENT_ROWS)]
 
     def frame(self, payload: bytes) -> NDArray[np.uint8]:
-        """RGB of one request, uint8 [size, size, 3]."""
-        if not self.encoded:
-            return np.frombuffer(payload, np.uint8).reshape(self.size, self.size, 3)
-        spec = RowSpec(height=self.size, width=self.size)
-        return decode(payload, spec, MediaLimits()).frames.reshape(self.size, self.size, 3)
+        """uint8 RGB [size, size, 3] of one request."""
+        return frame_of(payload, self.size, self.size, self.encoded)
 
 
 _TENSORS = Workload(

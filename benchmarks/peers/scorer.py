@@ -23,18 +23,14 @@ class Scorer:
         self._session = one_thread(launch.model)
         self._raw = launch.raw
         self._encoded = launch.encoded
-        self._shape = launch.height, launch.width, 3
-        self._spec = RowSpec(height=launch.height, width=launch.width)
-        self._limits = MediaLimits()
+        self._size = launch.height, launch.width
         self._absent = absent(self._session)
 
     def frame(self, payload: bytes) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3] of one request."""
+        """uint8 RGB [height, width, 3] of one request."""
         if self._encoded and self._raw:
-            return _by_pillow(payload, self._spec)
-        if self._encoded:
-            return decode(payload, self._spec, self._limits).frames.reshape(self._shape)
-        return np.frombuffer(payload, np.uint8).reshape(self._shape)
+            return _by_pillow(payload, *self._size)
+        return frame_of(payload, *self._size, self._encoded)
 
     def probabilities(self, payloads: Sequence[bytes]) -> NDArray[np.float32]:
         """float32 [requests], from one run of the graph."""
@@ -56,9 +52,18 @@ class Scorer:
         return np.asarray(probabilities, np.float32)
 
 
-def _by_pillow(payload: bytes, spec: RowSpec) -> NDArray[np.uint8]:
+def frame_of(payload: bytes, height: int, width: int, encoded: bool) -> NDArray[np.uint8]:
+    """uint8 RGB [height, width, 3] of a JPEG file if `encoded`, else of these very bytes."""
+    if encoded:
+        return decode(payload, RowSpec(height=height, width=width), MediaLimits()).frames.reshape(
+            height, width, 3
+        )
+    return np.frombuffer(payload, np.uint8).reshape(height, width, 3)
+
+
+def _by_pillow(payload: bytes, height: int, width: int) -> NDArray[np.uint8]:
     # Here, because only one workload needs it.
     from PIL import Image
 
     photo = Image.open(io.BytesIO(payload)).convert("RGB")
-    return np.asarray(photo.resize((spec.width, spec.height), Image.Resampling.BILINEAR))
+    return np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))
