@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from server.engine import processor
 from server.engine.cores import usable_cores
-from server.engine.processor import name
 
 RESULTS = Path("benchmarks/results")
 _PACKAGES = (
@@ -42,7 +43,7 @@ def record(plan: object, **found: object) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Runs on different ones cannot be compared."""
-    return {"cpu": name(), "cores": usable_cores(), "system": platform.system()}
+    return {"cpu": processor.name(), "cores": usable_cores(), "system": platform.system()}
 
 
 def write(folder: Path, command: str, run: Mapping[str, Any]) -> Path:
@@ -56,8 +57,6 @@ def write(folder: Path, command: str, run: Mapping[str, Any]) -> Path:
 def _packages() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return versions
