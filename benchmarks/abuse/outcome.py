@@ -1,4 +1,4 @@
-"""What becomes of a request."""
+"""What became of a request."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ SWAPPED = "ANSWER_OF_ANOTHER_REQUEST"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one.
+    """What became of one request.
 
     Attributes:
         medium: its number in the corpus.

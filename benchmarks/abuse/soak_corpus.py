@@ -11,7 +11,13 @@ from clients import DetectionError, Detector
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What is sent, and what each of it must be answered with: a code, and a probability or None."""
+    """What is sent.
+
+    Attributes:
+        files: their paths.
+        weights: how often each is sent, in relation to the others.
+        expected: what each must be answered with: a code, and the probability of fake or None.
+    """
 
     files: list[str]
     weights: list[float]
@@ -19,14 +25,19 @@ class Corpus:
 
 
 def make_corpus(folder: Path, broken_share: float, target: str) -> Corpus:
-    """Files in the folder, each judged alone by the server at `target`."""
+    """Writes generated media into the folder, and has each judged alone by the server at `target`.
+
+    Args:
+        broken_share: of what is sent; 0: there are no broken files.
+        target: host:port.
+    """
     contents: list[bytes] = []
     weights: list[float] = []
     for kind, whole in generated_media().items():
         broken = [damaged(content, seed) for seed, content in enumerate(whole)] if broken_share else []
         contents += [*whole, *broken]
         weights += [SHARES[kind] * (1 - broken_share) / len(whole)] * len(whole)
-        weights += [SHARES[kind] * broken_share / max(1, len(broken))] * len(broken)
+        weights += [SHARES[kind] * broken_share / len(whole)] * len(broken)
     files = []
     for number, content in enumerate(contents):
         file = folder / f"medium-{number}"

@@ -33,7 +33,14 @@ Connection = GrpcConnection | HttpConnection
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one request: when it was sent, or in the open loop arrived, when that ended, and how."""
+    """What became of one request.
+
+    Attributes:
+        number: of its message in the job.
+        sent, ended: by `time.perf_counter`; in the open loop `sent` is when it arrived.
+        message: the answer; None without one.
+        trouble: what came instead, for the connection's `explain`.
+    """
 
     number: int
     sent: float

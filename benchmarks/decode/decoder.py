@@ -27,7 +27,7 @@ class Decoder:
     """One way to decode.
 
     Attributes:
-        opened: with as many media at once as it is told, gives what decodes one.
+        opened: is told how many media will be decoded at once; its context gives what decodes one.
         reduced: whether it leaves out detail of the photo before it scales.
     """
 
@@ -37,12 +37,17 @@ class Decoder:
 
 
 def in_process(name: str, function: Decode, reduced: bool = False) -> Decoder:
-    """One that threads call at will."""
+    """A function of this process, which several threads may call at once."""
     return Decoder(name, lambda _: nullcontext(function), reduced)
 
 
 def pooled(name: str, spec: RowSpec, read: Callable[[Any], bytes], picked: int | slice) -> Decoder:
-    """Our processes, with the way to them and back."""
+    """Our decoding processes, with the way to them and back.
+
+    Args:
+        read: the bytes of a medium.
+        picked: which of its frames are the answer.
+    """
 
     @contextmanager
     def opened(workers: int) -> Iterator[Decode]:
@@ -55,7 +60,7 @@ def pooled(name: str, spec: RowSpec, read: Callable[[Any], bytes], picked: int |
 def installed(
     libraries: Sequence[Callable[[Medium], list[Decoder]]], medium: Medium
 ) -> tuple[list[Decoder], list[str]]:
-    """What the libraries have for it, and the names of those that are not there."""
+    """The libraries' decoders for a medium, and the libraries that are not installed, with the reasons."""
     found, missing = [], []
     for library in libraries:
         try:

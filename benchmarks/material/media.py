@@ -85,7 +85,7 @@ def photo_rows(height: int, width: int, count: int) -> Picture:
 
 @cache  # making one takes a second
 def photo_jpeg(width: int, height: int, seed: int) -> bytes:
-    """A photo of common quality."""
+    """A JPEG file of common quality, of the `photo` of that seed."""
     frame = av.VideoFrame.from_ndarray(photo(width, height, seed), format="rgb24")
     return still_file("mjpeg", frame.reformat(format="yuvj420p"), qmin="3", qmax="3")
 

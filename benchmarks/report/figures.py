@@ -37,7 +37,7 @@ def figure(samples: Sequence[float]) -> Figure:
 
 
 def milliseconds(seconds: Sequence[float]) -> Figure:
-    """Of the same measurements."""
+    """In milliseconds, of measurements in seconds."""
     return figure([1000 * sample for sample in seconds])
 
 
@@ -47,7 +47,7 @@ def ratio(samples: Sequence[float], others: Sequence[float]) -> Figure:
 
 
 def best(rates: Mapping[Name, Sequence[float]]) -> Name:
-    """That with the highest median."""
+    """The name whose rates have the highest median."""
     return max(rates, key=lambda name: figure(rates[name]).median)
 
 

@@ -29,7 +29,7 @@ class Sample:
 
 
 def rates(samples: Iterable[Sample]) -> list[float]:
-    """Of each."""
+    """Rows a second of each."""
     return [sample.rate for sample in samples]
 
 

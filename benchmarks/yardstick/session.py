@@ -15,7 +15,7 @@ CPU: Provider = ("CPUExecutionProvider", {})
 
 
 def one_thread(graph: Path | str | bytes) -> ort.InferenceSession:
-    """Of a file or its content."""
+    """A session on one thread of the CPU, of an ONNX file or its content."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -23,7 +23,7 @@ def one_thread(graph: Path | str | bytes) -> ort.InferenceSession:
 
 
 def of_frames(frames: NDArray[np.uint8]) -> Feeds:
-    """Those that depend on the frames, uint8 [requests, height, width, 3]."""
+    """The inputs that depend on the frames, uint8 [requests, height, width, 3]."""
     rows = np.arange(len(frames), dtype=np.int64)
     return {
         "frames": frames,
@@ -34,7 +34,7 @@ def of_frames(frames: NDArray[np.uint8]) -> Feeds:
 
 
 def absent(session: ort.InferenceSession) -> Feeds:
-    """Every input of the session without any row."""
+    """For each input of the session an array without rows, float32 or int64; `frames` need another."""
     return {
         given.name: np.zeros(
             [size if isinstance(size, int) else 0 for size in given.shape],
