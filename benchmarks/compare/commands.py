@@ -3,8 +3,8 @@
 import importlib.util
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ from server.engine.manifest import Precision
 
 _WIDTH = 150
 _MINUTES = 40.0
+
+Number = TypeVar("Number", int, float)
 
 app = typer.Typer()
 
@@ -53,8 +55,8 @@ def compare(
     plan = Plan(
         workloads=_names(workloads, WORKLOADS),
         peers=_names(peers, BY_NAME),
-        clients=tuple(int(number) for number in clients.split(",")),
-        loads=tuple(float(percent) / 100 for percent in open_loop.split(",") if percent),
+        clients=_numbers(clients, int),
+        loads=tuple(percent / 100 for percent in _numbers(open_loop, float)) if open_loop else (),
         rounds=rounds,
         seconds=seconds,
         model=model,
@@ -80,6 +82,16 @@ def _names(given: str, known: Mapping[str, object]) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(f"{', '.join(unknown)}: there are only {', '.join(known)}")
     return names
+
+
+def _numbers(given: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    try:
+        numbers = tuple(kind(part) for part in given.split(",") if part)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if min(numbers, default=0) <= 0:
+        raise typer.BadParameter(f"{given}: only numbers above 0")
+    return numbers
 
 
 def _remember(screen: Console, plan: Plan, compared: Mapping[str, Compared]) -> None:

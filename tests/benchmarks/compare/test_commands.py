@@ -44,7 +44,16 @@ def test_a_comparison_is_shown_kept_and_set_beside_the_last(
     assert len(list(tmp_path.glob("compare-*.json"))) == 2
 
 
-def test_a_precision_without_its_model_is_refused() -> None:
-    done = CliRunner().invoke(app, ["compare", "--precision", "int8"])
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--precision", "int8", "--model"),  # which is missing
+        ("--clients", "1,x", "'x'"),
+        ("--clients", "0", "above 0"),
+        ("--open-loop", "80,-5", "above 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_wrong_command(option: str, value: str, told: str) -> None:
+    done = CliRunner().invoke(app, ["compare", option, value])
     assert done.exit_code == 2
-    assert "--model" in done.output
+    assert told in done.output
