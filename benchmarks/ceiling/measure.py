@@ -9,7 +9,6 @@ import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -55,9 +54,8 @@ class Plan:
 
     @property
     def flags(self) -> list[str]:
-        chosen = {"provider": self.provider, "precision": self.precision, "processes": self.processes}
-        pairs = ((f"--{name}", str(value)) for name, value in chosen.items())
-        return [*of_model(self.model), *NO_CACHE, *chain(*pairs)]
+        chosen = ["--provider", self.provider, "--precision", self.precision]
+        return [*of_model(self.model), *NO_CACHE, *chosen, "--processes", str(self.processes)]
 
 
 @dataclass(slots=True)
