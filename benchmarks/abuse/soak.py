@@ -29,6 +29,9 @@ from benchmarks.serving import NO_CACHE, ServerProcess, serving
 from server.engine.manifest import METADATA_KEY
 
 _GRACE_SECONDS = 30.0
+# Of the requests of an abusive load; and processes of its callers.
+_BROKEN_SHARE, _CANCEL_SHARE = 0.2, 0.05
+_PROCESSES = 3
 _FLAGS = (*NO_CACHE, "--model-poll-seconds", "1")
 
 Process = subprocess.Popen[bytes]
@@ -47,8 +50,7 @@ def soak(plan: SoakPlan, report: Report) -> Soaked:
         report("starting the server")
         with serving("--models", str(folder / "models"), *_FLAGS) as server:
             report("judging each medium alone")
-            broken_share = plan.broken_share if plan.abusive else 0.0
-            corpus = make_corpus(folder, broken_share, server.address)
+            corpus = make_corpus(folder, _BROKEN_SHARE if plan.abusive else 0.0, server.address)
             load = _Load(plan, corpus, server, folder)
             if plan.abusive:
                 report("measuring the capacity")
@@ -95,7 +97,7 @@ class _Load:
         plan = self._plan
         start = time.monotonic()
         end = start + plan.seconds
-        rate = plan.load * soaked.capacity / plan.processes
+        rate = plan.load * soaked.capacity / _PROCESSES
         next_kill, replaced = start + plan.kill_every, not plan.abusive
         with self._callers(rate, end) as processes:
             while (now := time.monotonic()) < end:
@@ -121,7 +123,7 @@ class _Load:
     @contextmanager
     def _callers(self, rate: float, end: float) -> Iterator[list[Process]]:
         """All ended with the context, at the latest."""
-        number = self._plan.processes if self._plan.abusive else 1
+        number = _PROCESSES if self._plan.abusive else 1
         processes = [self._start_another(rate, end) for _ in range(number)]
         try:
             yield processes
@@ -139,7 +141,7 @@ class _Load:
 
     def _start_another(self, rate: float, end: float) -> Process:
         seed = next(self._seeds)
-        cancel_share = self._plan.cancel_share if self._plan.abusive else 0.0
+        cancel_share = _CANCEL_SHARE if self._plan.abusive else 0.0
         outcomes = self._folder / f"outcomes-{seed}.jsonl"
         return self._start(seed, outcomes, end - time.monotonic(), rate, cancel_share)
 

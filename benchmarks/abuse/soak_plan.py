@@ -13,9 +13,6 @@ class SoakPlan:
         clients: callers of the closed loop, and of the one that measures the capacity.
         load: arrivals as a multiple of the capacity; 0: a closed loop of `clients`, without any abuse.
         deadline: seconds, of each request.
-        broken_share: of requests with a broken file.
-        cancel_share: of requests that are given up.
-        processes: of callers.
         kill_every: seconds from the end of one of them to that of the next.
         replace_after: share of the time before the model is replaced.
         warm_up: seconds in which the capacity is measured, and in which memory may grow.
@@ -26,9 +23,6 @@ class SoakPlan:
     clients: int = 32
     load: float = 2.0
     deadline: float = 10.0
-    broken_share: float = 0.2
-    cancel_share: float = 0.05
-    processes: int = 3
     kill_every: float = 20.0
     replace_after: float = 0.5
     warm_up: float = 10.0
