@@ -62,13 +62,14 @@ class Peer:
         return [self.python(), "-m", f"benchmarks.peers.{self.module}", str(file)]
 
 
+_PYTRITON = ("nvidia-pytriton>=0.7,<0.8",)
 PEERS = (
     Peer(OURS, "detect"),
     Peer(OURS_PER_CORE, "detect", flags=("--processes", str(usable_cores()))),
     Peer(ECHO, "bytes", "echo"),
     Peer("grpc.aio", "bytes", "grpc_aio"),
-    Peer("tritonserver", "infer", "triton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),
-    Peer("pytriton", "infer", "pytriton", "pytriton", ("nvidia-pytriton>=0.7,<0.8",)),
+    Peer("tritonserver", "infer", "triton", "pytriton", _PYTRITON),
+    Peer("pytriton", "infer", "pytriton", "pytriton", _PYTRITON),
     Peer("litserve", "http", "litserve", "litserve", ("litserve>=0.2.19,<0.3",)),
     Peer("bentoml", "http", "bentoml", "bentoml", ("bentoml>=1.4,<1.5",)),
     Peer("mlserver", "infer", "mlserver", "mlserver", ("mlserver>=1.7,<1.8", "uvloop<0.22")),
