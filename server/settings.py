@@ -76,7 +76,12 @@ class Settings(Configured):
     open_receive_timeout_seconds: float = Field(
         5.0, gt=0, description="The same for health checks, which need no token."
     )
-    max_connections: int = Field(4096, ge=1, le=_GRPC_LARGEST, description="Connections at once.")
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        le=_GRPC_LARGEST,
+        description="Connections at once; fewer, with a warning, where the system allows too few open files.",
+    )
     max_streams_per_connection: int = Field(
         1000, ge=1, le=_GRPC_LARGEST, description="Calls at once on one connection."
     )

@@ -2,8 +2,10 @@
 
 import ipaddress
 import logging
+import resource
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
 
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 _PING_TIMEOUT_SECONDS = 20
 _FOREVER = 2**31 - 1
 _LARGEST_FRAME = 2**20
+# What decoders, sources, the engine, logs and metrics need beside the connections, and far more.
+_OTHER_FILES = 1024
 
 
 def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
@@ -27,7 +31,7 @@ def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerIntercept
         ("grpc.so_reuseport", int(settings.shared_port)),
         # Clients may ping once a minute while they wait; by default that would cut them off.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_allowed_incoming_connections", _room_for(settings.max_connections)),
         ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_timeout_seconds)),
         ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle_timeout_seconds)),
@@ -63,6 +67,30 @@ def bind(server: grpc.aio.Server, settings: Settings) -> str:
     except RuntimeError as error:
         raise CannotListen(f"cannot listen on {wanted}: {_refusal(settings) or error}") from error
     return f"{host}:{port}"
+
+
+def _room_for(connections: int) -> int:
+    """As many, or what the system's limit of open files allows.
+
+    Usually it is 1024, but may be raised. Connections, which need no token, would take all of them, and leave
+    none for new decoders, files to read and metrics.
+    """
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if files == resource.RLIM_INFINITY or files >= wanted:
+        return connections
+    raised = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    with suppress(ValueError, OSError):  # some systems have a lower limit than they tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
+        files = raised
+    room = max(files - _OTHER_FILES, files // 2)
+    if room >= connections:
+        return connections
+    log.warning(
+        "room for %d connections instead of %d, as this process may open only %d files (ulimit -n)",
+        *(room, connections, files),
+    )
+    return room
 
 
 def _add_port(server: grpc.aio.Server, wanted: str, settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 import math
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from server.settings import Settings
 from tests import media
 from tests.media_requests import detect_request
 from tests.running_server import running_server, stub_of
+from tests.server_process import server_process
 from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
@@ -81,6 +83,22 @@ def test_connections_are_limited_and_room_is_made_again(models: Path) -> None:
         assert refused.code() == grpc.StatusCode.UNAVAILABLE
         channel.close()
         until(lambda: _model(third) == grpc.StatusCode.OK)
+
+
+@pytest.mark.parametrize("limit", ["ulimit -n 256", "ulimit -S -n 256"])
+def test_connections_leave_files_to_the_server(models: Path, tmp_path: Path, limit: str) -> None:
+    (tmp_path / "photo.jpg").write_bytes(media.photo_jpeg(64, 64))
+    request = pb.DetectRequest(media=[pb.Medium(uri=(tmp_path / "photo.jpg").as_uri())])
+    command = ["sh", "-c", f'{limit} && exec "$@"', "sh", sys.executable, "-m", "server", "--port", "0"]
+    flags = ["--models", str(models), "--file-roots", str(tmp_path)]
+    with server_process([*command, *flags]) as (_, address), ExitStack() as stack:
+        stub = DetectorStub(stack.enter_context(grpc.insecure_channel(address)))
+        assert stub.Detect(request, timeout=30).media
+        host, port = address.rsplit(":", 1)
+        for _ in range(300):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        time.sleep(0.5)  # until they are accepted, or closed
+        assert stub.Detect(request, timeout=30).media
 
 
 def _own_channel(server: Server, stack: ExitStack) -> grpc.Channel:
