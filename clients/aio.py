@@ -117,13 +117,14 @@ class AsyncDetector:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(finished.set)
 
-        call = self._plain_stub.DetectUpload.future(upload.parts(), timeout, self._metadata)
-        call.add_done_callback(wake)
-        try:
-            await finished.wait()
-            return call.result()
-        finally:
-            call.cancel()
+        with upload.parts() as parts:
+            call = self._plain_stub.DetectUpload.future(parts, timeout, self._metadata)
+            call.add_done_callback(wake)
+            try:
+                await finished.wait()
+                return call.result()
+            finally:
+                call.cancel()
 
     async def _attempt(self, media: Media, options: Options) -> Answer:
         try:

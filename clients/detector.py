@@ -9,7 +9,7 @@ import grpc
 
 from clients import channel
 from clients.errors import DetectionError, translated
-from clients.requests import Answer, Media, Options, prepare, prepare_streamed
+from clients.requests import Answer, Media, Options, Upload, prepare, prepare_streamed
 from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1 import detector_pb2_grpc
@@ -63,9 +63,7 @@ class Detector:
         prepared = prepare(media, options)
         if isinstance(prepared, pb.DetectRequest):
             return self.Detect(prepared, timeout=timeout)
-        return self._tried(
-            lambda seconds: self._stub.DetectUpload(prepared.parts(), seconds, self._metadata), timeout
-        )
+        return self._tried(lambda seconds: self._upload(prepared, seconds), timeout)
 
     def Detect(self, request: pb.DetectRequest, *, timeout: float | None = None) -> pb.DetectResponse:  # noqa: N802
         """The bare call."""
@@ -105,6 +103,10 @@ class Detector:
                     return call(tries.seconds_left())
             except DetectionError as error:
                 time.sleep(tries.pause_after(error))
+
+    def _upload(self, upload: Upload, timeout: float) -> pb.DetectResponse:
+        with upload.parts() as parts:
+            return self._stub.DetectUpload(parts, timeout, self._metadata)
 
     def _attempt(self, media: Media, options: Options) -> Answer:
         try:

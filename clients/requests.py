@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypedDict, TypeVar
 
+import grpc
+
 from clients.errors import DetectionError
 from deepfake.v1 import detector_pb2 as pb
 
@@ -74,17 +76,32 @@ class Upload:
     encoded: bytes | Path
     header: pb.DetectUploadHeader
 
-    def parts(self) -> Iterator[pb.DetectUploadRequest]:
-        """Header and chunks. Raises DetectionError at once if the file cannot be read."""
+    @contextmanager
+    def parts(self) -> Iterator[Iterator[pb.DetectUploadRequest]]:
+        """Header and chunks, for a call within the context.
+
+        Raises:
+            DetectionError: the file cannot be read, from its begin or further in.
+        """
+        failures: list[DetectionError] = []
         with _readable():
             opened = self.encoded.open("rb") if isinstance(self.encoded, Path) else io.BytesIO(self.encoded)
-        return self._parts(opened)
+        try:
+            yield self._parts(opened, failures)
+        except grpc.RpcError as error:
+            if failures:  # of which gRPC only says that there was an exception
+                raise failures.pop() from error
+            raise
 
-    def _parts(self, opened: BinaryIO) -> Iterator[pb.DetectUploadRequest]:
+    def _parts(self, opened: BinaryIO, failures: list[DetectionError]) -> Iterator[pb.DetectUploadRequest]:
         yield pb.DetectUploadRequest(header=self.header)
-        with opened:
-            while chunk := opened.read(CHUNK_BYTES):
-                yield pb.DetectUploadRequest(chunk=chunk)
+        try:
+            with opened, _readable(self.encoded):
+                while chunk := opened.read(CHUNK_BYTES):
+                    yield pb.DetectUploadRequest(chunk=chunk)
+        except DetectionError as error:
+            failures.append(error)
+            raise
 
 
 def prepare(media: Media, options: Options) -> pb.DetectRequest | Upload:
@@ -117,11 +134,12 @@ def prepare_streamed(media: Media, options: Options, request_id: str) -> pb.Dete
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _readable(path: object = None) -> Iterator[None]:
+    """Turns errors of files into `DetectionError`; those of reading do not say of which `path`."""
     try:
         yield
     except OSError as error:
-        problem = f"{error.filename}: {error.strerror}"
+        problem = f"{error.filename or path}: {error.strerror}"
         raise DetectionError("UNREADABLE_FILE", problem, "Check the path and its permissions.") from error
 
 
@@ -161,7 +179,8 @@ def _medium(source: Source) -> pb.Medium:
         return pb.Medium(uri=sendable(str(source)))
     if isinstance(encoded, bytes):
         return pb.Medium(content=encoded)
-    return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name)[:MAX_NAME])
+    with _readable(encoded):
+        return pb.Medium(content=encoded.read_bytes(), name=utf8(encoded.name)[:MAX_NAME])
 
 
 def _upload(source: Source, options: pb.DetectOptions) -> Upload | None:

@@ -1,5 +1,7 @@
 """Single calls of both clients against a scripted server."""
 
+import errno
+import io
 import os
 import pickle
 import re
@@ -91,6 +93,25 @@ def test_a_missing_file_is_a_detection_error_and_never_sent(
         client("detect", "nowhere.jpg")
     assert (caught.value.code, caught.value.status) == ("UNREADABLE_FILE", None)
     assert fake_detector.calls == []
+
+
+@pytest.mark.parametrize("size", [10, UPLOAD_ABOVE + 1])
+def test_a_file_whose_disk_fails_while_it_is_read_is_named(
+    client: Client, fake_detector: FakeDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    class Failing(io.BytesIO):
+        def read(self, count: int | None = -1) -> bytes:
+            if self.tell() or size <= UPLOAD_ABOVE:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(count)
+
+    path = tmp_path / "long.mp4"
+    path.write_bytes(b"x" * size)
+    monkeypatch.setattr(Path, "open", lambda self, *_, **__: Failing(b"x" * size))
+    with pytest.raises(DetectionError, match="Input/output error") as caught:
+        client("detect", path)
+    assert (caught.value.code, caught.value.message) == ("UNREADABLE_FILE", f"{path}: Input/output error")
+    assert fake_detector.requests == []
 
 
 def test_large_files_go_up_in_chunks(client: Client, fake_detector: FakeDetector, tmp_path: Path) -> None:
