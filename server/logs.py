@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import TimedRotatingFileHandler
@@ -75,6 +76,14 @@ class _File(TimedRotatingFileHandler):
     """Says once, on standard error, that it cannot be written: all lines go there, too."""
 
     _told = False
+
+    def doRollover(self) -> None:  # noqa: N802 - logging's name
+        try:
+            super().doRollover()
+        finally:
+            # Else the next line would try again where this failed, as for want of room for a new file, and
+            # take away what has been put aside for the day that is over.
+            self.rolloverAt = max(self.rolloverAt, self.computeRollover(int(time.time())))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
         if not self._told:

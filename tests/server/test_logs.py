@@ -206,6 +206,25 @@ for day in range(1, 6):
     assert "day 5" in (tmp_path / "server.log.1970-01-05").read_text()
 
 
+def test_a_disk_that_is_full_at_midnight_takes_away_no_log(tmp_path: Path) -> None:
+    program = """
+import errno
+logging.info("day 1")
+handler = logging.getLogger().handlers[1]
+handler.rolloverAt = 86400
+open_file = handler._open
+def full():
+    handler._open = open_file
+    raise OSError(errno.ENOSPC, "No space left on device")
+handler._open = full
+for _ in range(3):
+    logging.info("day 2")
+"""
+    logged(program, file=tmp_path / "server.log")
+    assert "day 1" in (tmp_path / "server.log.1970-01-01").read_text()
+    assert (tmp_path / "server.log").read_text().count("day 2") == 2
+
+
 def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     arguments = [sys.executable, "-m", "server", "--log-dir", str(tmp_path / "taken")]
