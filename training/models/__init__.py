@@ -1,5 +1,5 @@
 """The Keras models; importing this package registers their layers, so that Keras can load them."""
 
-from training.models import audio, coherence, frontend, layers, spectrum
+from training.models import audio, backbone, coherence, frontend, layers, spectrum
 
-__all__ = ["audio", "coherence", "frontend", "layers", "spectrum"]
+__all__ = ["audio", "backbone", "coherence", "frontend", "layers", "spectrum"]

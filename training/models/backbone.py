@@ -13,6 +13,17 @@ DROPOUT = 0.2
 """Share of feature channels dropped in training."""
 
 
+@keras.saving.register_keras_serializable(package="deepfake")
+class Pretrained(keras.Model):  # type: ignore[misc]
+    """A model that computes in training as it does afterwards.
+
+    `training=False` where it is called would not do: the model around it overrules that (Keras 3.15).
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: ARG002
+        return super().call(inputs, training=False, mask=mask)
+
+
 def pretrained_features(backbone: Backbone, height: int, width: int, weights: str, pixels: Any) -> Any:
     """The last feature map of a backbone, [B, height / 32, width / 32, C].
 
@@ -40,8 +51,8 @@ def pretrained_features(backbone: Backbone, height: int, width: int, weights: st
         advice = "give --weights none, or the path of a .weights.h5"
         raise DataError(f"no weights {weights} for {backbone}: {error}; {advice}") from error
     # Not before: Keras would look for weights of this name.
-    body = keras.Model(body.input, body.output, name=NAME)
-    return body(values) if weights == "none" else body(values, training=False)
+    kind = keras.Model if weights == "none" else Pretrained
+    return kind(body.input, body.output, name=NAME)(values)
 
 
 def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:

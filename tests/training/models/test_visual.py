@@ -79,6 +79,34 @@ def test_freezing_touches_the_backbone_only() -> None:
     assert len(model.trainable_weights) == everything
 
 
+def test_a_backbone_with_weights_keeps_its_statistics_in_training(tmp_path: Path) -> None:
+    kept = []
+    weights = tmp_path / "backbone.weights.h5"
+    keras.applications.EfficientNetB0(False, None, input_shape=(32, 32, 3)).save_weights(weights)
+    for source in ("none", str(weights)):
+        model = build_image_model("efficientnetb0", 32, 32, source)
+        (backbone,) = (layer for layer in model.layers if layer.name == "backbone")
+        before = [np.asarray(value) for value in backbone.non_trainable_weights]
+        model(pictures()[:, :32, :32], training=True)
+        after = [np.asarray(value) for value in backbone.non_trainable_weights]
+        kept.append(all(map(np.array_equal, before, after)))
+        assert backbone.trainable_weights
+    assert kept == [False, True]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        model(pictures()[:, :32, :32])["logit"], loaded(pictures()[:, :32, :32])["logit"]
+    )
+
+
+def test_pixels_are_scaled_as_the_backbone_learned_them() -> None:
+    model = build_image_model("resnet50v2", 32, 32, "none")
+    (scaling,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
+    pixels = pictures()[:, :32, :32]
+    expected = keras.applications.resnet_v2.preprocess_input(pixels.astype(np.float32))
+    np.testing.assert_allclose(scaling(pixels), expected, atol=1e-6)
+
+
 def test_tiny_models_have_nothing_to_freeze() -> None:
     model = build_image_model("tiny", SIZE, SIZE, "none")
     set_backbone_trainable(model, False)
