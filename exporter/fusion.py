@@ -104,8 +104,6 @@ def _log_mean_exp(nodes: Nodes, member: str, rows: ModalityRows, row_count: str)
     largest = nodes.add("ReduceMax", nodes.add("Concat", terms, padding, axis=1), axes=[1], keepdims=1)
     powers = nodes.add("Exp", nodes.add("Sub", terms, largest))
     mean = _mean_where(nodes, member, powers, row_count)
-    # Only where there are rows is it positive; a NaN must stay one, so it is not clipped.
-    mean = nodes.add("Where", _positive(nodes, row_count), mean, nodes.constant(1.0))
     return nodes.add("Div", nodes.add("Add", nodes.add("Log", mean), largest), sharpness)
 
 

@@ -63,9 +63,10 @@ def measure_change(graphs: Graphs, manifest: Manifest, files: Iterable[File]) ->
 
 def _change(labels: list[int | None], before: list[float], after: list[float]) -> Change:
     differences = np.abs(np.subtract(after, before))
-    known = [label for label in labels if label is not None]
     areas: dict[str, float] = {}
-    if set(known) == {0, 1} and len(known) == len(labels):
+    known = [label for label in labels if label is not None]
+    # Of one set of files, all have a label or none.
+    if set(known) == {0, 1}:
         areas = {"auc": area_under_roc(known, after), "auc_before": area_under_roc(known, before)}
     return Change(
         files=len(labels), mean=float(differences.mean()), largest=float(differences.max()), **areas

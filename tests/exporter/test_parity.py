@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from scipy.special import expit, logit
 
 from exporter.parity import TOLERANCE, measure_parity
 from exporter.samples import ROWS, collect_samples
@@ -66,6 +67,39 @@ def test_a_wrong_heatmap_is_found(detector: bytes, manifest: Manifest) -> None:
 
     with pytest.raises(InvalidModel, match=r"image branch differs.*heatmap"):
         measure_parity(detector, manifest, MODELS | {"image": turned}, collect_samples(manifest, None))
+
+
+@pytest.mark.parametrize("modality", MODELS)
+def test_single_cells_may_differ_ten_times_as_much(
+    detector: bytes, manifest: Manifest, modality: str
+) -> None:
+    """An error of 5 tolerances, in probability, passes in the heatmap alone; one of 20 nowhere."""
+
+    def measure(output: str, tolerances: float) -> None:
+        def wrong(rows: Any, training: bool = False) -> dict[str, Any]:
+            outputs = MODELS[modality](rows)
+            off = expit(outputs[output]) - tolerances * TOLERANCE * np.sign(outputs[output])
+            return outputs | {output: logit(off)}
+
+        measure_parity(detector, manifest, MODELS | {modality: wrong}, collect_samples(manifest, None))
+
+    with pytest.raises(InvalidModel, match=f"{modality} branch differs"):
+        measure("logit", 5)
+    if modality == "image":
+        measure("heatmap", 5)
+        with pytest.raises(InvalidModel, match="heatmap"):
+            measure("heatmap", 20)
+
+
+@pytest.mark.parametrize(("output", "operator"), [("modality_present", "Or"), ("fake_probability", "Sub")])
+def test_a_graph_that_finds_something_in_nothing_is_refused(
+    detector: bytes, manifest: Manifest, output: str, operator: str
+) -> None:
+    graph = onnx.load_from_string(detector)
+    (node,) = (node for node in graph.graph.node if output in node.output)
+    node.op_type = operator
+    with pytest.raises(InvalidModel, match="finds something where there is nothing"):
+        measure_parity(graph.SerializeToString(), manifest, MODELS, collect_samples(manifest, None))
 
 
 def test_a_graph_that_fails_on_zero_rows_is_found(detector: bytes, manifest: Manifest) -> None:

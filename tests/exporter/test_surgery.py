@@ -65,6 +65,19 @@ def test_maximum_padded_with_another_value_stays() -> None:
     assert operators(rewritten(before, replace_zero_padded_maximum)) == ["Pad", "MaxPool"]
 
 
+@pytest.mark.parametrize(("amounts", "own"), [([1, 1, 1, 1], 1), ([-1, 0, 1, 1], 0)])
+def test_a_maximum_with_pads_of_its_own_and_one_behind_a_cut_stay_the_same(
+    amounts: list[int], own: int
+) -> None:
+    nodes = Nodes("")
+    padded = nodes.add("Pad", "rows", nodes.constant([0, 0, *amounts[:2], 0, 0, *amounts[2:]], np.int64))
+    options = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [own] * 4}
+    nodes.add("MaxPool", padded, output="result", **options)
+    before = model(nodes, TensorProto.FLOAT, (2, 6, 5), 4)
+    after = rewritten(before, replace_zero_padded_maximum)
+    check_same(before, after, -1 - np.random.default_rng(0).random((2, 2, 6, 5), np.float32))
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 def test_scaling_is_folded_into_the_convolution(padding: int) -> None:
     nodes = Nodes("")
@@ -80,13 +93,24 @@ def test_scaling_is_folded_into_the_convolution(padding: int) -> None:
     check_same(before, after, pixels(8, 8, 3))
 
 
-def test_a_constant_divided_by_pixels_is_not_folded() -> None:
+@pytest.mark.parametrize("operator", ["Sub", "Div"])
+def test_what_is_taken_from_a_constant_or_divides_it_is_not_folded(operator: str) -> None:
     nodes = Nodes("")
     x = nodes.add("Cast", nodes.add("Transpose", "rows", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
-    x = nodes.add("Sub", nodes.constant(1.0), x)
+    x = nodes.add(operator, nodes.constant(1.0), x)
     nodes.add("Conv", x, nodes.constant(normal(5, 3, 3, 3)), output="result")
     before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
-    assert operators(rewritten(before, fold_head)) == ["Transpose", "Cast", "Sub", "Conv"]
+    assert operators(rewritten(before, fold_head)) == ["Transpose", "Cast", operator, "Conv"]
+
+
+def test_a_colour_that_is_switched_off_is_not_folded() -> None:
+    nodes = Nodes("")
+    x = nodes.add("Cast", nodes.add("Transpose", "rows", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    x = nodes.add("Mul", x, nodes.constant(np.array([0, 1, 0.5]).reshape(1, 3, 1, 1)))
+    x = nodes.add("Add", x, nodes.constant(0.5))
+    nodes.add("Conv", x, nodes.constant(normal(5, 3, 3, 3)), output="result", pads=[1] * 4)
+    before = model(nodes, TensorProto.UINT8, (8, 8, 3), 4)
+    check_same(before, rewritten(before, fold_head), pixels(8, 8, 3))
 
 
 def test_transpose_meets_its_inverse() -> None:

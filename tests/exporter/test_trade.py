@@ -2,7 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from scipy.special import expit
 
 from exporter.evidence import File, collect_evidence
@@ -41,6 +43,21 @@ def test_every_file_is_judged_by_both(graphs: dict[Precision, bytes], manifest: 
     assert changes["image"].mean < changes["image"].largest
     # One of two fakes is brighter than both reals, the other than one of them.
     assert changes["image"].auc == changes["image"].auc_before == 0.75
+
+
+def test_what_a_precision_turns_round_is_told(graphs: dict[Precision, bytes], manifest: Manifest) -> None:
+    turned = onnx.load_from_string(graphs["fp32"])
+    for constant in turned.graph.initializer:
+        if constant.name.startswith("image/") and constant.data_type == onnx.TensorProto.FLOAT:
+            value = -numpy_helper.to_array(constant)
+            constant.CopyFrom(numpy_helper.from_array(value, constant.name))
+    graphs = graphs | {"int8": turned.SerializeToString()}
+    files = [*photos(0, 255, 200, 100), *photos(255, 0, 55, 155), *sounds()]
+    change = measure_change(graphs, manifest, files)["int8"]["image"]
+    # Half of the probabilities fall as much as the others rise.
+    assert change.mean == pytest.approx(np.abs(1 - 2 * expit([4, 4, 2.27451, 0.86275])).mean(), abs=1e-4)
+    change = measure_change(graphs, manifest, [*photos(0, 255, 200, 100), *sounds()])["int8"]["image"]
+    assert (change.auc_before, change.auc) == (0.75, 0.25)
 
 
 def test_a_modality_without_files_is_named(graphs: dict[Precision, bytes], manifest: Manifest) -> None:

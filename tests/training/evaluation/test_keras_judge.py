@@ -1,4 +1,5 @@
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,11 @@ from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 from tests.exporter import other_models
-from tests.media import encode_sound, photo_jpeg, speech_wav, video_mp4, voice
+from tests.media import encode_picture, encode_sound, photo_jpeg, speech_wav, video_mp4, voice
 from tests.training_records import add_record
 from training.__main__ import main
 from training.calibrate import Calibration
+from training.errors import DataError
 from training.evaluation.judge import Task
 from training.evaluation.judged import JudgedFile
 from training.evaluation.keras_judge import KerasJudge, keras_judge
@@ -42,6 +44,22 @@ def test_a_record_that_cannot_be_read_is_named(
     (tmp_path / "audio_model.json").write_bytes(content)
     assert main(["evaluate", "--data-dir", str(tmp_path), "--models", str(tmp_path)]) == 1
     assert "audio_model.json is not a training record" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_models_that_make_no_one_detector_are_refused(tmp_path: Path) -> None:
+    add_record(tmp_path, "image", spec_hash="of other rows")
+    with pytest.raises(DataError, match="trained on other rows"), keras_judge(tmp_path, workers=1):
+        pass
+    for modality, shape in {"image": (20, 28, 3), "video": (3, 28, 20, 3)}.items():
+        rows = keras.Input(shape, dtype="uint8")
+        logit = layers.Reshape(())(layers.Dense(1)(layers.Flatten()(layers.Rescaling(1 / 255)(rows))))
+        heatmap = layers.Reshape((1, 1))(logit)
+        keras.Model(rows, {"logit": logit, "heatmap": heatmap}).save(
+            tmp_path / f"{modality}_model_best.keras"
+        )
+        add_record(tmp_path, modality, branch={})
+    with pytest.raises(DataError, match="frames of different sizes"), keras_judge(tmp_path, workers=1):
+        pass
 
 
 def judged_by_its_offset(content: bytes, by_channel: bool = False) -> JudgedFile:
@@ -70,6 +88,58 @@ def test_a_video_listed_for_its_sound_is_judged() -> None:
     answer = judged_by_its_offset(video_mp4())
     assert answer.audio_probability == pytest.approx(0.5, abs=0.01)
     assert (answer.verdict, answer.reason) == ("INCONCLUSIVE", "BETWEEN_THRESHOLDS")
+    assert {row.label for row in answer.rows} == {1}
+
+
+def constant(logit: float, calibration: Calibration) -> Any:
+    """A branch whose model says this of rows of sound, and of pictures; their halves glow as they shine."""
+
+    def model(rows: Any, training: bool) -> dict[str, Any]:
+        logits = np.full(len(rows), logit, np.float32)
+        if rows.ndim < 4:
+            return {"logit": logits}
+        cells = rows.reshape(len(rows), 2, rows.shape[1] // 2, -1).mean(axis=(2, 3))
+        return {"logit": logits, "heatmap": cells[..., None] / 10 - 10}
+
+    return SimpleNamespace(model=model, calibration=calibration)
+
+
+def test_models_are_fused_by_their_weights_and_each_file_has_its_own_rows() -> None:
+    branches: dict[Any, Any] = {
+        "image": constant(2, Calibration(temperature=2)),
+        "audio": constant(-1, Calibration(bias=0.5)),
+    }
+    spec = RowSpec(32, 32, frames=3, window_samples=16_000, want_clips=False)
+    files = [(video_mp4(sound=False), "video"), (video_mp4(), "video"), (speech_wav(1.0), "audio")]
+    with closing(DecodePool(1, MediaLimits())) as pool:
+        judge = KerasJudge(branches, spec, pool)
+        silent, both, sound = judge.judge(
+            Task(JudgedFile(path=kind, label=0, kind=kind), content) for content, kind in files
+        )
+    seen, heard = expit(1), expit(-0.5)
+    assert silent.fake_probability == pytest.approx(seen)
+    assert both.fake_probability == pytest.approx((0.4 * seen + 0.2 * heard) / 0.6)
+    assert sound.fake_probability == pytest.approx(heard)
+    assert (silent.verdict, sound.verdict) == ("FAKE", "INCONCLUSIVE")
+    assert silent.audio_probability is None
+    assert both.audio_probability == pytest.approx(heard)
+    rows = [row for row in both.rows if row.modality == "image"]
+    assert len(rows) == 3
+    assert all(earlier.start_seconds < later.start_seconds for earlier, later in pairwise(rows))
+    (window,) = sound.rows
+    assert window.end_seconds - window.start_seconds == pytest.approx(1, abs=0.05)
+
+
+def test_activations_are_probabilities_cell_by_cell() -> None:
+    halves = np.repeat(np.array([[100], [140]], np.uint8), 16, axis=0)
+    picture = np.broadcast_to(halves[..., None], (32, 32, 3))
+    calibration = Calibration(temperature=2, bias=-1)
+    with closing(DecodePool(1, MediaLimits())) as pool:
+        judge = KerasJudge({"image": constant(6, calibration)}, RowSpec(32, 32, crops=0), pool)
+        (seen,) = judge.activations(encode_picture(np.ascontiguousarray(picture), "PNG"))
+        assert KerasJudge({}, RowSpec(32, 32), pool).activations(b"") == []
+    assert seen.fake_probability == pytest.approx(expit(2))
+    np.testing.assert_allclose(seen.heatmap, expit([[-1], [1]]), atol=1e-6)
 
 
 def test_a_file_without_anything_to_judge_is_inconclusive() -> None:
@@ -89,16 +159,27 @@ def test_a_model_of_other_origin_gets_the_rows_that_its_detector_would_ask_for(t
     keras.Model(sound, {"logit": layers.Reshape(())(layers.Dense(1)(sound))}).save(
         tmp_path / "audio_model_best.keras"
     )
-    branches = {"image": {"crops": 2}, "audio": {"sample_rate": 8_000, "max_windows": 3}}
+    clips = keras.Input((3, 20, 28, 3), dtype="uint8")
+    means = layers.GlobalAveragePooling3D()(layers.Rescaling(1 / 255)(clips))
+    keras.Model(clips, {"logit": layers.Reshape(())(layers.Dense(1)(means))}).save(
+        tmp_path / "video_model_best.keras"
+    )
+    branches = {
+        "image": {"crops": 2, "frames_per_video": 4},
+        "audio": {"sample_rate": 8_000, "max_windows": 3},
+        "video": {"clips_per_video": 2},
+    }
     for modality, branch in branches.items():
         add_record(tmp_path, modality, branch=branch, settings={"by": "hand"})
     truths = [JudgedFile(path=kind, label=0, kind=kind) for kind in branches]
-    tasks = [Task(truths[0], photo_jpeg(96, 80, 1)), Task(truths[1], speech_wav(1.0, seed=1))]
+    contents = (photo_jpeg(96, 80, 1), speech_wav(1.0, seed=1), video_mp4(sound=False))
+    tasks = [Task(truth, content) for truth, content in zip(truths, contents, strict=True)]
     unmasked = Task(truths[0], photo_jpeg(96, 80, 2), mask=tmp_path / "gone.png")
     with keras_judge(tmp_path, workers=1) as judge:
-        photo, voice, left_out = judge.judge([*tasks, unmasked])
+        photo, voice, video, left_out = judge.judge([*tasks, unmasked])
     assert (left_out.error or "").startswith("MASK: ")
     assert [row.modality for row in (*photo.rows, *voice.rows)] == ["image"] * 3 + ["audio"] * 3
+    assert [row.modality for row in video.rows] == ["image"] * 4 + ["video"] * 2
 
 
 def test_a_model_in_mixed_precision_is_judged_as_its_graph_computes(tmp_path: Path) -> None:

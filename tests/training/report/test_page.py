@@ -157,6 +157,34 @@ def test_what_a_crop_showed_is_laid_over_where_it_was_cut(
         assert dark.max() < 10
 
 
+def test_where_two_crops_overlap_their_mean_is_shown(
+    judged: list[JudgedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = Activation((0, 0, 1, 1), 0.0, 0.9, np.full((4, 4), 0.4, np.float32))
+    overlays = []
+    for seen in ([warm], [warm, warm]):
+        monkeypatch.setattr(_Seer, "activations", lambda seer, content, seen=seen: seen)
+        overlays.append(worst_mistakes([judged[0]], _Seer())[0].overlay)
+    assert overlays[0] == overlays[1]
+
+
+@pytest.mark.parametrize(("moment", "bright"), [(0.1, False), (0.7, True)])
+def test_of_a_video_the_frame_that_misled_most_is_shown(
+    judged: list[JudgedFile], monkeypatch: pytest.MonkeyPatch, moment: float, bright: bool
+) -> None:
+    accused = next(file for file in judged if file.kind == "video")
+    grey = np.random.default_rng(0).integers(40, 60, (96, 128, 3), np.uint8)
+    Path(accused.path).write_bytes(encode_video([grey] * 10 + [grey + np.uint8(150)] * 10))
+    seen = [
+        Activation((0, 0, 1, 1), start, 0.9 if start == moment else 0.6, np.ones((4, 4), np.float32))
+        for start in (0.1, 0.7)
+    ]
+    monkeypatch.setattr(_Seer, "activations", lambda seer, content: seen)
+    (mistake,) = worst_mistakes([accused], _Seer())
+    assert mistake.picture is not None
+    assert (np.asarray(Image.open(BytesIO(mistake.picture))).mean() > 128) == bright
+
+
 def test_files_that_are_gone_are_listed_without_a_picture(judged: list[JudgedFile]) -> None:
     gone = [file.answered(path="/nowhere/" + file.path) for file in judged if file.kind == "audio"]
     assert [(mistake.picture, mistake.overlay) for mistake in worst_mistakes(gone, _Seer())] == [
