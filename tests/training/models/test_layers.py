@@ -66,7 +66,7 @@ def coherence(*bands: Any) -> NDArray[np.float32]:
     """Correlation, two strengths and two levels of a segment of two bands in decibels."""
     decibels = np.stack(np.broadcast_arrays(*bands, np.zeros(64))[:2], axis=-1)
     features = np.asarray(BandCoherence()(decibels[None, :, :, None].astype(np.float32)), np.float32)
-    return features[0, 0]
+    return np.asarray(features[0, 0])
 
 
 def test_bands_cohere_by_their_fast_changes_alone() -> None:
