@@ -150,7 +150,10 @@ class VerdictCache:
         try:
             await place
         finally:
+            flight.waiting.remove(place)
             del self._waiting[place]
+            # The error of one that was dropped holds this frame, and its caller's media: a circle.
+            del place
 
     async def _lead(
         self, key: tuple[Question, Priority], deadline: float, compute: Callable[[], Awaitable[Detection]]

@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import math
 import time
+import weakref
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -137,6 +139,32 @@ async def test_the_least_urgent_of_those_who_wait_can_be_dropped() -> None:
         Overloaded,
         asyncio.CancelledError,
     ]
+
+
+async def test_what_a_dropped_one_held_is_freed_at_once() -> None:
+    verdicts, work = cache(), Work()
+
+    async def asked(medium: Work) -> Detection:
+        return await verdicts.answer(question(), NORMAL, medium)
+
+    async def dropped() -> weakref.ref[Work]:
+        medium = Work()
+        (task,) = started(asked(medium))
+        await settled()
+        assert verdicts.drop((Priority.INTERACTIVE, 0.0), Overloaded("a more urgent one came"))
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), Overloaded)
+        return weakref.ref(medium)
+
+    (first,) = started(verdicts.answer(question(), NORMAL, work))
+    await settled()
+    gc.disable()
+    try:
+        assert (await dropped())() is None
+    finally:
+        gc.enable()
+    work.may_end.set()
+    assert await first == ANSWER
 
 
 @pytest.mark.parametrize("error", [DecoderCrashed("dead"), RuntimeError("bug")])
