@@ -93,7 +93,7 @@ class Holding:
         self._media_bytes.check(self._name, size)
 
     def add(self, size: int) -> None:
-        """Counts `size` bytes more.
+        """Counts `size` bytes more, or fewer if it is below 0.
 
         Raises:
             Overloaded: not now.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 Hold = Callable[[int], None]
-"""Told how many bytes more are about to be kept; raises Overloaded if the server has no room for them."""
+"""Told how many bytes more are about to be kept, below 0 how many are not kept any more; raises Overloaded if
+the server has no room for them."""
 
 
 @dataclass(frozen=True, slots=True)

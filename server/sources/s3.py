@@ -72,6 +72,7 @@ class S3:
             rest = self._client.get_object(**location, IfMatch=first["ETag"], Range=f"bytes={buffer.tell()}-")
             body = rest["Body"]
             if "ContentRange" not in rest:  # the whole object again
+                hold(-buffer.tell())
                 first, buffer = rest, io.BytesIO()
         content = buffer.getvalue()
         return Fetched(content, _facts(first, content))

@@ -22,7 +22,7 @@ from server.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
-from server.sources.fetched import Fetched, sha256
+from server.sources.fetched import Fetched, Hold, sha256
 from server.sources.s3 import S3
 from tests.aws import Fault, FaultyProxy, expired_credentials, faulty_proxy, s3_error, use_credentials
 
@@ -62,9 +62,10 @@ def read(
     aws: Aws = FAST,
     max_bytes: int = len(CONTENT),
     seconds: float = 30.0,
+    hold: Hold = lambda size: None,
 ) -> Fetched:
     source = S3(["media", "gone"], aws, endpoint)
-    return source.read(urlsplit(uri), max_bytes, time.monotonic() + seconds, lambda size: None)
+    return source.read(urlsplit(uri), max_bytes, time.monotonic() + seconds, hold)
 
 
 def test_an_object_comes_whole_and_with_what_s3_says_of_it(endpoint: str, bucket: Any) -> None:
@@ -146,9 +147,11 @@ def test_what_is_cut_is_continued_where_it_was_cut(proxy: FaultyProxy) -> None:
 def test_a_store_that_knows_no_ranges_gives_the_whole_again(proxy: FaultyProxy) -> None:
     whole = Fault(200, "whole", {"ETag": '"of-the-whole"'})
     proxy.faults = [Fault(cut_after=300_000), whole]
-    fetched = read(proxy.url)
+    held: list[int] = []
+    fetched = read(proxy.url, hold=held.append)
     assert fetched.content == b"whole"
     assert fetched.facts.etag == "of-the-whole"
+    assert sum(held) == len(fetched.content)
 
 
 def test_a_store_need_not_give_etags(proxy: FaultyProxy) -> None:
