@@ -114,6 +114,8 @@ class ToWebhook:
             secret = self._secret()
         except OSError as error:
             return f"the webhook's secret cannot be read: {error.strerror}", True
+        if not secret:  # as of a file that is being written
+            return "the webhook's secret is empty", True
         headers = {
             "Content-Type": "application/json",
             SIGNATURE_HEADER: sign(result.body, secret, int(time.time())),

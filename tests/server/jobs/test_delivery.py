@@ -123,9 +123,13 @@ def test_a_secret_can_be_replaced(receiver: Receiver, tmp_path: Path) -> None:
     ((headers, body),) = receiver.received
     signature = headers["Deepfake-Signature"]
     assert signature == sign(body, b"new", int(signature[2:].partition(",")[0]))
-    secret.unlink()
-    with pytest.raises(DeliveryFailed, match="secret"):
+    secret.write_text("\n")
+    with pytest.raises(DeliveryFailed, match="secret is empty"):
         delivery.deliver(RESULT)
+    secret.unlink()
+    with pytest.raises(DeliveryFailed, match="secret cannot be read"):
+        delivery.deliver(RESULT)
+    assert len(receiver.received) == 1
 
 
 def test_a_busy_receiver_is_tried_again(receiver: Receiver) -> None:
