@@ -39,6 +39,14 @@ def test_every_kind_is_sent_and_counted_by_itself(folder: Path) -> None:
     assert all(entry["num_requests"] > 0 and entry["num_failures"] == 0 for entry in figures.values())
 
 
+def test_what_is_not_answered_before_the_end_does_not_count(folder: Path) -> None:
+    with fake_server() as fake:
+        fake.go_on.clear()
+        _, figures, _ = locust(fake, folder)
+        assert len(fake.calls) == 2
+    assert figures == {}
+
+
 def test_failures_are_counted_with_their_code_and_a_share_of_none_is_none(folder: Path) -> None:
     (folder / "b.mp4").write_bytes(b"broken")
     with fake_server() as fake:
