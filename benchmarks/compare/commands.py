@@ -1,6 +1,7 @@
 """The commands that set this server beside others."""
 
 import importlib.util
+import math
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -89,8 +90,8 @@ def _numbers(given: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
         numbers = tuple(kind(part) for part in given.split(",") if part)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if min(numbers, default=0) <= 0:
-        raise typer.BadParameter(f"{given}: only numbers above 0")
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise typer.BadParameter(f"{given}: only finite numbers above 0")
     return numbers
 
 

@@ -51,6 +51,8 @@ def test_a_comparison_is_shown_kept_and_set_beside_the_last(
         ("--clients", "1,x", "'x'"),
         ("--clients", "0", "above 0"),
         ("--open-loop", "80,-5", "above 0"),
+        ("--open-loop", "80,nan", "above 0"),
+        ("--open-loop", "inf", "above 0"),
     ],
 )
 def test_what_cannot_be_measured_is_a_wrong_command(option: str, value: str, told: str) -> None:
