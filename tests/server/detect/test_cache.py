@@ -124,14 +124,14 @@ async def test_the_least_urgent_of_those_who_wait_can_be_dropped() -> None:
     )
     await settled()
     gone.cancel()
-    # The first one does the work itself.
+    # So that the first is done, which does the work itself, before they know that they are dropped.
+    work.may_end.set()
     for than, least in ((8.0, 9.0), (4.0, 5.0)):
         assert verdicts.least_urgent() == (Priority.NORMAL, least)
         assert not verdicts.drop((Priority.NORMAL, least), Overloaded("as urgent"))
         assert verdicts.drop((Priority.NORMAL, than), Overloaded("a more urgent one came"))
     assert verdicts.least_urgent() is None
     assert not verdicts.drop((Priority.INTERACTIVE, 0.0), Overloaded("nobody is left"))
-    work.may_end.set()
     outcomes = await asyncio.gather(first, late, sooner, gone, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [
         Detection,
