@@ -33,6 +33,7 @@ from training.branches import check_model
 from training.devices import compute_in_float32
 
 _RETRAIN = "Train it again, or remove it and its record to export the other modalities alone."
+_REBUILD = "Train it without that, or remove it and its record to export the other modalities alone."
 
 
 def load_model(path: Path, modality: str) -> keras.Model:
@@ -71,9 +72,17 @@ def convert(model: keras.Model, modality: str, path: Path) -> onnx.ModelProto:
     in_order = keras.Model(model.inputs, [model.output[name] for name in names])
     source = model.inputs[0]
     rows = tensorflow.TensorSpec((None, *source.shape[1:]), source.dtype, name="rows")
-    with refused(f"{path} cannot be converted to ONNX", _RETRAIN), _inlined():
+    with refused(f"{path} cannot be converted to ONNX", _REBUILD), _inlined():
         branch: onnx.ModelProto = tf2onnx.convert.from_keras(
-            in_order, (rows,), opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+            in_order,
+            (rows,),
+            opset=OPSET,
+            custom_op_handlers={
+                "Erfc": (_erfc, []),
+                "RFFT": (_rfft, []),
+                "Real": (_real_or_imaginary, []),
+                "Imag": (_real_or_imaginary, []),
+            },
         )[0]
         onnx.checker.check_model(branch)
     branch.ir_version = IR_VERSION
@@ -104,6 +113,33 @@ def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
     one = context.make_const(f"{name}/one", np.ones((), helper.tensor_dtype_to_np_dtype(dtype)))
     erf = context.make_node("Erf", node.input, **kind)
     context.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=name, **kind)
+
+
+def _rfft(context: Any, node: Any, name: str, _: Any) -> None:
+    """What `keras.ops.stft` and `rfft` are made of, as one product: all real parts, then all imaginary ones.
+
+    tf2onnx has only their absolute values, and only of a single row.
+    """
+    (output,) = node.output
+    (length,) = node.inputs[1].get_tensor_value()
+    bins = length // 2 + 1
+    # Of large angles a cosine would lose digits.
+    turns = np.outer(np.arange(length), np.arange(bins)) % length / length
+    waves = np.exp(-2j * np.pi * turns)
+    shape = [*context.get_shape(output)[:-1], 2 * bins]
+    context.remove_node(node.name)
+    basis = context.make_const(f"{name}/waves", np.hstack([waves.real, waves.imag]).astype(np.float32))
+    kind = {"dtypes": [onnx.TensorProto.FLOAT], "shapes": [shape]}
+    context.make_node("MatMul", [node.input[0], basis.output[0]], outputs=[output], name=name, **kind)
+
+
+def _real_or_imaginary(context: Any, node: Any, name: str, _: Any) -> None:
+    """The first or the second half of what `_rfft` made."""
+    (output,) = node.output
+    outputs = [output, f"{name}/other"] if node.type == "Real" else [f"{name}/other", output]
+    kind = {"dtypes": 2 * [onnx.TensorProto.FLOAT], "shapes": 2 * [context.get_shape(output)]}
+    context.remove_node(node.name)
+    context.make_node("Split", node.input, attr={"axis": -1}, outputs=outputs, name=name, **kind)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -60,6 +60,21 @@ def masked_attention(x: Any) -> Any:
     return layers.MultiHeadAttention(2, 8)(x, x, use_causal_mask=True)[:, -1]
 
 
+def mel_spectrogram(x: Any) -> Any:
+    """Keras' own, by a Fourier transform."""
+    samples = layers.Reshape((SAMPLES,))(x)
+    decibels = layers.MelSpectrogram(fft_length=64, sequence_stride=32, sampling_rate=8_000, num_mel_bins=8)(
+        samples
+    )
+    return layers.GlobalMaxPooling1D()(layers.Conv1D(6, 1, activation="relu")(decibels / 400))
+
+
+def fourier(x: Any) -> Any:
+    """Of every step."""
+    real, imaginary = ops.rfft(x)
+    return layers.GlobalAveragePooling1D()(ops.concatenate([real, imaginary], -1))
+
+
 def in_half(build: Callable[[], keras.Model], policy: str) -> keras.Model:
     """As built for training in mixed precision."""
     before = keras.config.dtype_policy()

@@ -29,6 +29,8 @@ MODELS: dict[str, tuple[str, Callable[[], keras.Model]]] = {
     "attention of frames": ("video", lambda: models.clip_model(models.attention)),
     "attention of sound": ("audio", lambda: models.sound_model(models.attention)),
     "attention to the past": ("audio", lambda: models.sound_model(models.masked_attention)),
+    "MelSpectrogram": ("audio", lambda: models.sound_model(models.mel_spectrogram)),
+    "Fourier transform": ("audio", lambda: models.sound_model(models.fourier)),
     "mixed_bfloat16": (
         "image",
         lambda: models.in_half(lambda: models.photo_model(models.sequential), "mixed_bfloat16"),
@@ -58,13 +60,14 @@ def test_answers_stay(name: str, tmp_path: Path) -> None:
     case = make_case(save(build, tmp_path / "model.keras"), modality)
     check_answers(case)
     check_zero_rows(case)
-    # A mask is as large as the steps that it finds.
-    if "Loop" not in case.operators() and name != "attention to the past":
+    # A mask is as large as the steps that it finds, and so is Keras' spectrogram.
+    if "Loop" not in case.operators() and name not in {"attention to the past", "MelSpectrogram"}:
         assert "Shape" not in case.operators(), "sizes are constants, but for the rows"
 
 
 @pytest.mark.parametrize(
-    "name", ["LSTM", "GRU both ways", "ConvLSTM2D", "attention to the past", "vision transformer"]
+    "name",
+    ["LSTM", "GRU both ways", "ConvLSTM2D", "attention to the past", "MelSpectrogram", "vision transformer"],
 )
 def test_all_precisions_are_served(name: str, tmp_path: Path) -> None:
     modality, build = MODELS[name]
