@@ -19,8 +19,7 @@ from clients.s3 import S3
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import FakeDetector
 from tests.clients.records import by_name, paths
-
-ROOT = Path(__file__).parents[2]
+from tests.server_process import ROOT
 
 
 @pytest.fixture

@@ -23,11 +23,9 @@ from tests import media
 from tests.aws import use_credentials
 from tests.media_requests import detect_request
 from tests.running_server import running_server
-from tests.server_process import ready_process, server_process
+from tests.server_process import ROOT, ready_process, server_process
 from tests.tiny_graph import NAME, put_version, tiny_detector
 from tests.waiting import until
-
-ROOT = Path(__file__).parents[2]
 
 
 def command(*flags: str) -> list[str]:

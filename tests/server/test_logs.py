@@ -22,8 +22,8 @@ from server import logs
 from tests import media
 from tests.certificates import Authority
 from tests.media_requests import detect_request
+from tests.server_process import ROOT
 
-ROOT = Path(__file__).parents[2]
 PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
 NOISE = pb.Medium(content=b"no format at all", name="line\nbreak")
 
