@@ -220,7 +220,10 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
     if settings.mixed_precision:
         # Gradients that float16 would round to zero.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    loss: Any = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
+    # Of rows: along the last axis, that of the rows here, Keras would take the mean before it weighs them.
+    loss: Any = keras.losses.BinaryCrossentropy(
+        from_logits=True, label_smoothing=settings.label_smoothing, axis=()
+    )
     metrics: Any = [keras.metrics.AUC(from_logits=True, name="auc")]
     weights = None
     if isinstance(scorer.output, dict):

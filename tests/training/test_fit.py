@@ -15,7 +15,7 @@ from training.augment import augment_images
 from training.batches import predict_logits, training_batches, validation_batches
 from training.devices import make_strategy
 from training.errors import DataError, Diverged, OtherTraining
-from training.fit import Fitted, fit, phases
+from training.fit import Fitted, Phase, compile_phase, fit, phases
 from training.labels import UNCLEAR
 from training.masks import FORGED, UNKNOWN
 from training.models.image import build_image_model
@@ -237,6 +237,19 @@ def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     assert not np.asarray(values).any()
     assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
     assert weights.mean() == pytest.approx(1)
+
+
+def test_the_loss_weighs_rows_one_by_one() -> None:
+    table = _table()
+    rows = np.array([0, 2, 4, 1])
+    values, labels, weights = next(iter(training_batches(table, rows, 4, (0,), None)))
+    model = _untouched()
+    scorer = keras.Model(model.input, model.output["logit"])
+    compile_phase(scorer, Phase("training", True, 1, 1e-3), 1, SETTINGS)
+    logits, truth = np.asarray(scorer(values)), np.asarray(labels)
+    by_hand = np.asarray(weights) * (np.logaddexp(0, logits) - truth * logits)
+    loss = float(scorer.compute_loss(values, labels, logits, weights))
+    assert loss == pytest.approx(by_hand.mean(), rel=1e-5)
 
 
 def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
