@@ -111,6 +111,4 @@ def restore(model: keras.Model, values: Arrays) -> None:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    # Otherwise it is built at the first step, too late to restore values.
-    model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]

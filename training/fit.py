@@ -230,6 +230,8 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
         loss, metrics = {"logit": loss, "heatmap": CellLoss()}, {"logit": metrics}
         weights = {"logit": 1.0, "heatmap": _CELLS}
     scorer.compile(optimizer, loss, weights, weighted_metrics=[], metrics=metrics)
+    # Otherwise the first step would: too late to restore values, and several devices could not do it there.
+    scorer.optimizer.build(scorer.trainable_variables)
 
 
 def _summary(epoch: int, logs: dict[str, float]) -> str:

@@ -1,0 +1,40 @@
+"""Two devices train one model. In a process of its own, whose CPU is parted before it computes anything."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+ON_ONE_AND_TWO = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.training.test_fit import SETTINGS, _fit, _table, _untouched, _weights
+
+found = []
+for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+    strategy = tf.distribute.MirroredStrategy(devices)
+    assert strategy.num_replicas_in_sync == len(devices)
+    folder = Path(sys.argv[1]) / str(len(devices))
+    found.append(_fit(folder, SETTINGS, _table(), build=_untouched, strategy=strategy))
+one, two = found
+for name in ("loss", "val_loss", "val_auc"):
+    np.testing.assert_allclose(two.history[name], one.history[name], rtol=1e-3, err_msg=name)
+for mine, theirs in zip(_weights(two.model), _weights(one.model), strict=True):
+    np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+"""
+
+
+def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ONE_AND_TWO, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
