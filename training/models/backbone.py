@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from training.errors import DataError
@@ -11,6 +12,8 @@ from training.settings import Backbone
 NAME = "backbone"
 DROPOUT = 0.2
 """Share of feature channels dropped in training."""
+
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @keras.saving.register_keras_serializable(package="deepfake")
@@ -50,9 +53,23 @@ def pretrained_features(backbone: Backbone, height: int, width: int, weights: st
     except Exception as error:  # the bare class, where a download fails
         advice = "give --weights none, or the path of a .weights.h5"
         raise DataError(f"no weights {weights} for {backbone}: {error}; {advice}") from error
+    if backbone == "efficientnetb0" and weights not in ("none", "imagenet"):
+        _scale_as_imagenet(body)
     # Not before: Keras would look for weights of this name.
     kind = keras.Model if weights == "none" else Pretrained
     return kind(body.input, body.output, name=NAME)(values)
+
+
+def _scale_as_imagenet(body: keras.Model) -> None:
+    """Makes up for deviations that the published weights have where variances belong.
+
+    Keras does so itself, with one more layer, but only where it downloads them.
+    """
+    (normalization,) = (layer for layer in body.layers if isinstance(layer, layers.Normalization))
+    mean, variance, *others = normalization.get_weights()
+    if np.allclose(mean, _IMAGENET_MEAN, atol=1e-3):
+        normalization.set_weights([mean, variance * _IMAGENET_DEVIATION, *others])
+        normalization.finalize_state()
 
 
 def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:

@@ -99,6 +99,30 @@ def test_a_backbone_with_weights_keeps_its_statistics_in_training(tmp_path: Path
     )
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_published_weights_in_a_file_get_the_pixels_that_they_learned(
+    tmp_path: Path, published: bool
+) -> None:
+    """The file has deviations where variances belong, and Keras makes up for that where it downloads it."""
+    mean, deviation = np.array(
+        [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] if published else [[0] * 3, [1] * 3]
+    )
+    body = keras.applications.EfficientNetB0(False, None, input_shape=(32, 32, 3))
+    _normalization(body).set_weights([mean, deviation, np.array(0)])
+    body.save_weights(tmp_path / "backbone.weights.h5")
+    model = build_image_model("efficientnetb0", 32, 32, str(tmp_path / "backbone.weights.h5"))
+    model.save(tmp_path / "model.keras")
+    pixels = pictures()[:, :32, :32] / 255
+    for found in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        scaled = _normalization(found.get_layer("backbone"))(pixels)
+        np.testing.assert_allclose(scaled, (pixels - mean) / deviation, atol=1e-5)
+
+
+def _normalization(body: keras.Model) -> keras.layers.Normalization:
+    (found,) = (layer for layer in body.layers if isinstance(layer, keras.layers.Normalization))
+    return found
+
+
 def test_pixels_are_scaled_as_the_backbone_learned_them() -> None:
     model = build_image_model("resnet50v2", 32, 32, "none")
     (scaling,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
