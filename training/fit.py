@@ -20,6 +20,7 @@ from training.checkpoint import Progress, read_checkpoint, restore, run_identity
 from training.devices import is_chief, make_deterministic, precision
 from training.errors import DataError, Diverged
 from training.labels import UNCLEAR
+from training.logit_auc import LogitAUC
 from training.models.backbone import set_backbone_trainable
 from training.perturb.rows import Perturb
 from training.rows import RowTable
@@ -224,7 +225,7 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
     loss: Any = keras.losses.BinaryCrossentropy(
         from_logits=True, label_smoothing=settings.label_smoothing, axis=()
     )
-    metrics: Any = [keras.metrics.AUC(from_logits=True, name="auc")]
+    metrics: Any = [LogitAUC(name="auc")]
     weights = None
     if isinstance(scorer.output, dict):
         loss, metrics = {"logit": loss, "heatmap": CellLoss()}, {"logit": metrics}
