@@ -78,10 +78,31 @@ def _class_weights(labels: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.asarray([0.5 / (1 - fakes), 0.5 / fakes], np.float32)
 
 
-def validation_batches(table: RowTable, rows: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
-    """(values, targets) in the order of `rows`."""
-    indices = tf.data.Dataset.from_tensor_slices((rows, _targets(table, rows))).batch(batch_size)
-    return indices.map(lambda index, target: (_values(table, index), target)).prefetch(2)
+def validation_batches(
+    table: RowTable,
+    rows: NDArray[np.int64],
+    batch_size: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Any:
+    """(values, targets) in the order of `rows`.
+
+    Args:
+        strategy: whose replicas share each batch, about evenly. None goes without a row, which not all
+            layers could do with: where the last batch is small, the others are smaller too.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    steps = max(1, min(steps_per_epoch(len(rows), batch_size), len(rows) // replicas))
+    shares = [(share, _targets(table, share)) for share in np.array_split(rows, steps * replicas)]
+    spec = tf.nest.map_structure(lambda of: tf.TensorSpec((None, *of.shape[1:]), of.dtype), shares[0])
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        worker, workers = context.input_pipeline_id, context.num_input_pipelines
+        mine = [share for n, share in enumerate(shares) if n * workers // replicas % workers == worker]
+        indices = tf.data.Dataset.from_generator(lambda: iter(mine), output_signature=spec)
+        return indices.map(lambda index, target: (_values(table, index), target)).prefetch(2)
+
+    return strategy.distribute_datasets_from_function(of_worker)
 
 
 def _targets(table: RowTable, rows: NDArray[np.int64]) -> Any:

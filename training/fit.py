@@ -127,9 +127,7 @@ def fit(
     run = run_identity(settings.model_dump(mode="json"), table.data_hash)
     progress, values = read_checkpoint(checkpoint_of(best_file), run) or (Progress(run=run), None)
     steps = steps_per_epoch(len(training), settings.batch_size)
-    judged = strategy.experimental_distribute_dataset(
-        validation_batches(table, validation, settings.batch_size)
-    )
+    judged = validation_batches(table, validation, settings.batch_size, strategy)
     for phase in phases(settings)[progress.phase :]:
         set_backbone_trainable(model, phase.backbone_trainable)
         with strategy.scope():

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from training.batches import validation_batches
 from tests.training.test_fit import SETTINGS, _fit, _table, _untouched, _weights
 
 found = []
@@ -24,6 +25,10 @@ for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
     strategy = tf.distribute.MirroredStrategy(devices)
     assert strategy.num_replicas_in_sync == len(devices)
     folder = Path(sys.argv[1]) / str(len(devices))
+    # Nine rows are one more than a batch: the second of two devices would get none of it.
+    batches = validation_batches(_table(), np.arange(9), 8, strategy)
+    shares = [len(part) for rows, _ in batches for part in strategy.experimental_local_results(rows)]
+    assert sum(shares) == 9 and min(shares) > 0, shares
     found.append(_fit(folder, SETTINGS, _table(), build=_untouched, strategy=strategy))
 one, two = found
 for name in ("loss", "val_loss", "val_auc"):
