@@ -50,3 +50,26 @@ def test_the_seed_decides() -> None:
     first, again, other = (np.asarray(augment_images(batch, seed)) for seed in (SEED, SEED, (3, 5)))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_squares_are_turned_in_all_eight_ways() -> None:
+    corners = np.repeat(np.arange(4).reshape(1, 2, 2), 128, axis=0)
+    turned = np.asarray(turn_cells(tf.constant(corners), SEED))
+    assert len(np.unique(turned, axis=0)) == 8
+
+
+def test_tones_stay_near_and_do_not_wrap() -> None:
+    bright = np.asarray(augment_images(tf.constant(np.full((128, 4, 4, 3), 250, np.uint8)), SEED))
+    assert 187 <= bright.min() < 250 < bright.max()
+
+
+def test_some_rows_exchange_red_and_blue() -> None:
+    red = np.broadcast_to(np.array([200, 90, 40], np.uint8), (128, 4, 4, 3))
+    values = np.asarray(augment_images(tf.constant(red), SEED))
+    assert 0.2 < (values[:, 0, 0, 2] > values[:, 0, 0, 0]).mean() < 0.4
+
+
+def test_half_of_the_clips_run_backwards() -> None:
+    brighter = np.broadcast_to(np.arange(60, 160, 20, dtype=np.uint8)[:, None, None, None], (128, 5, 4, 4, 3))
+    values = np.asarray(augment_clips(tf.constant(brighter), SEED))
+    assert 0.35 < (values[:, 0] > values[:, -1]).reshape(128, -1).all(axis=1).mean() < 0.65

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,13 +173,27 @@ def test_how_others_want_channels_decodes_no_rows_again(
     load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
 
 
-def test_the_data_hash_knows_labels_and_contents_but_not_times(tmp_path: Path) -> None:
+def test_the_data_hash_knows_labels_splits_and_contents_but_not_times(tmp_path: Path) -> None:
     samples = _photos(tmp_path)
     first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
     (tmp_path / "photo0.jpg").touch()
     assert load_rows(tmp_path, samples, "image", SETTINGS, workers=1).data_hash == first.data_hash
     swapped = [replace(sample, label=1 - sample.label) for sample in samples]
     assert load_rows(tmp_path, swapped, "image", SETTINGS, workers=1).data_hash != first.data_hash
+    moved = [replace(sample, split="test") for sample in samples]
+    assert load_rows(tmp_path, moved, "image", SETTINGS, workers=1).data_hash != first.data_hash
+
+
+def test_a_file_that_changes_but_not_in_size_is_decoded_again(tmp_path: Path) -> None:
+    samples, file = _photos(tmp_path), tmp_path / "photo0.jpg"
+    first = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+    other = photo_jpeg(192, 96, seed=9)
+    size = max(len(other), file.stat().st_size)
+    for content, time in ((file.read_bytes(), 1), (other, 2)):  # zeros behind a JPEG are nothing
+        file.write_bytes(content.ljust(size, b"\0"))
+        os.utime(file, (time, time))
+        table = load_rows(tmp_path, samples, "image", SETTINGS, workers=1)
+        assert np.array_equal(first.values, table.values) == (time == 1)
 
 
 @pytest.mark.parametrize("content_hash", ["", "0" * 64])

@@ -70,6 +70,31 @@ def test_sound_keeps_its_length_and_loses_more_at_the_last_level(entry: SoundPer
     assert 0 < losses[0] < losses[-1]
 
 
+def test_background_noise_is_as_many_decibels_below_the_sound() -> None:
+    pcm = speech(2.0, RATE).astype(np.float64)
+    (noise,) = (entry for entry in SOUND if entry.name == "noise")
+    for level in noise.levels:
+        added = noise.apply(_rng(), pcm, RATE, level) - pcm
+        assert 20 * np.log10(pcm.std() / added.std()) == pytest.approx(level, abs=1)
+
+
+def test_a_room_answers_after_the_sound_and_dies_away_in_its_time() -> None:
+    (room,) = (entry for entry in SOUND if entry.name == "room")
+    heard = room.apply(_rng(), np.eye(1, RATE)[0], RATE, 0.5)
+    assert heard[0] == pytest.approx(1)
+    assert np.abs(heard[1:40]).max() < 1e-9 < np.abs(heard[60:100]).max()
+    early, late = (np.square(heard[start : start + 800]).mean() for start in (800, 4800))
+    assert 10 * np.log10(early / late) == pytest.approx(60 * 4000 / RATE / 0.5, abs=2)
+
+
+def test_noise_and_blur_mix_no_frames_and_wrap_no_tones() -> None:
+    frames = np.stack([np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)])
+    for name in ("noise", "blur"):
+        (entry,) = (entry for entry in PICTURES if entry.name == name)
+        dark, bright = entry.apply(_rng(), frames, entry.levels[-1]).astype(int)
+        assert dark.max() < 128 < bright.min()
+
+
 def _spectrum(pcm: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(pcm, 512)[::256]
     return np.log(np.abs(np.fft.rfft(frames * np.hanning(512))) + 1e-3)
