@@ -67,7 +67,7 @@ def _scale_as_imagenet(body: keras.Model) -> None:
     """
     (normalization,) = (layer for layer in body.layers if isinstance(layer, layers.Normalization))
     mean, variance, *others = normalization.get_weights()
-    if np.allclose(mean, _IMAGENET_MEAN, atol=1e-3):
+    if np.allclose(mean, _IMAGENET_MEAN, atol=1e-3) and np.allclose(variance, _IMAGENET_DEVIATION, atol=1e-3):
         normalization.set_weights([mean, variance * _IMAGENET_DEVIATION, *others])
         normalization.finalize_state()
 

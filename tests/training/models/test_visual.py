@@ -99,16 +99,21 @@ def test_a_backbone_with_weights_keeps_its_statistics_in_training(tmp_path: Path
     )
 
 
-@pytest.mark.parametrize("published", [True, False])
-def test_published_weights_in_a_file_get_the_pixels_that_they_learned(
-    tmp_path: Path, published: bool
+@pytest.mark.parametrize(
+    ("mean", "variance", "deviation"),
+    [
+        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], [0.229, 0.224, 0.225]),
+        ([0.485, 0.456, 0.406], [0.229**2, 0.224**2, 0.225**2], [0.229, 0.224, 0.225]),
+        ([0.0] * 3, [1.0] * 3, [1.0] * 3),
+    ],
+    ids=["published", "mended already", "own"],
+)
+def test_weights_in_a_file_get_the_pixels_that_they_learned(
+    tmp_path: Path, mean: list[float], variance: list[float], deviation: list[float]
 ) -> None:
-    """The file has deviations where variances belong, and Keras makes up for that where it downloads it."""
-    mean, deviation = np.array(
-        [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] if published else [[0] * 3, [1] * 3]
-    )
+    """Published ones have deviations for variances. Keras makes up for that where it downloads them."""
     body = keras.applications.EfficientNetB0(False, None, input_shape=(32, 32, 3))
-    _normalization(body).set_weights([mean, deviation, np.array(0)])
+    _normalization(body).set_weights([np.array(mean), np.array(variance), np.array(0)])
     body.save_weights(tmp_path / "backbone.weights.h5")
     model = build_image_model("efficientnetb0", 32, 32, str(tmp_path / "backbone.weights.h5"))
     model.save(tmp_path / "model.keras")
