@@ -108,5 +108,6 @@ async def of_each(media: tuple[_Each, ...], work: Callable[[_Each], Awaitable[_R
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        # An error refers to this frame, and a task to its error: a circle, which would keep the media alive.
+        while tasks:
+            tasks.pop().cancel()

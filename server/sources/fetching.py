@@ -135,7 +135,11 @@ class FetchPool(Backlog[FetchJob]):
         self._watch(job)
         if another:
             self._threads.submit(self._work)
-        return await asyncio.wrap_future(job.future)
+        try:
+            return await asyncio.wrap_future(job.future)
+        finally:
+            # The error of one that failed holds this frame, and its caller's other media: a circle.
+            del job
 
     def close(self) -> None:
         """Cancels what waits; does not wait for what is still being read: nobody does."""

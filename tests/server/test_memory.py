@@ -13,6 +13,7 @@ import grpc
 import psutil
 import pytest
 
+from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from open_inference.v2 import inference_pb2 as inference
 from tests.media_requests import detect_request
@@ -34,6 +35,15 @@ def resident_bytes(pid: int) -> int:
 
 def detect(channel: grpc.Channel) -> Any:
     return DetectorStub(channel).Detect.future(detect_request(JUNK), timeout=60)
+
+
+def album(second: bytes | pb.Medium) -> Callable[[grpc.Channel], Any]:
+    """Two media of one subject, of which neither can be judged."""
+
+    def call(channel: grpc.Channel) -> Any:
+        return DetectorStub(channel).Detect.future(detect_request(JUNK, second), timeout=60)
+
+    return call
 
 
 def upload(channel: grpc.Channel) -> Any:
@@ -79,6 +89,8 @@ def no_collector() -> Iterator[None]:
     "call",
     [
         *(detect, upload, infer, no_message_in_a_stream),
+        album(b"junk"),
+        album(pb.Medium(uri="file:///nowhere")),
         no_message("/deepfake.v1.Detector/Detect"),
         no_message("/grpc.health.v1.Health/Check"),
     ],
