@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from server.errors import (
     DeadlineExceeded,
+    DetectorError,
     InvalidRequest,
     MediaLimitExceeded,
     SourceDenied,
@@ -91,7 +92,12 @@ class Https:
         left = deadline - time.monotonic()
         # A loop of its own, since only then has every step an end: a handshake, headers or a body that
         # trickle. A look-up has the system's own.
-        return asyncio.run(self._read(uri, max_bytes, left, hold))
+        try:
+            return asyncio.run(self._read(uri, max_bytes, left, hold))
+        except DetectorError as error:
+            # Loop and tasks that it went through hold it: circles, with what was read and its caller's media.
+            error.__context__ = None
+            raise error.with_traceback(None) from None
 
     async def _read(self, uri: SplitResult, max_bytes: int, left: float, hold: Hold) -> Fetched:
         seconds = min(left, self._max_seconds)
@@ -236,13 +242,17 @@ async def _medium(response: "httpx.Response", place: _Place, max_bytes: int, hol
     if announced.isdecimal() and int(announced) > max_bytes:
         raise MediaLimitExceeded(f"{place} has {announced[:20]} bytes; the limit is {max_bytes}")
     body = bytearray()
-    with _typed_errors(place):
-        # As it was sent: nothing is decompressed.
-        async for chunk in response.aiter_raw():
-            if len(body) + len(chunk) > max_bytes:
-                raise MediaLimitExceeded(f"{place} is longer than the limit of {max_bytes} bytes")
-            hold(len(chunk))
-            body += chunk
+    try:
+        with _typed_errors(place):
+            # As it was sent: nothing is decompressed.
+            async for chunk in response.aiter_raw():
+                if len(body) + len(chunk) > max_bytes:
+                    raise MediaLimitExceeded(f"{place} is longer than the limit of {max_bytes} bytes")
+                hold(len(chunk))
+                body += chunk
+    except BaseException:
+        body.clear()  # a reader that is cancelled leaves circles, too
+        raise
     content = bytes(body)
     return Fetched(content, _facts(response, content))
 

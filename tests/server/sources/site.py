@@ -19,6 +19,16 @@ BAD_LOCATIONS = {
     # Three times as long once it is quoted.
     "/to/far-away": "/" + "|" * 30_000,
 }
+LARGE = 4_000_000
+"""Bytes that come of the body of /large-and-…, which is longer."""
+_BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(LARGE)
+# Beginning, what follows it again and again, how often, and with which pause.
+_DRIPS = {
+    "/endless-headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "/trickling-header": (b"HTTP/1.1 200 OK\r\nX: ", b"y", 100_000, 0.05),
+    "/large-and-cut": (_BEGUN, b"", 0),
+    "/large-and-stalled": (_BEGUN, b"", 100_000, 0.05),
+}
 
 
 class _Answers(QuietHandler):
@@ -47,10 +57,8 @@ class _Answers(QuietHandler):
             self.close_connection = True
         elif path == "/trickle":
             self._chunked(b"x", 10_000, pause=0.05)
-        elif path == "/endless-headers":
-            self._drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
-        elif path == "/trickling-header":
-            self._drip(b"HTTP/1.1 200 OK\r\nX: ", b"y", pause=0.05)
+        elif path in _DRIPS:
+            self._drip(*_DRIPS[path])
         return None
 
     def _send(self, status: int, body: bytes, **headers: str) -> None:

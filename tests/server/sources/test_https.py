@@ -5,14 +5,18 @@ and no setting of the server can say it.
 """
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
 import time
+import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -33,7 +37,7 @@ from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
 from tests.running_server import running_server, stub_of
-from tests.server.sources.site import PHOTO, Site, running_site
+from tests.server.sources.site import LARGE, PHOTO, Site, running_site
 from tests.urgencies import soon
 from tests.waiting import until_async
 
@@ -256,6 +260,34 @@ def test_who_sends_slowly_is_cut_off(site: Site, read: Read, path: str) -> None:
     assert site.hung_up.wait(20)
     with pytest.raises(DeadlineExceeded):
         read(f"https://media.example:0{path}", seconds=0.5)
+
+
+@pytest.mark.parametrize("path", ["/large-and-cut", "/large-and-stalled"])
+def test_of_what_could_not_be_read_nothing_is_kept(read: Read, path: str) -> None:
+    read("https://media.example:0/photo.jpg")  # what is imported for it stays
+    tracemalloc.start()
+    gc.disable()
+    try:
+        with pytest.raises((SourceUnavailable, DeadlineExceeded)):
+            read(f"https://media.example:0{path}", max_bytes=10**7, seconds=2)
+        assert tracemalloc.get_traced_memory()[0] < LARGE / 2
+    finally:
+        gc.enable()
+        tracemalloc.stop()
+
+
+def test_the_error_of_a_read_is_in_no_circle(site: Site) -> None:
+    host = f"media.example:{site.server_port}"
+    uri = urlsplit(f"https://{host}/short")
+    gc.disable()
+    try:
+        with pytest.raises(SourceUnavailable) as told:
+            site.source([host], 20).read(uri, 10**6, soon()[1], lambda _: None)
+        error = weakref.ref(told.value)
+        del told
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 def test_who_accepts_and_says_nothing_is_left(read: Read) -> None:
