@@ -23,10 +23,10 @@ LARGE = 4_000_000
 """Bytes that come of the body of /large-and-…, which is longer."""
 _BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(LARGE)
 # Beginning, what follows it again and again, how often, and with which pause.
-_DRIPS = {
-    "/endless-headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+_DRIPS: dict[str, tuple[bytes, bytes, int, float]] = {
+    "/endless-headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 100_000, 0.0),
     "/trickling-header": (b"HTTP/1.1 200 OK\r\nX: ", b"y", 100_000, 0.05),
-    "/large-and-cut": (_BEGUN, b"", 0),
+    "/large-and-cut": (_BEGUN, b"", 0, 0.0),
     "/large-and-stalled": (_BEGUN, b"", 100_000, 0.05),
 }
 
@@ -75,7 +75,7 @@ class _Answers(QuietHandler):
         self.end_headers()
         self._drip(b"", b"%x\r\n%b\r\n" % (len(part), part), count, pause)
 
-    def _drip(self, first: bytes, part: bytes, count: int = 100_000, pause: float = 0.0) -> None:
+    def _drip(self, first: bytes, part: bytes, count: int, pause: float = 0.0) -> None:
         self.close_connection = True
         try:
             self.wfile.write(first)
