@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from clients.aio import AsyncDetector
-from clients.errors import DetectionError
+from clients.errors import DetectionError, kept
 from clients.requests import Answer, Options, is_uri
 from clients.s3 import S3, SCHEME
 from deepfake.v1 import detector_pb2 as pb
@@ -99,7 +99,7 @@ async def detect_each(
         except DetectionError as error:
             if name.startswith(SCHEME) and error.code in NOT_THERE:
                 error.hint = f"{error.hint} {A_FOLDER}".lstrip()
-            return name, error
+            return name, kept(error)
 
     running: set[asyncio.Task[tuple[str, Answer]]] = set()
     try:

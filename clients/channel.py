@@ -52,7 +52,10 @@ class Tries:
         # Growing also where little is asked for: what lasts is not to be made worse by those who wait.
         wait = max(pause, (error.retry_after or 0) * random.uniform(1, 1.25))  # noqa: S311
         if self._left < 0 or not error.retryable or wait > self.seconds_left():
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # which holds this frame: a circle, with the media that were sent
         return wait
 
 

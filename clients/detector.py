@@ -8,7 +8,7 @@ from typing import Self, TypeVar, Unpack
 import grpc
 
 from clients import channel
-from clients.errors import DetectionError, translated
+from clients.errors import DetectionError, kept, translated
 from clients.requests import Answer, Media, Options, Upload, prepare, prepare_streamed
 from clients.stream import Answered, Stream
 from deepfake.v1 import detector_pb2 as pb
@@ -112,7 +112,7 @@ class Detector:
         try:
             return self.detect(media, **options)
         except DetectionError as error:
-            return error
+            return kept(error)
 
     def model(self, *, timeout: float | None = None) -> pb.GetModelResponse:
         """What is being served."""

@@ -119,6 +119,12 @@ def from_rpc_error(error: grpc.RpcError) -> DetectionError:
     return from_status(status_pb2.Status(code=code.value[0], message=message))
 
 
+def kept(error: DetectionError) -> DetectionError:
+    """The same as an answer, which callers may keep: without the frames it came through, and their media."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turns gRPC's exceptions into `DetectionError`."""
