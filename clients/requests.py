@@ -87,7 +87,9 @@ class Upload:
         with _readable():
             opened = self.encoded.open("rb") if isinstance(self.encoded, Path) else io.BytesIO(self.encoded)
         try:
-            yield self._parts(opened, failures)
+            # Not left to the generator, which gRPC drops where the call ends.
+            with opened:
+                yield self._parts(opened, failures)
         except grpc.RpcError as error:
             if failures:  # of which gRPC only says that there was an exception
                 raise failures.pop() from error
@@ -96,12 +98,14 @@ class Upload:
     def _parts(self, opened: BinaryIO, failures: list[DetectionError]) -> Iterator[pb.DetectUploadRequest]:
         yield pb.DetectUploadRequest(header=self.header)
         try:
-            with opened, _readable(self.encoded):
+            with _readable(self.encoded):
                 while chunk := opened.read(CHUNK_BYTES):
                     yield pb.DetectUploadRequest(chunk=chunk)
         except DetectionError as error:
             failures.append(error)
             raise
+        except ValueError:  # closed: the call has ended
+            return
 
 
 def prepare(media: Media, options: Options) -> pb.DetectRequest | Upload:

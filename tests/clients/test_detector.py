@@ -16,7 +16,7 @@ from clients import DetectionError, errors
 from clients.requests import UPLOAD_ABOVE
 from deepfake.v1 import detector_pb2 as pb
 from tests.clients.either import Client
-from tests.clients.fake_detector import MAX_MESSAGE_BYTES, FakeDetector
+from tests.clients.fake_detector import CORRUPT, MAX_MESSAGE_BYTES, FakeDetector
 
 
 def test_a_file_is_sent_with_its_name_and_judged(
@@ -124,6 +124,23 @@ def test_large_files_go_up_in_chunks(client: Client, fake_detector: FakeDetector
     assert request.media[0].content == path.read_bytes()
     assert request.media[0].name == "long.mp4"
     assert request.options.threshold == 0.5
+
+
+def test_a_refused_upload_leaves_no_file_open(
+    client: Client, fake_detector: FakeDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened, open_file = tmp_path / "long.mp4", list[Any](), Path.open
+    path.write_bytes(bytes(UPLOAD_ABOVE + 1))
+
+    def remembered(path: Path, mode: str) -> Any:
+        opened.append(open_file(path, mode))
+        return opened[-1]
+
+    monkeypatch.setattr(Path, "open", remembered)
+    fake_detector.failures = [CORRUPT]
+    with pytest.raises(DetectionError, match="CORRUPT_MEDIA"):
+        client("detect", path)
+    assert [file.closed for file in opened] == [True]
 
 
 def test_large_stated_media_keep_name_and_kind(client: Client, fake_detector: FakeDetector) -> None:
