@@ -67,8 +67,8 @@ class Fault:
     """What happens to one request instead of its answer.
 
     Attributes:
-        status: answer with it, and with `body` and `headers`.
-        cut_after: send the true answer, but close the connection after so many bytes of its body.
+        status: answer with it, and with `body` and `headers`, instead of the true answer.
+        cut_after: close the connection after so many bytes of the answer's body.
         delay: send the true answer after so many seconds.
         no_length: send it without saying how long it is.
     """
@@ -108,7 +108,7 @@ class FaultyProxy:
         fault = (self.faults.pop(0) if self.faults else None) or Fault()
         if fault.status:
             body = fault.body.encode()
-            _answer(handler, fault.status, fault.headers, body, len(body))
+            _answer(handler, fault.status, fault.headers, body[: fault.cut_after], len(body))
             return
         if fault.delay:
             time.sleep(fault.delay)

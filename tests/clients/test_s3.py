@@ -134,12 +134,12 @@ def test_explicit_keys_are_used_and_never_shown(
     assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
 
 
-@pytest.mark.parametrize("no_length", [False, True])
+@pytest.mark.parametrize("fault", [Fault(cut_after=10), Fault(no_length=True)])
 def test_an_object_that_the_server_would_refuse_is_not_read(
-    fake_detector: FakeDetector, proxy: FaultyProxy, bucket: Any, no_length: bool
+    fake_detector: FakeDetector, proxy: FaultyProxy, bucket: Any, fault: Fault
 ) -> None:
     bucket.put_object(Key="large.mp4", Body=bytes(MAX_MEDIA_BYTES + 1))
-    proxy.faults = [Fault(no_length=no_length)]
+    proxy.faults = [fault]  # the first fails whoever goes on reading
     result = detect(fake_detector, proxy.url, "s3://client-media/large.mp4", "--read-s3")
     assert "MEDIA_LIMIT_EXCEEDED" in result.output
     assert fake_detector.requests == []

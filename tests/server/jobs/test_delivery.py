@@ -1,5 +1,6 @@
 """Deliveries to real HTTP servers."""
 
+import errno
 import hashlib
 import hmac
 import json
@@ -129,6 +130,18 @@ def test_a_secret_can_be_replaced(receiver: Receiver, tmp_path: Path) -> None:
     secret.unlink()
     with pytest.raises(DeliveryFailed, match="secret cannot be read"):
         delivery.deliver(RESULT)
+    assert len(receiver.received) == 1
+
+
+def test_a_secret_that_is_just_being_replaced_is_read_again(receiver: Receiver) -> None:
+    found = iter([None, b"", b"new"])
+
+    def secret() -> bytes:
+        if (now := next(found)) is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return now
+
+    ToWebhook(receiver.url, secret, timeout=2.0, attempts=3, connections=1).deliver(RESULT)
     assert len(receiver.received) == 1
 
 

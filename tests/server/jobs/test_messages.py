@@ -51,6 +51,12 @@ def test_s3_says_that_an_object_was_created(wrapped: bool) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", [f"{'0a' * 32}.json.jpg", f"a{'0a' * 32}.json", "0a.json"])
+def test_what_is_not_named_as_a_verdict_is_judged(key: str) -> None:
+    (request,) = requests(json.dumps(s3_event(key)))
+    assert request.media[0].uri == f"s3://media/{key}"
+
+
 def test_of_a_very_long_key_there_is_no_id() -> None:
     (request,) = requests(json.dumps(s3_event("k" * 1000)))
     assert (request.id, request.media[0].uri) == ("", f"s3://media/{'k' * 1000}")

@@ -159,6 +159,13 @@ def test_a_store_need_not_give_etags(proxy: FaultyProxy) -> None:
     assert read(proxy.url).facts.etag == ""
 
 
+def test_what_has_no_etag_is_not_continued(proxy: FaultyProxy) -> None:
+    proxy.faults = [Fault(200, "whole", cut_after=3)]
+    with pytest.raises(SourceUnavailable):
+        read(proxy.url)
+    assert len(proxy.requests) == 1
+
+
 def test_what_is_always_cut_is_unavailable(proxy: FaultyProxy) -> None:
     proxy.faults = [Fault(cut_after=10)] * 9
     with pytest.raises(SourceUnavailable):
