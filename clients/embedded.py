@@ -45,6 +45,8 @@ async def embedded_server(
         tls_key=None,
         tls_client_ca=None,
         tokens=None,
+        # This process is the only caller: files for thousands of others are not worth a warning.
+        max_connections=64,
     )
     try:
         async with running(settings) as server:

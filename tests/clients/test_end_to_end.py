@@ -1,6 +1,8 @@
 """The clients and the real server, on real media and a tiny graph."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests import media
 from tests.certificates import Authority
 from tests.clients.records import by_name
 from tests.running_server import running_server
+from tests.server_process import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,16 @@ def test_an_embedded_server_leaves_the_ports_of_others_alone(
         monkeypatch.setenv("DEEPFAKE_METRICS_PORT", str(taken.getsockname()[1]))
         arguments = ["detect", str(folder / "photo.jpg"), "--embedded", "--models", str(models)]
         assert CliRunner().invoke(app, arguments).exit_code == 0
+
+
+def test_an_embedded_server_needs_no_more_files_than_usual(models: Path, folder: Path) -> None:
+    command = ["sh", "-c", 'ulimit -n 1024 && exec "$@"', "sh", sys.executable, "-m", "clients", "detect"]
+    arguments = [str(folder / "photo.jpg"), "--embedded", "--models", str(models)]
+    ended = subprocess.run(
+        [*command, *arguments], cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert ended.stderr == ""
+    assert "model tiny 1" in ended.stdout
 
 
 def test_this_machine_is_reached_without_the_proxy_of_others(
