@@ -170,6 +170,20 @@ def test_the_next_address_is_tried_when_one_does_not_answer(read: Read) -> None:
         read(uri, resolve=lambda host, port: addresses[:1], allowed=addresses)
 
 
+def test_no_more_than_three_addresses_are_tried(read: Read) -> None:
+    addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.1"]
+    uri = "https://media.example:0/photo.jpg"
+    assert read(uri, resolve=lambda *_: addresses[1:], allowed=addresses).content == PHOTO
+    with pytest.raises(SourceUnavailable, match="ConnectError"):
+        read(uri, resolve=lambda *_: addresses, allowed=addresses)
+
+
+def test_an_address_that_answers_is_the_last_one_tried(site: Site, read: Read) -> None:
+    with pytest.raises(SourceUnavailable, match="RemoteProtocolError"):
+        read("https://media.example:0/endless-headers", resolve=lambda *_: ["127.0.0.1"] * 2)
+    assert len(site.visits) == 1
+
+
 def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: Site, read: Read) -> None:
     with pytest.raises(SourceUnavailable):
         read("https://wrong.example:0/photo.jpg", hosts=["*:0"])
