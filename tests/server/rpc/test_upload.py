@@ -34,7 +34,9 @@ def impatient(models: Path) -> Iterator[DetectorStub]:
         yield stub
 
 
-@pytest.mark.parametrize("parts", [[], [header()], [header(), chunk(b"x" * 100)]])
+@pytest.mark.parametrize(
+    "parts", [[], [header()], [header(), chunk(b"x" * 100)], [header(), chunk(bytes(10**6))]]
+)
 def test_an_upload_that_stops_is_ended(impatient: DetectorStub, parts: list[pb.DetectUploadRequest]) -> None:
     with unfinished_upload(impatient, *parts) as call:
         assert failure(call.exception(timeout=20)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
@@ -57,6 +59,17 @@ async def test_an_upload_whose_parts_end_because_it_is_cancelled_is_not_called_w
     receiving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await receiving
+
+
+def test_an_upload_that_goes_on_may_take_longer(impatient: DetectorStub) -> None:
+    photo = media.photo_jpeg(640, 480)
+
+    def steady() -> Iterator[pb.DetectUploadRequest]:
+        for part in upload(photo, len(photo) // 10):
+            yield part
+            time.sleep(0.1)
+
+    assert impatient.DetectUpload(steady(), timeout=30).media
 
 
 def test_single_bytes_do_not_keep_an_upload_alive(impatient: DetectorStub) -> None:
