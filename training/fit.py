@@ -231,6 +231,9 @@ def compile_phase(scorer: keras.Model, phase: Phase, epoch_steps: int, settings:
     scorer.compile(optimizer, loss, weights, weighted_metrics=[], metrics=metrics)
     # Otherwise the first step would: too late to restore values, and several devices could not do it there.
     scorer.optimizer.build(scorer.trainable_variables)
+    if isinstance(scorer.output, dict):  # so do the means of each output's loss
+        blank = {name: keras.ops.zeros((1, *output.shape[1:])) for name, output in scorer.output.items()}
+        scorer.compute_loss(y=blank, y_pred=blank)
 
 
 def _summary(epoch: int, logs: dict[str, float]) -> str:
