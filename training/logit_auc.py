@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-_THRESHOLDS = 2000
-_SPREAD = 8.0
+_THRESHOLDS = 10_000
 
 
 class LogitAUC(keras.metrics.AUC):  # type: ignore[misc]
-    """Area under the ROC curve of logits, to a thousandth, however sure they are.
+    """Area under the ROC curve of logits around 0, to two thousandths, whether they are small or large.
 
-    Keras' own takes all logits beyond ±5 for equal, so that a model that is surer looks worse.
+    Keras' own takes all logits beyond ±5 for equal, so that a model that is surer looks worse, and all
+    within 0.02 of each other, as many are before much is learned.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -20,4 +20,4 @@ class LogitAUC(keras.metrics.AUC):  # type: ignore[misc]
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         # Their order is all that counts. The thresholds lie evenly between 0 and 1.
-        super().update_state(y_true, ops.sigmoid(y_pred / _SPREAD), sample_weight)
+        super().update_state(y_true, ops.sigmoid(ops.arcsinh(1000 * y_pred) / 4), sample_weight)
