@@ -101,7 +101,8 @@ def fit(
         strategy: from `training.devices.make_strategy`; one device if left out.
 
     Raises:
-        DataError: the training or validation split lacks real or fake rows, or the batch cannot be shared.
+        DataError: the training or validation split lacks real or fake files or rows, or the batch cannot
+            be shared.
         OtherTraining: what was interrupted here had other settings or data.
         Diverged: the loss is no number any more.
     """
@@ -198,6 +199,10 @@ def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:
         raise DataError(f"the {split} split needs both real and fake files that can be decoded")
     rows = table.rows(files)
     clear: NDArray[np.int64] = rows[table.labels[rows] != UNCLEAR]
+    if set(table.labels[clear]) != {0, 1}:
+        raise DataError(
+            f"no row of the {split} split shows enough of a forgery, by its masks, or none is real"
+        )
     return clear
 
 

@@ -283,6 +283,15 @@ def test_a_split_of_one_kind_is_refused(tmp_path: Path, split: Split) -> None:
         _fit(tmp_path, table=lacking)
 
 
+@pytest.mark.parametrize("label", [0, UNCLEAR])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_fakes_that_show_too_little_of_it_are_refused(tmp_path: Path, split: Split, label: int) -> None:
+    table = _table(16)
+    table.labels[[file for file in table.files(split) if table.samples[file].label]] = label
+    with pytest.raises(DataError, match=f"no row of the {split} split"):
+        _fit(tmp_path, table=table)
+
+
 def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
     table = _table(16)
     unclear = table.labels.copy()
