@@ -87,12 +87,13 @@ def validation_batches(
     """(values, targets) in the order of `rows`.
 
     Args:
+        rows: as many as there are replicas, at least.
         strategy: whose replicas share each batch, about evenly. None goes without a row, which not all
             layers could do with: where the last batch is small, the others are smaller too.
     """
     strategy = strategy or tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-    steps = max(1, min(steps_per_epoch(len(rows), batch_size), len(rows) // replicas))
+    steps = min(steps_per_epoch(len(rows), batch_size), len(rows) // replicas)
     shares = [(share, _targets(table, share)) for share in np.array_split(rows, steps * replicas)]
     spec = tf.nest.map_structure(lambda of: tf.TensorSpec((None, *of.shape[1:]), of.dtype), shares[0])
 

@@ -108,8 +108,8 @@ def fit(
     """
     strategy = strategy or tf.distribute.get_strategy()
     chief = is_chief(strategy)
-    _check_batch_size(settings.batch_size, strategy.num_replicas_in_sync)
     training, validation = _labelled(table, "train"), _labelled(table, "val")
+    _check_shares(settings.batch_size, len(validation), strategy.num_replicas_in_sync)
     make_deterministic(settings.seed)
     with strategy.scope(), precision(settings.mixed_precision):
         model = build()
@@ -187,9 +187,11 @@ def _metrics(scorer: keras.Model) -> dict[str, float]:
     return {"auc" if name == "logit_auc" else name: float(value) for name, value in found.items()}
 
 
-def _check_batch_size(batch_size: int, replicas: int) -> None:
+def _check_shares(batch_size: int, validation: int, replicas: int) -> None:
     if batch_size % replicas:
         raise DataError(f"--batch-size {batch_size} cannot be shared evenly by {replicas} devices")
+    if validation < replicas:  # not all layers could do without a row
+        raise DataError(f"{validation} rows to validate on are too few for {replicas} devices")
 
 
 def _labelled(table: RowTable, split: Split) -> NDArray[np.int64]:

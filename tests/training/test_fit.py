@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -281,6 +282,18 @@ def test_a_split_of_one_kind_is_refused(tmp_path: Path, split: Split) -> None:
     )
     with pytest.raises(DataError, match=f"the {split} split needs both real and fake"):
         _fit(tmp_path, table=lacking)
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch_size", "message"),
+    [(16, 16, "8 rows to validate on are too few for 16"), (3, 8, "--batch-size 8 cannot be shared")],
+)
+def test_what_devices_cannot_share_is_refused(
+    tmp_path: Path, devices: int, batch_size: int, message: str
+) -> None:
+    strategy = SimpleNamespace(num_replicas_in_sync=devices, cluster_resolver=None)
+    with pytest.raises(DataError, match=message):
+        _fit(tmp_path, SETTINGS.model_copy(update={"batch_size": batch_size}), strategy=strategy)
 
 
 @pytest.mark.parametrize("label", [0, UNCLEAR])
