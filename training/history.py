@@ -1,6 +1,7 @@
 """How a training went, epoch by epoch: CSV, TensorBoard and a plot."""
 
 import csv
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,16 @@ class HistoryLog:
     Args:
         folder: of the models.
         name: of the model: its modality.
+        anew: forget what TensorBoard shows of a run before.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, anew: bool = False) -> None:
         self._table = folder / "training_logs" / f"{name}.csv"
         self._plot = folder / "training_plots" / f"{name}.png"
         for path in (self._table, self._plot):
             path.parent.mkdir(parents=True, exist_ok=True)
+        if anew:
+            shutil.rmtree(self._table.with_suffix(""), ignore_errors=True)
         with _system_errors():
             self._board = tf.summary.create_file_writer(str(self._table.with_suffix("")))
 

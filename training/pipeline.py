@@ -93,7 +93,7 @@ def train_modality(
         best,
         output / f"{modality}_model_final.keras",
         augment=_AUGMENT.get(modality),
-        on_epoch=HistoryLog(output, modality).write if chief else None,
+        on_epoch=HistoryLog(output, modality, anew=restart).write if chief else None,
         perturb=row_perturbation(modality, settings),
         strategy=strategy,
     )

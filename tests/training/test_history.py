@@ -28,6 +28,19 @@ def test_epochs_are_in_the_csv_on_the_board_and_in_the_plot(tmp_path: Path) -> N
         assert image.width > image.height > 100
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_the_board_goes_on_unless_training_began_anew(tmp_path: Path, anew: bool) -> None:
+    HistoryLog(tmp_path, "image").write(HISTORY)
+    HistoryLog(tmp_path, "image", anew).write({name: values[:1] for name, values in HISTORY.items()})
+    steps = {
+        event.step
+        for events in (tmp_path / "training_logs" / "image").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        if event.summary.value
+    }
+    assert steps == ({1} if anew else {1, 2})
+
+
 def test_a_board_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
     (tmp_path / "training_logs").mkdir()
     (tmp_path / "training_logs" / "image").touch()
