@@ -44,7 +44,7 @@ class ToPrefix:
         from botocore.exceptions import ClientError
 
         folder = f"{result.id}/" if result.id else ""
-        key = f"{self._prefix}{folder}{result.key}.json"
+        key = f"{self._prefix}{folder}{result.file_name}"
         with typed_errors(f"s3://{self._bucket}/{key}"):
             try:
                 self._client.put_object(

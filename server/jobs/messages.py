@@ -1,7 +1,6 @@
 """What the messages of a queue ask for."""
 
 import json
-import re
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -9,10 +8,10 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from deepfake.v1 import detector_pb2 as pb
 from server.errors import InvalidRequest
+from server.jobs.results import is_result
 from server.rpc.convert import MAX_ID
 
 _KEYS = {"id", "uri", "options"}
-_VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 
 
 def requests(body: str) -> list[pb.DetectRequest]:
@@ -61,11 +60,8 @@ def _created(records: Any) -> list[pb.DetectRequest]:
 
 
 def _is_verdict(key: str) -> bool:
-    """Whether it is of a verdict below --result-prefix, as `delivery.ToPrefix` names them.
-
-    In a bucket that tells of all its objects, verdicts would get verdicts of their own, without end.
-    """
-    return _VERDICT.fullmatch(unquote_plus(key).rpartition("/")[2]) is not None
+    """In a bucket that tells of all its objects, verdicts would get verdicts of their own, without end."""
+    return is_result(unquote_plus(key).rpartition("/")[2])
 
 
 def _of_object(bucket: str, entry: dict[str, str]) -> pb.DetectRequest:

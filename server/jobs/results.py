@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from google.protobuf.json_format import MessageToDict
 
 from deepfake.v1 import detector_pb2 as pb
 from server.errors import DetectorError
+
+_FILE_NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,16 @@ class Result:
     key: str
     id: str
     body: bytes
+
+    @property
+    def file_name(self) -> str:
+        """Of the object that holds it."""
+        return f"{self.key}.json"
+
+
+def is_result(file_name: str) -> bool:
+    """Whether it is the `file_name` of a result."""
+    return _FILE_NAME.fullmatch(file_name) is not None
 
 
 def verdict(request: pb.DetectRequest, response: pb.DetectResponse) -> Result:
