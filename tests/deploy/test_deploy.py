@@ -154,6 +154,10 @@ def test_every_metric_is_in_the_servers_answer(models: Path) -> None:
     assert asked <= there
 
 
+def test_no_query_sees_one_way_to_send_media_only() -> None:
+    assert not [text for text in expressions() if re.search(r'method="', text)]
+
+
 def test_every_reason_in_the_alerts_is_a_code() -> None:
     text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
     named = {code for codes in re.findall(r'reason=~?"([A-Z_|]+)"', text) for code in codes.split("|")}
