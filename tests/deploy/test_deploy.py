@@ -158,6 +158,13 @@ def test_no_query_sees_one_way_to_send_media_only() -> None:
     assert not [text for text in expressions() if re.search(r'method="', text)]
 
 
+def test_alerts_about_processes_watch_servers_and_workers() -> None:
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    (prometheus,) = documents(DEPLOY / "prometheus/prometheus.yml")
+    scraped = "|".join(one["job_name"] for one in prometheus["scrape_configs"])
+    assert set(re.findall(r"\bjob=(\S+?)}", text)) == {f'~"{scraped}"'}
+
+
 def test_every_reason_in_the_alerts_is_a_code() -> None:
     text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
     named = {code for codes in re.findall(r'reason=~?"([A-Z_|]+)"', text) for code in codes.split("|")}
