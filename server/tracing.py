@@ -4,7 +4,7 @@ import threading
 import time
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -30,7 +30,7 @@ class Tracing:
         exporter = OTLPSpanExporter(endpoint, timeout=_EXPORT_SECONDS)
         self._provider = TracerProvider(
             sampler=ParentBasedTraceIdRatio(ratio),
-            resource=Resource.create({SERVICE_NAME: "deepfake-detector"}),
+            resource=_resource(),
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -63,6 +63,11 @@ class Tracing:
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         sending.join(_EXPORT_SECONDS)
+
+
+def _resource() -> Resource:
+    # By itself the SDK would put this name over that of OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES.
+    return Resource.create({SERVICE_NAME: "deepfake-detector"}).merge(OTELResourceDetector().detect())
 
 
 def _describe(span: Span, record: Record) -> None:

@@ -109,6 +109,26 @@ def test_the_callers_trace_goes_on_and_its_decision_counts(models: Path) -> None
     assert [(span.trace_id.hex(), span.parent_span_id.hex()) for span in roots] == [(TRACE_ID, PARENT_ID)]
 
 
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "deepfake-detector"),
+        ({"OTEL_SERVICE_NAME": "mine"}, "mine"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine"}, "mine"),
+    ],
+)
+def test_the_service_has_the_name_that_the_environment_gives_it(
+    models: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str
+) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    with collecting() as (collector, url):
+        with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
+            stub.Detect(detect_request(PHOTO), timeout=30)
+        resource = collector.requests[0].resource_spans[0].resource
+    assert {entry.key: entry.value.string_value for entry in resource.attributes}["service.name"] == name
+
+
 def test_a_failed_request_says_why_and_keeps_secrets(models: Path) -> None:
     bad = pb.Medium(content=b"no format", name="https://u:hunter2@host/a.jpg?X-Amz-Signature=abc")
     with collecting() as (collector, url):
