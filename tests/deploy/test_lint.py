@@ -36,3 +36,9 @@ def test_kubernetes(path: Path) -> None:
 def test_kustomize_takes_every_manifest() -> None:
     listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
     assert set(listed["resources"]) == {path.name for path in MANIFESTS}
+
+
+def test_kustomize_names_the_image_of_the_pods() -> None:
+    listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
+    pod = yaml.safe_load((BASE / "deployment.yaml").read_text(encoding="utf-8"))["spec"]["template"]
+    assert [one["name"] for one in listed["images"]] == [one["image"] for one in pod["spec"]["containers"]]
