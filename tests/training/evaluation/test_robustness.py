@@ -48,7 +48,9 @@ def test_every_kind_meets_its_own_levels_from_encoding_alone_to_the_strongest(
     for entries in ("PICTURES", "SOUND"):
         (noise,) = (entry for entry in getattr(table, entries) if entry.name == "noise")
         monkeypatch.setattr(table, entries, (noise,))
-    photo = encode_picture(np.full((32, 32, 3), 128, np.uint8), "PNG")
+    halves = np.full((32, 32, 3), 120, np.uint8)
+    halves[16:] = 140
+    photo = encode_picture(halves, "PNG")
     contents = {"a.png": photo, "b.png": photo, "a.wav": speech_wav(0.5), "b.wav": speech_wav(0.5)}
     kinds = {"png": "image", "wav": "audio"}
     files = [
@@ -73,7 +75,7 @@ def test_every_kind_meets_its_own_levels_from_encoding_alone_to_the_strongest(
     spread = []
     for first, second in zip(pictures[::2], pictures[1::2], strict=True):
         seen = [
-            np.asarray(Image.open(BytesIO(task.content))).astype(float)
+            np.asarray(Image.open(BytesIO(task.content))).astype(float) - halves
             for task in (first, second)
             if isinstance(task.content, bytes)
         ]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.signal import correlate
 
+from server.errors import MediaError
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
@@ -115,6 +116,35 @@ def test_without_a_perturbation_a_photo_is_the_same_and_upright() -> None:
         assert np.array_equal(np.asarray(image), np.rot90(photo(64, 48), -1))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "CMYK"])
+def test_without_a_perturbation_a_photo_of_any_kind_is_what_the_server_sees(mode: str) -> None:
+    picture = Image.fromarray(photo(64, 48))
+    if mode == "RGBA":
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257)
+    original = encode_picture(picture.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
+    before, after = (
+        decode(content, RowSpec(height=48, width=64), MediaLimits()).frames
+        for content in (original, perturbed(original, "image", None, 0, 0))
+    )
+    assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720)])
+@pytest.mark.parametrize("matrix", ["unspecified", "bt709", "smpte170m"])
+def test_without_a_perturbation_a_video_keeps_its_colours(size: tuple[int, int], matrix: str) -> None:
+    halves = np.full((size[1], size[0], 3), (200, 40, 60), np.uint8)
+    halves[:, : size[0] // 2] = (30, 180, 90)
+    original = encode_video([halves] * 3, options={"colorspace": matrix})
+    spec = RowSpec(height=48, width=64, want_clips=False)
+    before, after = (
+        decode(content, spec, MediaLimits()).frames.astype(int)
+        for content in (original, perturbed(original, "video", None, 0, 0))
+    )
+    assert np.abs(before - after).mean() < 1
+
+
 @pytest.mark.parametrize("name", [None, *(entry.name for entry in perturbations("video"))])
 def test_a_perturbed_video_is_one_for_the_server_with_its_times_and_its_sound(name: str | None) -> None:
     original = video_mp4(1.0, width=160, height=120)
@@ -166,5 +196,5 @@ def test_channels_of_opposite_phase_are_perturbed_as_the_detector_hears_them() -
 
 def test_what_cannot_be_decoded_is_an_error() -> None:
     for kind in ("image", "video", "audio"):
-        with pytest.raises((OSError, ValueError)):
+        with pytest.raises((MediaError, OSError, ValueError)):
             perturbed(b"nothing", kind, None, 0, 0)
