@@ -47,7 +47,11 @@ def rescale(rng: np.random.Generator, frames: Frames, level: float) -> Frames:
 
 def blur(rng: np.random.Generator, frames: Frames, level: float) -> Frames:  # noqa: ARG001  nothing is drawn
     """Gaussian blur; `level` is its standard deviation in pixels."""
-    return np.asarray(ndimage.gaussian_filter(frames, (0, level, level, 0)), np.uint8)
+    blurred = np.empty_like(frames)
+    # In 8 bits, each of its two passes would cut off what is behind the point, and make all darker.
+    for number, frame in enumerate(frames):
+        blurred[number] = np.rint(ndimage.gaussian_filter(frame, (level, level, 0), output=np.float32))
+    return blurred
 
 
 def noise(rng: np.random.Generator, frames: Frames, level: float) -> Frames:

@@ -24,6 +24,7 @@ from tests.media import (
     video_mp4,
 )
 from tests.used_memory import printed
+from training.perturb import pictures
 from training.perturb.files import perturbed
 from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation, perturbations
 
@@ -94,6 +95,14 @@ def test_noise_and_blur_mix_no_frames_and_wrap_no_tones() -> None:
         (entry,) = (entry for entry in PICTURES if entry.name == name)
         dark, bright = entry.apply(_rng(), frames, entry.levels[-1]).astype(int)
         assert dark.max() < 128 < bright.min()
+
+
+def test_blur_makes_nothing_darker() -> None:
+    frames = np.stack([np.full((32, 32, 3), 7, np.uint8), photo(32, 32)])
+    for level in (0.5, 2.0):
+        flat, blurred = pictures.blur(_rng(), frames, level)
+        assert (flat == 7).all()
+        assert blurred.mean() == pytest.approx(frames[1].mean(), abs=0.3)
 
 
 def _spectrum(pcm: np.ndarray) -> np.ndarray:
