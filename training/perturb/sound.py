@@ -15,7 +15,9 @@ from training.corpus.sound_files import FORMATS, LOSSY_FORMATS, through_file
 def codec(rng: np.random.Generator, pcm: Pcm, rate: int, level: float) -> Pcm:
     """MP3, AAC or Opus at `level` kilobits a second."""
     extension = str(rng.choice(LOSSY_FORMATS))
-    between = min((r for r in FORMATS[extension][2] if r >= 16_000), key=lambda r: abs(r - rate))
+    # Above 24 kHz, MP3 has no less than 32 kbit/s, which its encoder would take without a word.
+    wanted = min(rate, 24_000) if extension == "mp3" and level < 32 else rate
+    between = min((r for r in FORMATS[extension][2] if r >= 16_000), key=lambda r: abs(r - wanted))
     return _fitted(through_file(pcm, rate, between, extension, round(level)), len(pcm))
 
 

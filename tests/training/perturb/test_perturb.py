@@ -24,7 +24,8 @@ from tests.media import (
     video_mp4,
 )
 from tests.used_memory import printed
-from training.perturb import pictures
+from training.corpus.sound_files import encode
+from training.perturb import pictures, sound
 from training.perturb.files import perturbed
 from training.perturb.table import PICTURES, SOUND, PicturePerturbation, SoundPerturbation, perturbations
 
@@ -103,6 +104,23 @@ def test_blur_makes_nothing_darker() -> None:
         flat, blurred = pictures.blur(_rng(), frames, level)
         assert (flat == 7).all()
         assert blurred.mean() == pytest.approx(frames[1].mean(), abs=0.3)
+
+
+@pytest.mark.parametrize("kilobits", [24, 32])
+def test_mp3_has_the_bit_rate_of_its_level(kilobits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "LOSSY_FORMATS", ("mp3",))
+    sizes = []
+
+    def through(pcm: np.ndarray, rate: int, between: int, extension: str, kilobits: int) -> np.ndarray:
+        file = BytesIO()
+        encode(np.resize(pcm, len(pcm) * between // rate), between, file, extension, kilobits)
+        sizes.append(len(file.getvalue()))
+        return pcm
+
+    monkeypatch.setattr(sound, "through_file", through)
+    for rate in (16_000, 44_100, 48_000):
+        sound.codec(_rng(), _rng().uniform(-1, 1, 5 * rate), rate, kilobits)
+    assert np.array(sizes) * 8 / 5 / 1000 == pytest.approx(np.full(3, kilobits), rel=0.1)
 
 
 def _spectrum(pcm: np.ndarray) -> np.ndarray:
