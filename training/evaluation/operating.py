@@ -50,7 +50,8 @@ class Recalibration(BaseModel, frozen=True):
     """Temperature and bias of the fused logit, fitted on the files that thresholds were chosen on.
 
     Attributes:
-        before, after: log-loss, Brier score and calibration error on the measured files.
+        before, after: log-loss, Brier score and calibration error on the measured files, where real and
+            fake ones weigh the same, as in the fit.
     """
 
     temperature: float
@@ -160,5 +161,6 @@ def _recalibration(
 
 
 def _calibration_metrics(labels: NDArray[np.int64], scores: Floats) -> dict[str, float]:
-    names = ("log_loss", "brier", "ece")
-    return {name: METRICS[name](labels, scores, np.ones(len(scores))) for name in names}
+    # By their counts, what is calibrated for equal shares would look worse than what is not.
+    weights = 1 / np.bincount(labels)[labels]
+    return {name: METRICS[name](labels, scores, weights) for name in ("log_loss", "brier", "ece")}

@@ -110,6 +110,19 @@ def test_recalibration_mends_scores_that_are_too_sure() -> None:
     )
 
 
+def test_recalibration_on_the_files_that_it_is_measured_on_makes_nothing_worse() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random(2000) < 0.9).astype(int)
+    ratios = 1.5 * (2 * labels - 1) + random.normal(0, np.sqrt(3), 2000)
+    # Calibrated for the share of fakes among these files, not for equal shares.
+    found = operate("image", _files(labels, expit(ratios + np.log(9))), [], (0.35, 0.65))
+    assert found is not None
+    assert found.recalibration.bias == pytest.approx(-np.log(9), abs=0.3)
+    before, after = found.recalibration.before, found.recalibration.after
+    assert all(after[name] < before[name] for name in before)
+    assert after["ece"] < 0.05
+
+
 def test_a_threshold_keeps_what_it_says_in_the_precision_of_the_server() -> None:
     scores = np.random.default_rng(0).random(100).astype(np.float32).astype(float)
     for rate in np.arange(20) / 20:
