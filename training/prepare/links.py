@@ -58,17 +58,18 @@ def read_links(files: Iterable[tuple[ListedFile, Inspection]], official_splits: 
         if inspection.fingerprint is not None:
             marked.append(number)
             fingerprints += inspection.fingerprint
-    owners = _index(of_file)
-    pairs = near_pairs(np.frombuffer(bytes(fingerprints), np.uint8).reshape(-1, 32))
+    owners, label_of = _index(of_file), np.frombuffer(bytes(labels), np.uint8)
+    shown = _index(marked)
+    pairs = near_pairs(np.frombuffer(bytes(fingerprints), np.uint8).reshape(-1, 32), label_of[shown])
     return Links(
         list(numbers),
         owners,
         _index(of_identity),
         np.diff(owners, prepend=-1) > 0,
         _index(same),
-        _index(marked)[pairs],
+        shown[pairs],
         np.frombuffer(bytes(splits), np.uint8),
-        np.frombuffer(bytes(labels), np.uint8),
+        label_of,
     )
 
 

@@ -3,7 +3,7 @@
 {train,val,test}{,_videos,_audio}.csv   see `training.sample.Sample`; its checks are
     decoded     a decoder of the server gave rows
     complete    without any warning
-    unique      no other file has nearly the same content
+    unique      no other file of its label has nearly the same content
 rejected.csv            path and reason of every other file
 near_duplicates.csv     pairs of nearly the same content; each pair is in one group
 """

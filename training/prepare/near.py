@@ -18,13 +18,14 @@ _WORDS = 4
 _PAIRS_AT_ONCE = 4_000_000
 
 
-def near_pairs(fingerprints: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """All pairs that differ in at most MAX_DISTANCE bits; the first of equal ones stands for all of them.
+def near_pairs(fingerprints: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """All pairs that differ in at most MAX_DISTANCE bits; the first of equal ones of a label stands for all.
 
     Memory grows with the number of fingerprints and of pairs found, not of pairs compared.
 
     Args:
         fingerprints: [N, 32].
+        labels: [N].
 
     Returns:
         [P, 2], smaller index first, in ascending order.
@@ -32,7 +33,9 @@ def near_pairs(fingerprints: NDArray[np.uint8]) -> NDArray[np.int64]:
     if not len(fingerprints):
         return np.zeros((0, 2), np.int64)
     # Equal ones would be compared with each other in every slice.
-    unique, first, copies = np.unique(fingerprints, axis=0, return_index=True, return_inverse=True)
+    labelled = np.concatenate([fingerprints, labels[:, None]], 1)
+    _, first, copies = np.unique(labelled, axis=0, return_index=True, return_inverse=True)
+    unique = fingerprints[first]
     found = [np.stack([first[copies], np.arange(len(copies))], 1)]
     found[0] = found[0][found[0][:, 0] != found[0][:, 1]]
     slices, words = unique.view(np.uint16), unique.view(np.uint64)

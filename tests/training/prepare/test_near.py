@@ -21,14 +21,20 @@ def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds() -> None:
     distance = ones[:, None] + ones - 2 * signs @ signs.T
     expected = np.argwhere(np.triu(distance <= MAX_DISTANCE, 1))
     assert 100 < len(expected) < 200
-    assert near_pairs(some).tolist() == expected.tolist()
+    assert near_pairs(some, np.zeros(600, np.uint8)).tolist() == expected.tolist()
 
 
 def test_the_first_of_equal_fingerprints_stands_for_all() -> None:
     one, two = np.random.default_rng(1).integers(0, 256, (2, 32), dtype=np.uint8)
     close = _flipped(one, [0])
-    assert near_pairs(np.stack([one, two, one, close, one])).tolist() == [[0, 2], [0, 3], [0, 4]]
+    some = np.stack([one, two, one, close, one])
+    assert near_pairs(some, np.zeros(5, np.uint8)).tolist() == [[0, 2], [0, 3], [0, 4]]
+
+
+def test_equal_fingerprints_of_one_label_are_a_pair_whatever_comes_before_them() -> None:
+    same = np.random.default_rng(1).integers(0, 256, (1, 32), dtype=np.uint8).repeat(3, 0)
+    assert [1, 2] in near_pairs(same, np.array([1, 0, 0], np.uint8)).tolist()
 
 
 def test_nothing_is_near_nothing() -> None:
-    assert near_pairs(np.zeros((0, 32), np.uint8)).shape == (0, 2)
+    assert near_pairs(np.zeros((0, 32), np.uint8), np.zeros(0, np.uint8)).shape == (0, 2)
