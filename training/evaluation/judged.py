@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from training.errors import DataError
 from training.sample import Sample
@@ -15,6 +15,7 @@ from training.sample import Sample
 Voice = Literal["fused", "image", "video", "audio"]
 """Whose probability: the detector's, or that of one of its models."""
 VOICES: tuple[Voice, ...] = get_args(Voice)
+_Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class JudgedRow:
     label: int
     start_seconds: float
     end_seconds: float
-    fake_probability: float
+    fake_probability: _Probability
 
 
 class JudgedFile(BaseModel, frozen=True):
@@ -62,10 +63,10 @@ class JudgedFile(BaseModel, frozen=True):
     compression: str = ""
     verdict: str | None = None
     reason: str | None = None
-    fake_probability: float | None = None
-    image_probability: float | None = None
-    video_probability: float | None = None
-    audio_probability: float | None = None
+    fake_probability: _Probability | None = None
+    image_probability: _Probability | None = None
+    video_probability: _Probability | None = None
+    audio_probability: _Probability | None = None
     total_seconds: float | None = None
     peak_memory_bytes: int | None = None
     error: str | None = None

@@ -105,6 +105,14 @@ def test_other_tables_are_refused_with_a_sentence(tmp_path: Path, text: str, mes
         read_judged(tmp_path / "p.csv")
 
 
+@pytest.mark.parametrize("probability", ["nan", "85", "-0.1"])
+def test_what_is_no_probability_is_refused(tmp_path: Path, probability: str) -> None:
+    table = tmp_path / "p.csv"
+    table.write_text(f"path,label,fake_probability\na.jpg,1,{probability}\n")
+    with pytest.raises(DataError, match="fake_probability"):
+        read_judged(table)
+
+
 def test_tables_that_a_spreadsheet_saved_are_read(tmp_path: Path) -> None:
     table, labels = tmp_path / "p.csv", tmp_path / "labels.csv"
     write_judged(table, [FAILED])
