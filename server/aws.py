@@ -67,20 +67,11 @@ class Aws:
             botocore.exceptions.BotoCoreError: no such profile, or no region where one is needed.
             SourceDenied: the region or endpoint makes no URL, as an empty one does.
         """
-        # Loading boto3 takes longer than starting the rest of the server.
-        from botocore.config import Config
-
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": self.max_attempts},
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout,
-            max_pool_connections=self.max_connections,
-        )
         session = self._session()
         if self.role_arn:
             _assume(session, self._session(), self.role_arn)
         try:
-            client = session.create_client(service, endpoint_url=endpoint, config=config)
+            client = session.create_client(service, endpoint_url=endpoint)
         except ValueError as error:
             log.warning("no client for %s: %s", service, error)
             problem = "this server's AWS region or endpoint is none"
@@ -90,9 +81,20 @@ class Aws:
         return client
 
     def _session(self) -> Any:
+        # Loading boto3 takes longer than starting the rest of the server.
         import botocore.session
+        from botocore.config import Config
 
         session = botocore.session.Session(profile=self.profile)
+        # Of all its clients, also of those that only get credentials.
+        session.set_default_client_config(
+            Config(
+                retries={"mode": "standard", "total_max_attempts": self.max_attempts},
+                connect_timeout=self.connect_timeout,
+                read_timeout=self.read_timeout,
+                max_pool_connections=self.max_connections,
+            )
+        )
         if self.region:
             session.set_config_variable("region", self.region)
         return session

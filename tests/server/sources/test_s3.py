@@ -267,3 +267,13 @@ def test_a_role_is_assumed_with_the_credentials_there_are(
     assert "testing/" in to_sts["Authorization"]
     assert "testing/" not in to_s3["Authorization"]
     assert to_s3["X-Amz-Security-Token"]
+
+
+def test_a_roles_credentials_are_asked_for_no_more_often_than_what_they_are_for(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", proxy.url)
+    proxy.faults = [Fault(503)] * 5
+    with pytest.raises(SourceUnavailable):
+        read(proxy.url, aws=Aws(role_arn="arn:aws:iam::123456789012:role/reader", max_attempts=2))
+    assert len(proxy.requests) == 2
