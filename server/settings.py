@@ -18,6 +18,8 @@ _LARGEST_PORT = 65535
 _GRPC_LARGEST = 2**31 - 2
 # Of FFmpeg, which would refuse every picture.
 _FFMPEG_LARGEST = 2**31 - 1
+# Of the numbers in which callers are told the limits.
+_LARGEST_COUNT = 2**32 - 1
 # Well below what the system takes for a limit of memory, as a decoder's own is added.
 _LARGEST_MEMORY = 2**60
 
@@ -172,7 +174,10 @@ class Settings(Configured):
         "the engine is dead: the server stops.",
     )
     max_queue_size: int = Field(
-        256, ge=1, description="Requests accepted and not yet answered; more are refused at once."
+        256,
+        ge=1,
+        le=_LARGEST_COUNT,
+        description="Requests accepted and not yet answered; more are refused at once.",
     )
     max_queue_bytes: int = Field(
         2048 * _MIB,
@@ -220,15 +225,19 @@ class Settings(Configured):
         2048 * _MIB, ge=64 * _MIB, le=_LARGEST_MEMORY, description="Memory of one decoder."
     )
     max_message_bytes: int = Field(64 * _MIB, ge=1024, le=_GRPC_LARGEST, description="One gRPC message.")
-    max_media_bytes: int = Field(512 * _MIB, ge=1024, description="One medium, however it arrives.")
+    max_media_bytes: int = Field(
+        512 * _MIB, ge=1024, le=_LARGEST_MEMORY, description="One medium, however it arrives."
+    )
     upload_idle_timeout_seconds: float = Field(
         30.0, gt=0, description="How long a DetectUpload may go without a chunk."
     )
     min_upload_bytes_per_second: int = Field(
         16 * 1024, ge=1, description="Slowest pace of a DetectUpload over that time."
     )
-    max_media_per_request: int = Field(16, ge=1, description="Media in one request.")
-    max_frames_per_video: int = Field(64, ge=1, description="Frames that a request may ask for.")
+    max_media_per_request: int = Field(16, ge=1, le=_LARGEST_COUNT, description="Media in one request.")
+    max_frames_per_video: int = Field(
+        64, ge=1, le=_LARGEST_COUNT, description="Frames that a request may ask for."
+    )
     max_pixels: int = Field(100_000_000, ge=1, le=_FFMPEG_LARGEST, description="Pixels of one picture.")
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
