@@ -40,7 +40,7 @@ async def work(settings: JobSettings) -> None:
         backend.reloader.look_now()
 
     with typed_errors(settings.queue_url):
-        sqs = settings.aws.client("sqs", settings.sqs_endpoint)
+        sqs = settings.sqs.client("sqs", settings.sqs_endpoint)
     queue = await asyncio.to_thread(
         Queue, sqs, settings.queue_url, settings.dead_letter_queue_url, settings.visibility_timeout_seconds
     )

@@ -59,6 +59,11 @@ class JobSettings(Settings):
         return replace(super().aws, max_connections=self.fetch_workers + self.max_jobs)
 
     @property
+    def sqs(self) -> Aws:
+        """With patience for a fetch, which is silent as long as no message comes."""
+        return replace(self.aws, read_timeout=self.aws_read_timeout_seconds + self.poll_seconds)
+
+    @property
     def signature_key(self) -> bytes:
         """Of the webhook; read anew from the file."""
         if self.webhook_secret_file:
