@@ -12,6 +12,9 @@ from server.detect.media_bytes import MESSAGE_COPIES
 from server.media.limits import MediaLimits
 from server.sources import hosts
 
+LONGEST_SILENCE = 86_400.0
+"""Seconds; well below what the system takes for a time-out of a socket."""
+
 _MIB = 2**20
 _LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
@@ -278,10 +281,10 @@ class Settings(Configured):
         4, ge=1, le=20, description="Attempts of one AWS call, with growing pauses, and at reading on."
     )
     aws_connect_timeout_seconds: float = Field(
-        5.0, gt=0, allow_inf_nan=False, description="For connecting to AWS."
+        5.0, gt=0, le=LONGEST_SILENCE, description="For connecting to AWS."
     )
     aws_read_timeout_seconds: float = Field(
-        30.0, gt=0, allow_inf_nan=False, description="Silence of AWS that ends an attempt."
+        30.0, gt=0, le=LONGEST_SILENCE, description="Silence of AWS that ends an attempt."
     )
 
     metrics_port: int | None = Field(

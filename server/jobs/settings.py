@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from server.aws import Aws
-from server.settings import Settings
+from server.settings import LONGEST_SILENCE, Settings
 
 
 class JobSettings(Settings):
@@ -28,14 +28,16 @@ class JobSettings(Settings):
     )
     result_queue_url: str | None = Field(None, description="Deliver verdicts to this SQS queue.")
     webhook_url: str | None = Field(
-        None, pattern="^https?://", description="Deliver verdicts by POST to this URL, signed."
+        None,
+        pattern="^https?://[^/?#@]+([/?#]|$)",  # a password in it would not be sent
+        description="Deliver verdicts by POST to this URL, signed.",
     )
     webhook_secret: SecretStr | None = Field(None, description="Key of the signature.")
     webhook_secret_file: Path | None = Field(
         None, description="File that holds it, instead; read anew when it changes."
     )
     webhook_timeout_seconds: float = Field(
-        10.0, gt=0, allow_inf_nan=False, description="Silence of the webhook that ends an attempt."
+        10.0, gt=0, le=LONGEST_SILENCE, description="Silence of the webhook that ends an attempt."
     )
     webhook_max_attempts: int = Field(
         5, ge=1, le=10, description="Attempts, with growing pauses between them."
@@ -47,7 +49,10 @@ class JobSettings(Settings):
     )
     poll_seconds: int = Field(5, ge=0, le=20, description="How long a fetch waits for messages.")
     max_receives: int = Field(
-        5, ge=1, description="A message that was received so often without success is a dead letter."
+        5,
+        ge=1,
+        le=1000,  # as in a redrive policy
+        description="A message that was received so often without success is a dead letter.",
     )
     retry_seconds: float = Field(
         5.0, ge=0, le=900, description="Pause before a failed message is tried again; doubles each time."

@@ -53,6 +53,7 @@ def test_every_setting_is_documented() -> None:
         "--max-decode-memory-bytes=9223372036854775807",
         "--host=detector..example.com",
         "--aws-connect-timeout-seconds=inf",
+        "--aws-connect-timeout-seconds=10000000000",
         "--aws-read-timeout-seconds=inf",
     ],
 )

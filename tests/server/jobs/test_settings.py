@@ -1,5 +1,6 @@
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +19,23 @@ def test_a_secret_that_may_not_be_read_is_a_mistake_in_the_settings(
     monkeypatch.setattr(Path, "read_bytes", forbidden)
     with pytest.raises(ValueError, match=f"webhook_secret_file: cannot read {secret}: Permission denied"):
         JobSettings(queue_url="q", webhook_url="http://localhost", webhook_secret_file=secret)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("webhook_url", "http://"),
+        ("webhook_url", "https://user:password@example.com/hook"),
+        ("webhook_timeout_seconds", 1e10),
+        ("max_receives", 2000),
+    ],
+)
+def test_what_would_fail_at_a_delivery_is_refused_at_once(name: str, value: object) -> None:
+    others: dict[str, Any] = {
+        "queue_url": "q",
+        "webhook_url": "http://localhost:80?a=b@c",
+        "webhook_secret": "s",
+    }
+    JobSettings(**others)
+    with pytest.raises(ValueError, match=name):
+        JobSettings(**{**others, name: value})
