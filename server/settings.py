@@ -1,6 +1,7 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
 import math
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,6 +17,8 @@ LONGEST_SILENCE = 86_400.0
 """Seconds; well below what the system takes for a time-out of a socket."""
 
 _MIB = 2**20
+# Whatever a store allows; a URI, or several with commas, would be a bucket that no URI names.
+_BUCKET = re.compile(r"[\w.:-]+", re.ASCII)
 _LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
 _GRPC_LARGEST = 2**31 - 2
@@ -341,6 +344,14 @@ class Settings(Configured):
     def _hosts_are_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             hosts.parse(name)
+        return names
+
+    @field_validator("s3_buckets")
+    @classmethod
+    def _buckets_are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _BUCKET.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a bucket")
         return names
 
     @model_validator(mode="after")

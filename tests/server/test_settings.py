@@ -82,6 +82,12 @@ def test_hosts_are_hosts(host: str) -> None:
         load([f"--https-hosts={host}"], Settings)
 
 
+@pytest.mark.parametrize("bucket", ["", "s3://media", "media/", "media,results", " media", "*"])
+def test_buckets_are_names(bucket: str) -> None:
+    with pytest.raises(SettingsError, match=r"s3_buckets \(--s3-buckets\): .* is no name of a bucket"):
+        load([f"--s3-buckets={bucket}"], Settings)
+
+
 def test_every_process_needs_a_port_for_its_metrics() -> None:
     assert load(["--metrics-port", "65534", "--processes", "2"], Settings)
     assert load(["--metrics-port", "0", "--processes", "2"], Settings)
