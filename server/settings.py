@@ -327,7 +327,7 @@ class Settings(Configured):
     )
     log_keep_days: int = Field(14, ge=1, description="Past days whose log files are kept.")
     access_log: Literal["none", "failures", "all"] = Field(
-        "failures", description="Requests that get a line of their own, with code and timings."
+        "failures", description="Requests that get a line of their own at level info, with code and timings."
     )
 
     @field_validator("host")
