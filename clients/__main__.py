@@ -38,7 +38,7 @@ from clients.output import SUFFIXES, Output, opened
 from clients.predictions import prediction
 from clients.requests import Answer, Options, utf8
 from clients.s3 import S3, SCHEME
-from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
+from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey, s3_of
 from deepfake.v1 import detector_pb2 as pb
 
 PANELS_UP_TO = 10
@@ -112,7 +112,7 @@ def detect(
         raise typer.BadParameter(f"must end in {' or '.join(SUFFIXES)}", param_hint="--output")
     if resume and not output:
         raise typer.BadParameter("needs --output", param_hint="--resume")
-    s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
+    s3 = s3_of(s3_profile, s3_access_key, s3_secret_key, s3_endpoint)
     try:
         names = find_media(media, s3)
     except DetectionError as error:
@@ -191,7 +191,7 @@ def check_aws(
     """
     if uri and not uri.startswith(SCHEME):
         raise typer.BadParameter("must start with s3://", param_hint="URI")
-    s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
+    s3 = s3_of(s3_profile, s3_access_key, s3_secret_key, s3_endpoint)
     fine = True
     for finding in aws_check.check(s3, role_arn, uri):
         Console().print(show.finding(finding), soft_wrap=True)

@@ -29,7 +29,7 @@ from clients.output import SUFFIXES, opened
 from clients.predictions import Prediction, prediction
 from clients.requests import Answer, is_uri
 from clients.s3 import S3
-from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey
+from clients.s3_flags import S3AccessKey, S3Endpoint, S3Profile, S3SecretKey, s3_of
 
 MEDIA_PER_TASK = 64
 MOST_TASKS = 2000
@@ -143,7 +143,7 @@ def main(
     if output.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"must end in {' or '.join(SUFFIXES)}", param_hint="--output")
     console = Console()
-    s3 = S3(s3_profile, s3_access_key, s3_secret_key, endpoint=s3_endpoint)
+    s3 = s3_of(s3_profile, s3_access_key, s3_secret_key, s3_endpoint)
     failed = 0
     try:
         if find_spec("ray") is None:

@@ -134,6 +134,16 @@ def test_explicit_keys_are_used_and_never_shown(
     assert "very-secret" not in result.output + caplog.text + repr(S3(secret_key="very-secret"))
 
 
+@pytest.mark.parametrize("half", ["--s3-access-key", "--s3-secret-key"])
+def test_half_of_the_explicit_keys_is_a_wrong_command(
+    fake_detector: FakeDetector, proxy: FaultyProxy, half: str
+) -> None:
+    result = detect(fake_detector, proxy.url, "s3://client-media/in/", half, "AKIAEXPLICIT")
+    assert result.exit_code == 2
+    assert "one needs the other" in result.output
+    assert proxy.requests == []
+
+
 @pytest.mark.parametrize("fault", [Fault(cut_after=10), Fault(no_length=True)])
 def test_an_object_that_the_server_would_refuse_is_not_read(
     fake_detector: FakeDetector, proxy: FaultyProxy, bucket: Any, fault: Fault
