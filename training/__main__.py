@@ -13,7 +13,15 @@ from training.evaluation.command import add_evaluate, add_report
 from training.files import find_samples, limit_samples
 from training.prepare.command import add_prepare
 from training.quiet import start_tensorflow
-from training.settings import MODALITIES, FitSettings, add_settings, add_workers, at_least_one, settings_of
+from training.settings import (
+    MODALITIES,
+    FitSettings,
+    add_settings,
+    add_workers,
+    at_least_one,
+    positive,
+    settings_of,
+)
 
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -91,8 +99,10 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="a detector from nothing: generate media, train, measure, export")
     demo.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="for the generated media")
-    demo.add_argument("--scale", type=float, default=1.0, help="how many media; 1 is the full corpus")
-    demo.add_argument("--version", type=int, help="of the exported detector; the next free one if left out")
+    demo.add_argument("--scale", type=positive, default=1.0, help="how many media; 1 is the full corpus")
+    demo.add_argument(
+        "--version", type=at_least_one, help="of the exported detector; the next free one if left out"
+    )
     # As the bundled model was trained. Its media were compressed and processed in many ways when they were
     # made, and its forged clips are inconsistent between frames: a single frame mostly shows nothing.
     defaults = FitSettings(backbone="tiny", image_size=160, augment_share=0, frames_from_videos=False)

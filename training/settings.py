@@ -1,5 +1,6 @@
 """Settings of training: names, defaults and what they mean; the command line is made from them."""
 
+import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Collection
@@ -35,6 +36,14 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"at least one is needed, not {text}")
     return int(text)
+
+
+def positive(text: str) -> float:
+    """A number of an argument, for argparse, that need not be whole."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"a number above 0 is needed, not {text}")
+    return number
 
 
 def not_negative(text: str) -> int:
@@ -76,9 +85,12 @@ class RowSettings(BaseModel, frozen=True, extra="forbid"):
     frames_per_video: int = Field(5, ge=1, description="frames of a video that the image model sees")
     clips_per_video: int = Field(2, ge=1, description="clips of a video that the video model sees")
     clip_length: int = Field(5, ge=3, description="frames of a clip")
-    clip_stride_seconds: float = Field(0.04, gt=0, description="seconds between frames of a clip")
+    clip_stride_seconds: float = Field(
+        0.04, gt=0, allow_inf_nan=False, description="seconds between frames of a clip"
+    )
     sample_rate: int = Field(16_000, ge=4_000, description="of sound, in Hz")
-    window_seconds: float = Field(4.0, gt=0, description="length of a sound window")
+    # Of shorter sound nothing is judged.
+    window_seconds: float = Field(4.0, ge=0.25, allow_inf_nan=False, description="length of a sound window")
     max_windows: int = Field(16, ge=1, description="windows of a sound, at most")
 
     @property
@@ -145,7 +157,10 @@ class FitSettings(RowSettings, AugmentSettings):
     )
     batch_size: int = Field(32, ge=1, description="rows per step, of all devices together")
     learning_rate: float | None = Field(
-        None, gt=0, description="peak, a tenth of it while fine-tuning; None suits the backbone"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="peak, a tenth of it while fine-tuning; None suits the backbone",
     )
     fine_tune: bool = Field(True, description="train a pretrained backbone too, after its head")
     patience: int = Field(8, ge=1, description="epochs without a better validation AUC before stopping")
@@ -158,7 +173,7 @@ class FitSettings(RowSettings, AugmentSettings):
     strategy: Strategy = Field(
         "default", description="one device, all GPUs of this machine, or those of all machines of TF_CONFIG"
     )
-    seed: int = Field(7, ge=0, description="of weights, order, augmentation and pseudo-fakes")
+    seed: int = Field(7, ge=0, lt=2**32, description="of weights, order, augmentation and pseudo-fakes")
 
     @model_validator(mode="after")
     def _tiny_has_no_pretrained_weights(self) -> Self:

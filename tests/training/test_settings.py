@@ -31,6 +31,10 @@ def test_each_model_asks_for_its_own_rows_only() -> None:
         (["--epochs", "0"], "epochs"),
         (["--backbone", "tiny", "--weights", "imagenet"], "no pretrained weights"),
         (["--clip-length", "2"], "clip_length"),
+        (["--clip-stride-seconds", "inf"], "clip_stride_seconds"),
+        (["--window-seconds", "inf"], "window_seconds"),
+        (["--window-seconds", "0.00001"], "window_seconds"),
+        (["--seed", "5000000000"], "seed"),
     ],
 )
 def test_settings_out_of_range_are_named(
@@ -71,3 +75,11 @@ def test_no_command_goes_without_workers(command: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main([*command.split(), "--workers", "0"])
     assert "at least one is needed, not 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["--scale=nan", "--scale=inf", "--scale=0", "--scale=-1", "--version=0"])
+def test_a_demo_that_cannot_end_well_does_not_begin(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--data-dir", str(tmp_path / "data"), "--output-dir", str(tmp_path), wrong])
+    assert ended.value.code == 2
+    assert not list(tmp_path.iterdir())
