@@ -64,7 +64,7 @@ class GraphCache:
             Exception: as ONNX Runtime does, if the graph cannot be loaded.
         """
         key = _key(graph, providers)
-        for copy in self.folder.glob(f"{key}-*.onnx"):
+        for copy in self._copies(key):
             try:
                 return _open_copy(copy, options(), providers)
             except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -102,6 +102,12 @@ class GraphCache:
             ) as file:
                 json.dump(value, file)
             Path(file.name).replace(self._note(graph, about))
+
+    def _copies(self, key: str) -> list[Path]:
+        try:
+            return list(self.folder.glob(f"{key}-*.onnx"))
+        except OSError:  # the way there may be closed to this user; that is logged when one is to be written
+            return []
 
     def _note(self, graph: Path, about: str) -> Path:
         return self.folder / f"{_key(graph, [about])}.json"
