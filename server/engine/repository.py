@@ -40,7 +40,8 @@ class Repository:
         pinned: the only version that may be served; None for all.
 
     Raises:
-        ModelNotFound: no such model or version; the message lists what there is.
+        ModelNotFound: no such model or version, of which the message lists what there is; or the folder
+            cannot be read.
     """
 
     def __init__(self, folder: Path | None, name: str | None = None, pinned: str | None = None) -> None:
@@ -106,7 +107,10 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted({graph.parts[-3] for graph in _graphs(folder, "*/*")})
+    try:
+        return sorted({graph.parts[-3] for graph in _graphs(folder, "*/*")})
+    except OSError as error:  # such as that a folder above may not be entered
+        raise ModelNotFound(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def _graphs(folder: Path, versions: str = "*") -> list[Path]:

@@ -85,6 +85,12 @@ def test_an_empty_folder_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
         Repository(tmp_path)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_an_error(tmp_path: Path) -> None:
+    # As one below a folder that this user may not enter, but for root, too.
+    with pytest.raises(ModelNotFound, match="cannot be read: File name too long"):
+        Repository(tmp_path / (300 * "n"))
+
+
 def test_folders_that_are_no_versions_are_ignored(tmp_path: Path) -> None:
     put(tmp_path, "detector", "latest")
     with pytest.raises(ModelNotFound):
