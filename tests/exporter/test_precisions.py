@@ -8,8 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from exporter import precisions
 from exporter.export import Exported
-from server.engine.manifest import Precision
+from server.engine.manifest import Change, Precision
 from server.engine.precision import open_session
 from server.engine.processor import features
 from server.engine.repository import graph_file
@@ -108,6 +109,22 @@ def test_each_can_be_served(exported: Exported, precision: Precision) -> None:
     requests = [random_rows(session.manifest, 1, images=2), random_rows(session.manifest, 2, windows=1)]
     tolerance = 1e-5 if precision == "fp32" else 1e-3
     assert_as_alone(session.run(requests), requests, session, tolerance)
+
+
+def test_what_is_gained_is_how_many_times_as_fast_it_is(
+    add_model: AddModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_model("audio")
+    # A single file may change by more than all do on average.
+    change = {"audio": Change(files=9, mean=0.01, largest=0.5, auc=0.8, auc_before=0.8)}
+    monkeypatch.setattr(precisions, "measure_change", lambda *_: {"fp16": change})
+    monkeypatch.setattr(
+        precisions, "measure_speed", lambda *_: {"fp32": {"audio": 3.0}, "fp16": {"audio": 1.5}}
+    )
+    (half,) = run_export(tmp_path, max_change=0.01, precisions=("fp16",), data_folder=data).others
+    assert half.trade is not None
+    assert half.trade.speed_up == {"audio": 2.0}
+    assert half.trade.pays_on_cpu
 
 
 def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
