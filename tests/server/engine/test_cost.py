@@ -54,6 +54,13 @@ def test_a_fixed_cost_is_shared_until_rows_weigh_more(graph: Path, monkeypatch: 
     assert list(costs.full) == [16, 16, 16]
 
 
+def test_a_run_costs_something_where_each_row_is_dearer_than_the_one_before(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = ClockedSession(graph, lambda rows: 0.001 + 0.01 * rows**2, monkeypatch)
+    assert cost.warm_up(session).fixed == pytest.approx(0.001)
+
+
 def test_rows_that_always_gain_fill_no_run(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = ClockedSession(graph, lambda _: 0.01, monkeypatch)
     costs = cost.warm_up(session)

@@ -151,6 +151,24 @@ def test_a_run_that_does_not_end_is_the_death_of_the_engine(watched: WatchedSess
     watched.may_run.set()
 
 
+def test_a_run_that_was_estimated_to_take_long_may_take_ten_times_as_long_and_more(
+    watched: WatchedSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: replace(SINGLE_RUNS, fixed=100.0))
+    monkeypatch.setattr("server.engine.engine._LOOK_SECONDS", 0.01)
+    died = Event()
+    engine = Engine(watched, workers=1, run_timeout=600.0, on_death=died.set)
+    watched.may_run.clear()
+    engine.submit(random_rows(engine.manifest, 1, images=1), soon(10_000.0))
+    until(lambda: engine.running)
+    clock.ahead = 1_500.0
+    assert not died.wait(0.2)
+    clock.ahead = 1_700.0
+    assert died.wait(10)
+    engine.close()
+    watched.may_run.set()
+
+
 def test_several_runs_that_do_not_end_are_one_death(watched: WatchedSession, clock: Clock) -> None:
     deaths: list[bool] = []
     engine = Engine(watched, workers=2, run_timeout=600.0, on_death=lambda: deaths.append(True))
@@ -288,6 +306,26 @@ def test_a_newcomer_waits_for_the_worker_that_is_done_first(
     engine.close()
 
 
+def test_a_device_does_one_run_after_the_other(
+    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.provider = replace(watched.provider, name="CUDAExecutionProvider")
+    costs = replace(SINGLE_RUNS, per_row=(5.0, 5.0, 5.0))
+    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: costs)
+    engine = Engine(watched, workers=2)
+    watched.may_run.clear()
+    held = []
+    for images in (1, 4):
+        held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon()))
+        until(lambda: engine.running == len(held))
+    assert engine.backlog_seconds == pytest.approx(5 + 20, abs=2)
+    assert engine.seconds((2, 0, 0)) == 10
+    watched.may_run.set()
+    for future in held:
+        future.result(10)
+    engine.close()
+
+
 def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, graph: Path) -> None:
     lone = WatchedSession(graph)
     engine = Engine(watched, workers=2, lone=lone)
@@ -299,9 +337,12 @@ def test_a_request_that_is_alone_is_run_by_all_cores(watched: WatchedSession, gr
     # The lone one still runs, so this one is not alone.
     engine.submit(second, soon()).result(10)
     assert (lone.runs, watched.runs) == ([], [1])
+    # What all cores need says nothing of a run on one.
+    seconds = engine.seconds((1, 0, 0))
     lone.may_run.set()
     alone.result(10)
     assert (lone.runs, watched.runs) == ([1], [1])
+    assert engine.seconds((1, 0, 0)) == seconds
     engine.close()
 
 

@@ -14,6 +14,7 @@ from server.engine.queue_delay import QueueDelay
 from server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from server.urgency import Priority
 from tests.urgencies import soon
+from tests.waiting import until
 
 NO_ROWS = Rows(
     np.zeros((0, 1, 1, 3), np.uint8),
@@ -190,6 +191,20 @@ def test_an_estimate_that_is_too_high_for_every_deadline_is_put_to_the_test() ->
     assert not tried.future.done()
 
 
+def test_only_one_of_many_is_put_to_the_test() -> None:
+    queue = queue_of(*(job(deadline=5.0, cost=60.0) for _ in range(16)))
+    assert len(taken(queue)) == 1
+    queue.put(job(deadline=5.0, cost=60.0))
+    queue.close()
+    assert queue.take() is None
+
+
+def test_none_whose_deadline_is_past_is_put_to_the_test() -> None:
+    queue = queue_of(*(job(deadline=-1.0) for _ in range(20)))
+    queue.close()
+    assert queue.take() is None
+
+
 def test_an_idle_worker_waits_for_company_only_when_told() -> None:
     queue = queue_of(job(), size=2, delay=30.0)
     threading.Timer(0.05, lambda: queue.put(job())).start()
@@ -206,6 +221,13 @@ def test_what_costs_a_whole_batch_waits_for_nobody_even_when_told() -> None:
 def test_nobody_waits_for_company_until_it_is_too_late() -> None:
     urgent = job(deadline=1.0, cost=0.2)
     assert taken(queue_of(urgent, delay=30.0)) == [urgent]
+
+
+def test_nobody_waits_for_company_longer_than_half_of_the_time_until_the_deadline() -> None:
+    job_of_two_seconds = job(deadline=2.0, cost=0.001)
+    queue = queue_of(job_of_two_seconds, delay=30.0)
+    assert taken(queue) == [job_of_two_seconds]
+    assert time.monotonic() < job_of_two_seconds.deadline - 0.5
 
 
 def usually(requests: int) -> QueueDelay:
@@ -243,6 +265,20 @@ def test_only_one_worker_gathers_and_the_others_get_what_comes_next() -> None:
         for _ in range(4):
             queue.put(job())
         assert [len(batch.result(10)) for batch in batches] == [2, 2]
+
+
+def test_what_a_worker_leaves_is_taken_by_an_idle_one() -> None:
+    queue = queue_of(delay=30.0)
+    with ThreadPoolExecutor(2) as workers:
+        batches = [workers.submit(taken, queue) for _ in range(2)]
+        queue.put(job(share=0.4))
+        until(lambda: queue._gathering)
+        # It fills the run, but does not fit into it.
+        queue.put(job(share=1.0))
+        try:
+            assert [len(batch.result(10)) for batch in batches] == [1, 1]
+        finally:
+            queue.close()
 
 
 def test_closing_hands_out_what_waits_and_then_nothing() -> None:
