@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.training_records import AddModel
 def test_finds_models_in_the_manifest_order(add_model: AddModel, tmp_path: Path) -> None:
     add_model("audio")
     add_model("image")
+    shutil.copy(tmp_path / "image_model_best.keras", tmp_path / "image_model_final.keras")
     trained = find_trained(tmp_path)
     assert list(trained) == ["image", "audio"]
     assert trained["image"].path == tmp_path / "image_model_best.keras"
