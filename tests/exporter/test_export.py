@@ -98,6 +98,9 @@ def test_the_card_says_what_was_measured(exported: Exported) -> None:
         "INCONCLUSIVE",
         spec_hash(),
         "files.train",
+        "| image | 1.5 | 0.2 | mean |",
+        "mono, 8000 Hz, up to 4 windows of 0.5 s",
+        f"(fp32, {exported.path.stat().st_size / 1e6:.1f} MB)",
     ):
         assert said in card
     for differences in exported.manifest.parity.values():

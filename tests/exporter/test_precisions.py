@@ -116,15 +116,19 @@ def test_what_is_gained_is_how_many_times_as_fast_it_is(
 ) -> None:
     add_model("audio")
     # A single file may change by more than all do on average.
-    change = {"audio": Change(files=9, mean=0.01, largest=0.5, auc=0.8, auc_before=0.8)}
+    change = {"audio": Change(files=9, mean=0.01, largest=0.5, auc=0.81, auc_before=0.8)}
     monkeypatch.setattr(precisions, "measure_change", lambda *_: {"fp16": change})
     monkeypatch.setattr(
         precisions, "measure_speed", lambda *_: {"fp32": {"audio": 3.0}, "fp16": {"audio": 1.5}}
     )
-    (half,) = run_export(tmp_path, max_change=0.01, precisions=("fp16",), data_folder=data).others
+    exported = run_export(tmp_path, max_change=0.01, precisions=("fp16",), data_folder=data)
+    (half,) = exported.others
     assert half.trade is not None
     assert half.trade.speed_up == {"audio": 2.0}
     assert half.trade.pays_on_cpu
+    card = (exported.path.parent / "MODEL_CARD.md").read_text()
+    assert "| fp16 | audio | 9 | 1.0e-02 | 5.0e-01 | 0.8000 | 0.8100 | 2.00 |" in card
+    assert "On the CPU it pays" in card
 
 
 def test_one_that_changes_the_answers_more_than_allowed_is_not_written(
