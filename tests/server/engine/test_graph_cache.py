@@ -3,6 +3,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from server.engine import processor
@@ -80,6 +81,17 @@ def test_another_processor_gets_a_copy_of_its_own(
     monkeypatch.setattr(processor, "_CPUINFO", cpuinfo)
     assert answer(graph, cache) == expected
     assert len(copies(cache)) == 2
+
+
+def test_another_onnx_runtime_gets_a_copy_of_its_own(
+    graph: Path, cache: GraphCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answer(graph, cache)
+    monkeypatch.setattr(onnxruntime, "__version__", "99.0.0")
+    assert answer(graph, cache) == expected
+    monkeypatch.setattr(onnxruntime, "get_build_info", lambda: "another build")
+    assert answer(graph, cache) == expected
+    assert len(copies(cache)) == 3
 
 
 # A way that is closed to this user fails as a name that is too long does, but not for root.

@@ -79,6 +79,9 @@ def test_the_next_start_remembers(
         first.session.threads,
         first.lone and first.lone.threads,
     ]
+    # Other cores are divided otherwise.
+    divide_cores(session, cores=2)
+    assert measured.measurements > before
 
 
 def test_that_threads_gain_nothing_is_measured_again(

@@ -33,3 +33,8 @@ def test_runs_of_nothing_are_kept_from_old_runtimes(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "__version__", version)
     assert candidates("cpu")[0].accepts_empty is accepts
+
+
+def test_coreml_gets_no_runs_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CoreMLExecutionProvider"])
+    assert not candidates("coreml")[0].accepts_empty

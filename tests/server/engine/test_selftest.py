@@ -51,6 +51,12 @@ def test_a_bad_one_is_told_by_its_answers(
         self_test(Session(graph, "cpu"))
 
 
+def test_nothing_may_be_found_where_there_is_nothing(tmp_path: Path) -> None:
+    graph = spoiled(tiny_detector(tmp_path), "fake_probability", "Max", 0.3)
+    with pytest.raises(InvalidModel, match="rows of nothing"):
+        self_test(Session(graph, "cpu"))
+
+
 def test_a_score_may_not_depend_on_other_requests(tmp_path: Path) -> None:
     graph = tiny_detector(tmp_path)
     model = onnx.load(graph)

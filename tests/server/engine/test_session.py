@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from server.engine.batch import Counts, blank_rows, counts_of, empty_rows
-from server.engine.providers import Wish
+from server.engine.graph_cache import GraphCache
+from server.engine.providers import Provider, Wish
 from server.engine.repository import BUNDLED
 from server.engine.session import Session
 from server.errors import EngineFailed, InvalidModel
@@ -71,6 +72,25 @@ def test_a_graph_without_manifest_is_refused(graph: Path, tmp_path: Path) -> Non
 def test_a_provider_that_is_not_there_is_an_error(graph: Path) -> None:
     with pytest.raises(EngineFailed, match="coreml"):
         Session(graph, "coreml")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_for_which_onnx_runtime_takes_the_cpu_is_an_error(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Provider("OtherExecutionProvider", "asked for", workers=1)
+    monkeypatch.setattr("server.engine.session.candidates", lambda _: [other])
+    with pytest.raises(EngineFailed, match="libraries could not be loaded"):
+        Session(graph, "cuda")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_run_has_as_many_threads_as_it_is_told(graph: Path, tmp_path: Path, cached: bool) -> None:
+    cache = GraphCache(tmp_path / "cache") if cached else None
+    for threads in (1, 3):
+        options = Session(graph, "cpu", threads, cache)._session.get_session_options()
+        assert options.intra_op_num_threads == threads
+        assert options.inter_op_num_threads == 1
 
 
 @pytest.mark.parametrize("wish", ["auto", "cpu"])

@@ -73,6 +73,7 @@ def test_a_request_that_is_larger_than_all_shapes_gets_one_of_its_own(session: S
     requests = [blank_rows(session.manifest, *counts) for counts in [(1, 0, 0), (70, 0, 0), (1, 0, 0)]]
     assert list(shapes.groups(requests)) == [[0], [1], [2]]
     assert shapes.around(requests[1:2]) == (128, 0, 0)
+    assert shapes.around([blank_rows(session.manifest, 128, 0, 0)]) == (128, 0, 0)
     assert shapes.around([blank_rows(session.manifest, 0, 9, 0)]) == (40, 16, 128)
 
 
