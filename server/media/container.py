@@ -74,6 +74,8 @@ class Demuxed:
 
     Attributes:
         video: moving pictures, as viewers show them; cover art is none.
+        span: seconds on the container's clock from the first picture or sound to the end of the last; None if
+            the pictures' packets do not tell.
         decode_times_only: whether the container stores no presentation times.
         spare_decoder: opens another decoder for `video`, which gives the same frames; None if it might not.
         warnings: how the file breaks off, if it does.
@@ -83,18 +85,10 @@ class Demuxed:
     audio: av.AudioStream | None
     video_packets: list[Packet]
     audio_packets: list[Packet]
+    span: tuple[float, float] | None
     decode_times_only: bool
     spare_decoder: Callable[[], AbstractContextManager[av.VideoCodecContext]] | None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def video_origin(self) -> float | None:
-        """Seconds on the container's clock at which the first picture is shown."""
-        stamps = [packet.pts for packet in self.video_packets if not packet.is_discard]
-        known = [stamp for stamp in stamps if stamp is not None]
-        if self.video is None or self.video.time_base is None or not known:
-            return None
-        return float(min(known) * self.video.time_base)
 
 
 def demux(container: InputContainer, data: bytes, found: Format, budget: Budget) -> Demuxed:
@@ -135,7 +129,23 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
         place = list(container.streams.video).index(video)
         spare_decoder = partial(_decoder_of, data, found, place, budget)
     decode_times_only = found in (probe.AVI, probe.ASF)
-    return Demuxed(video, audio, pictures, sound, decode_times_only, spare_decoder, warnings)
+    shown, heard = _span(video, pictures), _span(audio, sound)
+    span = (min(shown[0], heard[0]), max(shown[1], heard[1])) if shown and heard else shown
+    return Demuxed(video, audio, pictures, sound, span, decode_times_only, spare_decoder, warnings)
+
+
+def _span(stream: Stream | None, packets: list[Packet]) -> tuple[float, float] | None:
+    """Seconds from the first of a stream to the end of its last; None if its packets do not tell."""
+    played = [packet for packet in packets if not packet.is_discard]
+    stamps = [packet.dts if packet.pts is None else packet.pts for packet in played]
+    known = [stamp for stamp in stamps if stamp is not None]
+    if stream is None or stream.time_base is None or not known or len(known) < len(stamps):
+        return None
+    begin, end = min(known), max(known)
+    end += played[known.index(end)].duration or 0
+    if isinstance(stream, av.AudioStream) and stream.start_time is not None:
+        begin = max(begin, stream.start_time)  # what a codec needs before that is not heard
+    return float(begin * stream.time_base), float(end * stream.time_base)
 
 
 @contextmanager

@@ -103,14 +103,15 @@ def _decode_streams(
 def _video(stream: VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget) -> MediaRows:
     """Pictures and sound; one of the two may fail, with a warning, if the other gives rows."""
     failures: list[MediaError] = []
-    rows = MediaRows(picture_facts(stream))
+    begin, end = demuxed.span or (0.0, 0.0)
+    rows = MediaRows(replace(picture_facts(stream), duration_seconds=end - begin))
     try:
         with typed_errors("the pictures"):
             rows = picture_rows(stream, demuxed, spec, budget)
     except (CorruptMedia, UnsupportedMedia) as error:
         failures.append(error)
     try:
-        rows = _joined(rows, _sound(demuxed, demuxed.video_origin, spec, budget))
+        rows = _joined(rows, _sound(demuxed, begin if demuxed.span else None, spec, budget))
     except (CorruptMedia, UnsupportedMedia) as error:
         failures.append(error)
     if failures and not (len(rows.frames) or len(rows.audio)):

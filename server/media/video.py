@@ -48,7 +48,7 @@ def picture_rows(stream: av.VideoStream, demuxed: Demuxed, spec: RowSpec, budget
     images = choose_frames(reader.starts, reader.end, count, spec.phase)
     clips = choose_clips(reader.starts, reader.end, plan)
     pictures = reader.read(np.union1d(images, clips))
-    rows = _rows(stream, reader, pictures, images, clips, spec)
+    rows = _rows(stream, reader, pictures, images, clips, spec, demuxed.span)
     if codec_name(stream) in _ALPHA_BESIDE and any(map(_has_alpha, demuxed.video_packets)):
         return rows.warned("Transparency was ignored.")
     return rows
@@ -68,18 +68,21 @@ def _rows(
     images: Index,
     clips: Index,
     spec: RowSpec,
+    span: tuple[float, float] | None,
 ) -> MediaRows:
+    origin, end = span or (reader.origin, reader.end)
+    end = max(end, reader.end)
     numbers = np.array(sorted(pictures), np.int64)
     shown = images[np.isin(images, numbers)]
     whole = clips[np.isin(clips, numbers).all(1)]
-    facts = _facts(stream, reader).warned(*_missing(reader, images, shown, clips, whole, spec))
+    facts = _facts(stream, reader, end - origin).warned(*_missing(reader, images, shown, clips, whole, spec))
     blank = np.asarray([number for number, picture in pictures.items() if is_blank(picture)], np.int64)
     if len(blank):
         facts = facts.warned(f"{len(blank)} of {len(pictures)} frames show nothing.")
         shown = np.setdiff1d(shown, blank)
         whole = whole[~np.isin(whole, blank).all(1)]
     frames = [pictures[number] for number in sorted(pictures)]
-    begins, ends = reader.starts - reader.origin, np.append(reader.starts[1:], reader.end) - reader.origin
+    begins, ends = reader.starts - origin, np.append(reader.starts[1:], reader.end) - origin
     return MediaRows(
         facts,
         frames=np.stack(frames) if frames else np.zeros((0, spec.height, spec.width, 3), np.uint8),
@@ -100,7 +103,7 @@ def picture_facts(stream: av.VideoStream) -> MediaFacts:
     )
 
 
-def _facts(stream: av.VideoStream, reader: FrameReader) -> MediaFacts:
+def _facts(stream: av.VideoStream, reader: FrameReader, seconds: float) -> MediaFacts:
     width, height = reader.orientation.stored_size(*reader.size)
     hdr = reader.transfer in _HIGH_DYNAMIC_RANGE
     return MediaFacts(
@@ -108,7 +111,7 @@ def _facts(stream: av.VideoStream, reader: FrameReader) -> MediaFacts:
         video_codec=codec_name(stream),
         width=width,
         height=height,
-        duration_seconds=reader.seconds,
+        duration_seconds=seconds,
         frame_rate=len(reader.starts) / reader.seconds if reader.seconds else 0.0,
         rotation_degrees=reader.orientation.rotation_degrees,
         mirrored=reader.orientation.mirrored,

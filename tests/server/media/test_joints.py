@@ -110,7 +110,8 @@ def test_one_recording_keeps_its_times(clock: float) -> None:
     # The clock of MPEG has 33 bits: a day and two hours.
     data = part(0, clock=clock, heard=SECONDS)
     rows = decode(data, SPEC, LIMITS)
-    np.testing.assert_allclose(np.asarray(shown_frames(rows, [data])) / 25, rows.image_times[:, 0], atol=1e-3)
+    # The sound begins some milliseconds earlier, and so does the medium.
+    np.testing.assert_allclose(np.asarray(shown_frames(rows, [data])) / 25, rows.image_times[:, 0], atol=0.02)
     assert rows.audio_times.max() == pytest.approx(SECONDS, abs=0.05)
 
 

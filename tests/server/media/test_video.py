@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -237,6 +238,23 @@ def test_sound_track_lies_on_the_clock_of_the_pictures() -> None:
     assert heard == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+@pytest.mark.parametrize("want_audio", [True, False])
+def test_a_video_begins_with_its_first_picture_or_sound_and_ends_with_its_last(
+    container: str, want_audio: bool
+) -> None:
+    shown = [2 + number / 25 for number in range(COUNT)]
+    data = encode_video(PICTURES, container, times=shown, sound=speech(8, 44_100))
+    rows = decode(data, replace(SPEC, want_audio=want_audio), LIMITS)
+    assert rows.image_times.min() == pytest.approx(2 + 0.04 * 6, abs=0.05)
+    assert rows.clip_times.min() > 2
+    assert rows.facts.duration_seconds == pytest.approx(8, abs=0.06)
+    assert rows.facts.frame_rate == pytest.approx(25, abs=0.5)
+    if want_audio:
+        assert rows.audio_times.min() == pytest.approx(0, abs=1e-6)
+        assert rows.audio_times.max() == pytest.approx(8, abs=0.06)
+
+
 def test_a_video_without_sound_says_so() -> None:
     rows = decode(video_mp4(sound=False), SPEC, LIMITS)
     assert len(rows.audio) == 0
@@ -256,6 +274,7 @@ def test_broken_pictures_beside_good_sound_cost_a_warning() -> None:
     rows = decode(data, SPEC, LIMITS)
     assert len(rows.frames) == 0
     assert len(rows.audio) > 0
+    assert rows.facts.duration_seconds == pytest.approx(2.4, abs=0.05)
     assert "no frame of the video" in rows.facts.warnings[0]
     with pytest.raises(CorruptMedia, match="no frame of the video"):
         decode(data, RowSpec(want_audio=False), LIMITS)

@@ -4,7 +4,7 @@ isort:skip_file
 The public contract of the detector: is this real or fake, how sure, and where.
 
 Probabilities are of "fake": 0 means certainly real, 1 certainly fake.
-Times are seconds from the start of the medium, by its own clock.
+Times are seconds from the first picture or sound of the medium, by its own clock.
 """
 
 from collections import abc as _abc
@@ -698,7 +698,7 @@ class MediaFacts(_message.Message):
     """Pixels of the upright picture (after rotation)."""
     height: _builtins.int
     duration_seconds: _builtins.float
-    """Seconds, from the packets' own timestamps; 0 for a photo."""
+    """Seconds from the first picture or sound to the end of the last, by the packets' own timestamps; 0 for a photo."""
     frame_rate: _builtins.float
     """Mean frames a second; 0 for a photo and for decoded frames."""
     rotation_degrees: _builtins.int

@@ -4,7 +4,7 @@ isort:skip_file
 The public contract of the detector: is this real or fake, how sure, and where.
 
 Probabilities are of "fake": 0 means certainly real, 1 certainly fake.
-Times are seconds from the start of the medium, by its own clock.
+Times are seconds from the first picture or sound of the medium, by its own clock.
 """
 
 from collections import abc as _abc
