@@ -118,7 +118,9 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCONCLUSIVE_REASON_TOO_SHORT: _InconclusiveReason.ValueType  # 2
     """All media are sound alone, and shorter than the model needs."""
     INCONCLUSIVE_REASON_NO_EVIDENCE: _InconclusiveReason.ValueType  # 3
-    """For another reason, nothing in the media can be judged by the wanted modalities; warnings say more."""
+    """For another reason, nothing in the media can be judged by the wanted modalities;
+    warnings tell what was wrong with them, if anything.
+    """
 
 class InconclusiveReason(_InconclusiveReason, metaclass=_InconclusiveReasonEnumTypeWrapper): ...
 
@@ -129,7 +131,9 @@ INCONCLUSIVE_REASON_BETWEEN_THRESHOLDS: InconclusiveReason.ValueType  # 1
 INCONCLUSIVE_REASON_TOO_SHORT: InconclusiveReason.ValueType  # 2
 """All media are sound alone, and shorter than the model needs."""
 INCONCLUSIVE_REASON_NO_EVIDENCE: InconclusiveReason.ValueType  # 3
-"""For another reason, nothing in the media can be judged by the wanted modalities; warnings say more."""
+"""For another reason, nothing in the media can be judged by the wanted modalities;
+warnings tell what was wrong with them, if anything.
+"""
 Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
 
 class _Priority:
@@ -426,7 +430,7 @@ class DetectResponse(_message.Message):
 
     @_builtins.property
     def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]:
-        """Every frame, clip and window, by medium and time; only when asked for."""
+        """Every frame, clip and window, by medium, modality and time; only when asked for."""
 
     @_builtins.property
     def suspicious_intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuspiciousInterval]:
