@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from functools import partial
@@ -43,6 +44,9 @@ from deepfake.v1 import detector_pb2 as pb
 
 PANELS_UP_TO = 10
 """Media; of more, each gets a line."""
+
+INTERRUPTED = 130
+"""Exit code, as of shells."""
 
 Report = Callable[[str, Answer], None]
 
@@ -137,7 +141,7 @@ def detect(
         asked = _detect(
             connection, names, options, concurrency, s3 if read_s3 else None, records, report, console
         )
-        counts = asyncio.run(asked)
+        counts = asyncio.run(_interruptible(asked))
     except DetectionError as error:
         _fail(str(connection), error)
     if len(names) > 1:
@@ -215,6 +219,15 @@ def health(
         _fail(server, error)
     print("SERVING" if ready else "NOT_SERVING")
     raise typer.Exit(0 if ready else 1)
+
+
+async def _interruptible(asked: Awaitable[Counter[str]]) -> Counter[str]:
+    """The same; Ctrl-C ends the process once all is closed that `asked` had opened."""
+    try:
+        return await asked
+    except asyncio.CancelledError:
+        # Threads that read from a store or a pipe which gives nothing would be waited for.
+        os._exit(INTERRUPTED)
 
 
 async def _detect(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from deepfake.v1 import detector_pb2 as pb
 from tests.clients.fake_detector import FakeDetector
 from tests.clients.records import by_name, paths
 from tests.server_process import ROOT
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -308,3 +310,21 @@ def test_what_cannot_be_looked_at_is_a_medium_that_fails(
     monkeypatch.setattr(Path, "is_file", hidden)
     found = [Path(name).name for name in find_media([str(folder)], S3())]
     assert found == ["a.jpg", "b.PNG", "c.mp3", "deeper"]
+
+
+def test_ctrl_c_ends_the_command_while_a_file_gives_nothing(
+    fake_detector: FakeDetector, folder: Path, tmp_path: Path
+) -> None:
+    pipe, output = tmp_path / "pipe.mp4", tmp_path / "predictions.csv"
+    os.mkfifo(pipe)
+    arguments = ["--server", fake_detector.address, folder / "a.jpg", pipe, "--output", output]
+    command = [sys.executable, "-m", "clients", "detect", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: output.exists() and "a.jpg" in output.read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+            assert process.stderr
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
