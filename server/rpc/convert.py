@@ -169,17 +169,14 @@ def _medium(message: pb.Medium, number: int, settings: Settings) -> Medium:
         case "content":
             # Once, because each look at the field copies it.
             content = message.content
-            if len(content) > settings.max_media_bytes:
-                raise MediaLimitExceeded(
-                    f"media[{number}] has {len(content)} bytes, more than {settings.max_media_bytes}"
-                )
+            _check_size(content, number, settings)
             return Medium(content, kind, message.name)
         case "uri":
             return Medium(message.uri, kind, message.name)
         case "frames":
-            return Medium(_frames(message.frames, number), kind, message.name)
+            return Medium(_frames(message.frames, number, settings), kind, message.name)
         case "audio":
-            return Medium(_audio(message.audio, number), kind, message.name)
+            return Medium(_audio(message.audio, number, settings), kind, message.name)
         case _:
             raise InvalidRequest(f"media[{number}] has no source: set content, uri, frames or audio")
 
@@ -192,10 +189,18 @@ def _kind(message: pb.Medium, number: int) -> MediaKind | None:
     return _KINDS.get(message.kind)
 
 
-def _frames(message: pb.RawFrames, number: int) -> RawFrames:
+def _check_size(content: bytes, number: int, settings: Settings) -> None:
+    if len(content) > settings.max_media_bytes:
+        raise MediaLimitExceeded(
+            f"media[{number}] has {len(content)} bytes, more than {settings.max_media_bytes}"
+        )
+
+
+def _frames(message: pb.RawFrames, number: int, settings: Settings) -> RawFrames:
     shape = (message.count, message.height, message.width, 3)
     needed = message.count * message.height * message.width * 3
     rgb = message.rgb
+    _check_size(rgb, number, settings)
     if needed == 0 or len(rgb) != needed:
         raise InvalidRequest(
             f"media[{number}].frames.rgb has {len(rgb)} bytes; "
@@ -204,8 +209,9 @@ def _frames(message: pb.RawFrames, number: int) -> RawFrames:
     return RawFrames(np.frombuffer(rgb, np.uint8).reshape(shape))
 
 
-def _audio(message: pb.RawAudio, number: int) -> RawAudio:
+def _audio(message: pb.RawAudio, number: int, settings: Settings) -> RawAudio:
     sound = message.pcm
+    _check_size(sound, number, settings)
     if not sound or len(sound) % 4 or not message.sample_rate:
         raise InvalidRequest(f"media[{number}].audio needs float32 pcm and a sample_rate")
     pcm = np.frombuffer(sound, "<f4")

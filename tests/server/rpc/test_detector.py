@@ -214,6 +214,11 @@ def test_sound_that_is_too_short_is_inconclusive_and_has_no_probability(stub: De
         (detect_request(b"hello, this is a text file"), "UNSUPPORTED_MEDIA"),
         (detect_request(PHOTO[:200]), "CORRUPT_MEDIA"),
         (detect_request(b"\0" * 5_000_001), "MEDIA_LIMIT_EXCEEDED"),
+        (
+            detect_request(pb.Medium(audio=pb.RawAudio(pcm=b"\0" * 5_000_004, sample_rate=16_000))),
+            "MEDIA_LIMIT_EXCEEDED",
+        ),
+        (detect_request(pb.Medium(frames=pb.RawFrames(rgb=b"\0" * 5_000_001))), "MEDIA_LIMIT_EXCEEDED"),
     ],
 )
 def test_bad_input_gets_a_typed_error(stub: DetectorStub, bad: pb.DetectRequest, code: str) -> None:

@@ -1014,9 +1014,9 @@ class Limits(_message.Message):
     """Counts."""
     max_frames_per_video: _builtins.int
     max_pixels: _builtins.int
-    """Pixels of one picture."""
+    """Pixels of one encoded picture."""
     max_duration_seconds: _builtins.float
-    """Seconds of one video or sound."""
+    """Seconds of one encoded video or sound."""
     max_queue_size: _builtins.int
     """Requests accepted and not yet answered."""
     def __init__(
