@@ -25,6 +25,11 @@ def test_a_secret_that_may_not_be_read_is_a_mistake_in_the_settings(
     ("name", "value"),
     [
         ("webhook_url", "http://"),
+        ("webhook_url", "http://:8080/hook"),
+        ("webhook_url", "http://example.com:port/hook"),
+        ("webhook_url", "http://example.com:99999/hook"),
+        ("webhook_url", "http://[::1/hook"),
+        ("webhook_url", "http://example.com\n"),
         ("webhook_url", "https://user:password@example.com/hook"),
         ("webhook_timeout_seconds", 1e10),
         ("max_receives", 2000),
