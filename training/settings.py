@@ -14,6 +14,8 @@ Modality = Literal["image", "video", "audio"]
 Backbone = Literal["tiny", "efficientnetb0", "resnet50v2"]
 Strategy = Literal["default", "mirrored", "multi-worker"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+LEAST_WINDOW_SAMPLES = 1136
+"""Of a window of sound, at any rate: its model looks at one segment of 64 frames at least."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -89,9 +91,15 @@ class RowSettings(BaseModel, frozen=True, extra="forbid"):
         0.04, gt=0, allow_inf_nan=False, description="seconds between frames of a clip"
     )
     sample_rate: int = Field(16_000, ge=4_000, description="of sound, in Hz")
-    # Of shorter sound nothing is judged.
+    # Shorter files of MP3, which training rows go through, cannot always be read.
     window_seconds: float = Field(4.0, ge=0.25, allow_inf_nan=False, description="length of a sound window")
     max_windows: int = Field(16, ge=1, description="windows of a sound, at most")
+
+    @model_validator(mode="after")
+    def _window_is_long_enough(self) -> Self:
+        if self.window_samples < LEAST_WINDOW_SAMPLES:
+            raise ValueError(f"window_seconds: its model needs {LEAST_WINDOW_SAMPLES} samples or more")
+        return self
 
     @property
     def window_samples(self) -> int:

@@ -34,6 +34,7 @@ def test_each_model_asks_for_its_own_rows_only() -> None:
         (["--clip-stride-seconds", "inf"], "clip_stride_seconds"),
         (["--window-seconds", "inf"], "window_seconds"),
         (["--window-seconds", "0.00001"], "window_seconds"),
+        (["--sample-rate", "4000", "--window-seconds", "0.25"], "window_seconds"),
         (["--seed", "5000000000"], "seed"),
     ],
 )

@@ -67,7 +67,7 @@ def build_audio_model(sample_rate: int = 16_000, window_samples: int = 64_000) -
 
     Args:
         sample_rate: of the PCM in Hz.
-        window_samples: PCM samples per row; 64 ms at least.
+        window_samples: PCM samples per row; `training.settings.LEAST_WINDOW_SAMPLES` or more.
     """
     pcm = keras.Input((window_samples,), dtype="float32", name="audio")
     level = NormalisedLevel(dtype="float32")(pcm)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from training.models.audio import build_audio_model
 from training.models.coherence import BandCoherence
 from training.models.frontend import LogMelSpectrogram
+from training.settings import LEAST_WINDOW_SAMPLES
 
 SAMPLES = 16_000
 
@@ -26,6 +27,15 @@ def test_gives_one_logit_per_row_whatever_its_level(pcm: NDArray[np.float32]) ->
     assert logit.shape == (3,)
     assert np.isfinite(logit).all()
     np.testing.assert_allclose(model.predict(pcm * 0.1, verbose=0)["logit"], logit, atol=0.02)
+
+
+@pytest.mark.parametrize("rate", [4_000, 48_000])
+def test_the_shortest_window_of_the_settings_is_the_shortest_there_can_be(rate: int) -> None:
+    least = LEAST_WINDOW_SAMPLES
+    longer, shorter = (np.zeros((1, samples), np.float32) for samples in (least, least - 1))
+    assert build_audio_model(rate, least)(longer)["logit"].shape == (1,)
+    with pytest.raises(ValueError, match="batch_normalization"):
+        build_audio_model(rate, least - 1)(shorter)
 
 
 def test_is_the_same_after_saving_and_loading(tmp_path: Path, pcm: NDArray[np.float32]) -> None:
