@@ -50,4 +50,6 @@ def _noisy(rng: np.random.Generator, picture: Picture) -> Picture:
 
 def _smoothed(rng: np.random.Generator, picture: Picture) -> Picture:
     sigma = rng.uniform(0.7, 2.0)
-    return np.asarray(ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=3), np.uint8)
+    # In 8 bits it would cut off what is behind the point, and what is forged would be a level darker.
+    smooth = ndimage.gaussian_filter(picture, (sigma, sigma, 0), output=np.float32, truncate=3)
+    return np.asarray(np.rint(smooth), np.uint8)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from training.corpus import clips, images
 from training.corpus.textures import power_law
+from training.forgery.inconsistency import _smoothed
 from training.forgery.masks import blend, region_of, soft_mask
 from training.forgery.resample import upsampled
 from training.sample import Region
@@ -53,6 +54,11 @@ def test_clip_operators_do_not_hold_still(name: str, seed: int) -> None:
             moved = np.abs(frame[untouched].astype(int) - frames[0][untouched])
             assert moved.size == 0 or moved.mean() < 1
     assert any(not np.array_equal(forged[0], frame) for frame in forged[1:])
+
+
+def test_smoothing_makes_nothing_darker() -> None:
+    original = photo()
+    assert _smoothed(np.random.default_rng(0), original).mean() == pytest.approx(original.mean(), abs=0.3)
 
 
 def test_masks_vary_in_size_and_softness() -> None:
