@@ -15,10 +15,10 @@ from server.sources import hosts
 
 LONGEST_SILENCE = 86_400.0
 """Seconds; well below what the system takes for a time-out of a socket."""
+BUCKET = "[A-Za-z0-9_.:-]+"
+"""Pattern of whatever a store allows; a URI, or several with commas, would be a bucket that no URI names."""
 
 _MIB = 2**20
-# Whatever a store allows; a URI, or several with commas, would be a bucket that no URI names.
-_BUCKET = re.compile(r"[\w.:-]+", re.ASCII)
 _LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
 _GRPC_LARGEST = 2**31 - 2
@@ -350,7 +350,7 @@ class Settings(Configured):
     @classmethod
     def _buckets_are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if not _BUCKET.fullmatch(name):
+            if not re.fullmatch(BUCKET, name):
                 raise ValueError(f"{name!r} is no name of a bucket")
         return names
 

@@ -9,7 +9,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from server.aws import Aws
-from server.settings import LONGEST_SILENCE, Settings
+from server.settings import BUCKET, LONGEST_SILENCE, Settings
 
 
 class JobSettings(Settings):
@@ -25,7 +25,7 @@ class JobSettings(Settings):
 
     result_prefix: str | None = Field(
         None,
-        pattern="^s3://[^/]+(/.*)?$",
+        pattern=f"^s3://{BUCKET}(/.*)?$",
         description="Deliver verdicts as objects below s3://bucket/prefix.",
     )
     result_queue_url: str | None = Field(None, description="Deliver verdicts to this SQS queue.")

@@ -31,6 +31,7 @@ def test_a_secret_that_may_not_be_read_is_a_mistake_in_the_settings(
         ("webhook_url", "http://[::1/hook"),
         ("webhook_url", "http://example.com\n"),
         ("webhook_url", "https://user:password@example.com/hook"),
+        ("result_prefix", "s3://media,results/verdicts"),
         ("webhook_timeout_seconds", 1e10),
         ("max_receives", 2000),
     ],
