@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from training.errors import DataError
 from training.sample import Sample
@@ -203,4 +203,11 @@ def _judged(record: Mapping[str, Any], truth: Mapping[str, str]) -> JudgedFile:
         "group": stated.get("group") or record.get("group") or record["path"],
         "error": record.get("error") or record.get("error_message"),
     }
-    return JudgedFile.model_validate(told)
+    try:
+        return JudgedFile.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"not a table of predictions: {where} of {record['path']} is {first['input']!r}: {first['msg']}"
+        ) from error

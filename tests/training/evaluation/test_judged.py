@@ -109,7 +109,7 @@ def test_other_tables_are_refused_with_a_sentence(tmp_path: Path, text: str, mes
 def test_what_is_no_probability_is_refused(tmp_path: Path, probability: str) -> None:
     table = tmp_path / "p.csv"
     table.write_text(f"path,label,fake_probability\na.jpg,1,{probability}\n")
-    with pytest.raises(DataError, match="fake_probability"):
+    with pytest.raises(DataError, match=rf"fake_probability of a\.jpg is '{probability}': .*\Z"):
         read_judged(table)
 
 
