@@ -14,6 +14,7 @@ from server.media.heif_items import Grid, read_primary
 from server.media.image import decode_picture, frame_rows, state_colours
 from server.media.limits import Budget
 from server.media.orientation import frame_orientation
+from server.media.pixels import PixelConverter, is_narrow_grey
 from server.media.probe import STILL_CODECS
 from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 
@@ -114,6 +115,10 @@ def _put_together(frames: list[av.VideoFrame], grid: Grid) -> av.VideoFrame:
 
 
 def _with_alpha(frame: av.VideoFrame, alpha: av.VideoFrame) -> av.VideoFrame:
+    if is_narrow_grey(frame):
+        # Of what is merged nobody could tell any more that it is.
+        [pixels] = PixelConverter().native(frame, [(0, 0, frame.width, frame.height)])
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
     graph = new_graph()
     merge = graph.add("alphamerge")
     return merged(graph, merge, merge, [frame, alpha])

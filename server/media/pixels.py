@@ -2,7 +2,7 @@
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from server.errors import UnsupportedMedia
@@ -23,6 +23,8 @@ _OTHER_MATRICES = frozenset({8, *range(10, 18)})
 _HD_LINES = 720
 _BACKGROUND = 255
 """White: what a page shows behind a picture with transparency."""
+# Grey from 16 to 235, which swscale takes for 0 to 255 whatever is said of it.
+_FROM_NARROW = np.rint(np.clip((np.arange(256) - 16) * 255 / 219, 0, 255)).astype(np.uint8)
 # What codecs make of one colour.
 _FLAT = 8
 
@@ -41,6 +43,11 @@ def check_colours(frame: av.VideoFrame) -> None:
     """Raises UnsupportedMedia if the frame would be converted to wrong colours."""
     if frame.colorspace in _OTHER_MATRICES and not frame.format.is_rgb:
         raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
+
+
+def is_narrow_grey(frame: av.VideoFrame) -> bool:
+    """Whether its black is 16 and its white 235, though it has no colours."""
+    return len(frame.format.components) == 1 and frame.color_range == ColorRange.MPEG
 
 
 class PixelConverter:
@@ -85,7 +92,8 @@ class PixelConverter:
             interpolation=_SCALING,
             threads=1,
         )
-        return np.asarray(converted.to_ndarray(), np.uint8)
+        pixels = np.asarray(converted.to_ndarray(), np.uint8)
+        return _FROM_NARROW[pixels] if is_narrow_grey(frame) else pixels
 
     def _flattened(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The same where nothing is transparent, else what is seen of it on white."""

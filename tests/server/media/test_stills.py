@@ -97,6 +97,17 @@ def test_an_avif_has_the_colours_that_its_container_states(matrix: int, full_ran
     assert np.abs(native(data).astype(int) - native(avif_stating(6, True))).mean() > 1
 
 
+@pytest.mark.parametrize("value_range", ["full", "limited"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_grey_avif_has_the_range_that_it_states(mode: str, value_range: str) -> None:
+    stripes = np.repeat(np.linspace(0, 255, WIDTH).astype(np.uint8)[None, :, None], HEIGHT, 0).repeat(3, 2)
+    picture = Image.fromarray(stripes).convert(mode)
+    if mode == "RGBA":
+        picture.putpixel((0, 0), (0, 0, 0, 254))
+    options = {"quality": 100, "subsampling": "4:0:0", "range": value_range}
+    assert np.abs(native(encode_picture(picture, "AVIF", **options)).astype(int) - stripes).max() <= 2
+
+
 @pytest.mark.parametrize("matrix", [0, 8, 14])
 def test_an_avif_of_other_colours_is_refused(matrix: int) -> None:
     with pytest.raises(UnsupportedMedia, match=f"matrix {matrix} "):
