@@ -97,6 +97,8 @@ class PixelConverter:
 
     def _flattened(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The same where nothing is transparent, else what is seen of it on white."""
+        if _is_coarse(frame):
+            return av.VideoFrame.from_ndarray(self._rgb(frame, frame.width, frame.height), "rgb24")
         if self._opaque or not _has_alpha(frame):
             return frame
         rgba = self._rgb(frame, frame.width, frame.height, "rgba")
@@ -112,6 +114,11 @@ def _source_matrix(frame: av.VideoFrame, still: bool) -> Colorspace | None:
     if frame.format.is_rgb or frame.colorspace in KNOWN_MATRICES:
         return None
     return Colorspace.ITU601 if still or frame.height < _HD_LINES else Colorspace.ITU709
+
+
+def _is_coarse(frame: av.VideoFrame) -> bool:
+    """Of fewer than eight bits, which swscale brings to right levels only where it does not scale."""
+    return not frame.format.has_palette and any(part.bits < 8 for part in frame.format.components)
 
 
 def _has_alpha(frame: av.VideoFrame) -> bool:

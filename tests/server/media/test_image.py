@@ -1,6 +1,7 @@
 """Photos against Pillow: the same pixels, whatever the format, its options and its orientation."""
 
 import io
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -108,6 +109,23 @@ def test_png_of_16_bits() -> None:
     grey = (np.asarray(picture().convert("L")).astype(np.uint16) << 8) + 37
     ours = native(encode_picture(Image.fromarray(grey), "PNG"))
     assert difference(ours, np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, -1))[0] <= 1
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_black_and_white_scaled_is_grey_of_the_right_level(file_format: str) -> None:
+    dithered = picture().convert("1")
+    frame = decode(encode_picture(dithered, file_format), RowSpec(HEIGHT // 4, WIDTH // 4), LIMITS).frames[0]
+    expected = np.asarray(dithered.convert("L").reduce(4))[..., None]
+    assert difference(frame, expected)[0] <= 1
+
+
+def test_a_bitmap_of_16_bits_a_pixel_has_the_same_colours_at_any_size() -> None:
+    white = np.full((HEIGHT, WIDTH), 0x7FFF, "<u2")
+    white[:, : WIDTH // 2] = 0
+    header = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 16, 0, white.nbytes, 0, 0, 0, 0)
+    data = b"BM" + struct.pack("<IHHI", 54 + white.nbytes, 0, 0, 54) + header + white.tobytes()
+    frame = decode(data, RowSpec(HEIGHT // 4, WIDTH // 4), LIMITS).frames[0]
+    assert (frame.min(), frame.max()) == (0, 255)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
