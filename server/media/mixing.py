@@ -30,7 +30,7 @@ _PLANAR = {"u8p": np.uint8, "s16p": np.int16, "s32p": np.int32, "fltp": np.float
 
 
 class Downmix:
-    """Mean of the channels, in [-1, 1]; where they cancel each other, each in the phase of the loudest.
+    """Mean of all channels but subwoofers; where they cancel each other, each in the phase of the loudest.
 
     Listeners hear a voice just as well if one ear gets it upside down, and mixed as it is it would be gone:
     all that is left would be what lies in the middle, under it.
@@ -44,6 +44,7 @@ class Downmix:
         self, rate: int, channels: int, voices: Voices | None = None, apart: tuple[int, ...] = ()
     ) -> None:
         self.rate, self.channels = rate, channels
+        self._played = channels
         self._voices, self._apart = voices, apart
         self._block = round(rate * _BLOCK_SECONDS)
         self._waiting: list[Channels] = []
@@ -54,6 +55,7 @@ class Downmix:
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame, of this sample rate and number of channels."""
         channels = _samples(frame)
+        self._played = len(channels) - sum(_subwoofers(frame))
         self._waiting.append(channels[list(self._apart)] if self._apart else channels)
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
@@ -78,7 +80,7 @@ class Downmix:
         starts = np.arange(0, max(channels.shape[1] - self._block, 0) + 1, self._block)
         signs = self._signs_of(channels, starts)
         total = self._turned(channels, starts, signs) if (signs < 0).any() else channels.sum(0)
-        self._mixed.append(total[None] / np.float32(len(channels)))
+        self._mixed.append(total[None] / np.float32(max(self._played, 1)))
         self._signs = signs[:, -1]
 
     def _signs_of(self, channels: Channels, starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -140,11 +142,15 @@ def _samples(frame: av.AudioFrame) -> Channels:
         channels /= 128
     elif samples.dtype.kind == "i":
         channels /= 2 ** (8 * samples.itemsize - 1)
-    if len(channels) > 2:
-        # Players leave the subwoofer's out of what they mix down for two ears, and it plays no voice.
-        channels[[channel.name.startswith("LFE") for channel in frame.layout.channels]] = 0
+    channels[_subwoofers(frame)] = 0
     # What is absurdly loud would overflow in the resampler.
     return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
+
+
+def _subwoofers(frame: av.AudioFrame) -> list[bool]:
+    """Which channels play no voice, and are left out by players of what they mix down for two ears."""
+    channels = frame.layout.channels
+    return [len(channels) > 2 and channel.name.startswith("LFE") for channel in channels]
 
 
 def _raw(frame: av.AudioFrame) -> NDArray[Any]:

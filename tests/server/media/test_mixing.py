@@ -31,7 +31,13 @@ def amplitude(sound: Sound, frequency: float) -> float:
 def test_channels_are_averaged() -> None:
     np.testing.assert_allclose(heard([HIGH, LOW]), (HIGH + LOW) / 2, atol=1e-6)
     silence = np.zeros_like(HIGH)
-    np.testing.assert_allclose(heard([HIGH] + [silence] * 5), HIGH / 6, atol=1e-6)
+    np.testing.assert_allclose(heard([HIGH] + [silence] * 4), HIGH / 5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [6, 8])
+def test_the_subwoofer_makes_nothing_softer(count: int) -> None:
+    # 5.1 and 7.1
+    np.testing.assert_allclose(heard([HIGH] * count), HIGH, atol=1e-6)
 
 
 @pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_f32le"])
@@ -74,18 +80,18 @@ def test_what_nobody_hears_does_not_hide_what_lies_in_the_middle(frequency: floa
 def test_two_of_six_channels_that_cancel_each_other_are_heard() -> None:
     silence = np.zeros_like(HIGH)
     found = heard([HIGH, -HIGH, 0.5 * LOW, silence, silence, silence])
-    assert amplitude(found, 1_000) == pytest.approx(0.5 / 3, abs=0.01)
+    assert amplitude(found, 1_000) == pytest.approx(2 * 0.5 / 5, abs=0.01)
 
 
 def test_a_voice_in_the_channel_of_the_subwoofer_is_not_heard() -> None:
     silence = np.zeros_like(HIGH)
     found = heard([0.3 * HIGH, 0.3 * HIGH, silence, LOW, silence, silence])
-    np.testing.assert_allclose(found, 0.1 * HIGH, atol=1e-6)
+    np.testing.assert_allclose(found, 0.6 / 5 * HIGH, atol=1e-6)
 
 
 def test_eight_channels_are_heard_whichever_way_they_lie_in_memory() -> None:
     channels = [HIGH, LOW, HIGH, np.zeros_like(HIGH), LOW, HIGH, LOW, HIGH]
-    expected = np.mean(channels, 0)
+    expected = np.sum(channels, 0) / 7
     for codec, container in (("pcm_s16le", "wav"), ("flac", "flac"), ("aac", "adts")):
         found = heard(channels, codec, container)
         for frequency in (1_000, 250):
