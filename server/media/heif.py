@@ -75,6 +75,8 @@ def _decode_grid(container: InputContainer, grid: Grid, spec: RowSpec, budget: B
         raise CorruptMedia("tiles of the picture are missing")
     frames = _frames(container, [streams[number] for number in set(grid.tiles)], budget)
     whole = _put_together([frames[number] for number in grid.tiles], grid)
+    # Put together, tiles forget it.
+    whole.color_trc = frames[grid.tiles[0]].color_trc
     if grid.colours:
         state_colours(whole, *grid.colours)
     facts = MediaFacts(MediaKind.IMAGE, video_codec=codec_name(streams[grid.tiles[0]]))

@@ -25,7 +25,8 @@ class Grid:
 
     Attributes:
         tiles: numbers of their items.
-        colours: matrix and range as in AVColorSpace and AVColorRange, if they are stated.
+        colours: matrix, range and transfer as in AVColorSpace, AVColorRange and
+            AVColorTransferCharacteristic, if they are stated.
     """
 
     rows: int
@@ -34,7 +35,7 @@ class Grid:
     height: int
     tiles: tuple[int, ...]
     orientation: Orientation
-    colours: tuple[int, int] | None
+    colours: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +221,9 @@ def _orientation(properties: Properties) -> Orientation:
     return from_exif(sides if mirror[0] & 1 else top_and_bottom)
 
 
-def _colours(properties: Properties) -> tuple[int, int] | None:
+def _colours(properties: Properties) -> tuple[int, int, int] | None:
     for name, content in properties:
         if name == b"colr" and content.startswith(b"nclx"):
-            matrix, full_range = struct.unpack_from(">HB", content, 8)
-            return matrix, _FULL_RANGE if full_range & 0x80 else _LIMITED_RANGE
+            transfer, matrix, full_range = struct.unpack_from(">HHB", content, 6)
+            return matrix, _FULL_RANGE if full_range & 0x80 else _LIMITED_RANGE, transfer
     return None

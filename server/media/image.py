@@ -5,7 +5,7 @@ from typing import cast
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, ColorTrc
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
@@ -13,7 +13,13 @@ from server.media.container import Packet, codec_name, tune_decoder
 from server.media.failures import typed_errors
 from server.media.limits import Budget
 from server.media.orientation import Orientation, frame_orientation
-from server.media.pixels import KNOWN_MATRICES, UNSPECIFIED_MATRIX, PixelConverter, is_blank
+from server.media.pixels import (
+    KNOWN_MATRICES,
+    UNSPECIFIED_MATRIX,
+    PixelConverter,
+    is_blank,
+    transfer_warnings,
+)
 from server.media.probe import Format
 from server.media.reduced import decode_reduced_jpeg
 from server.media.sampling import choose_crops
@@ -72,16 +78,19 @@ def decode_picture(stream: av.VideoStream, packet: Packet, budget: Budget) -> av
     """The picture of a packet, in the colours that its container states."""
     budget.check_pixels(stream.width, stream.height)
     tune_decoder(stream.codec_context, budget)
-    stated = stream.codec_context.colorspace, stream.codec_context.color_range
+    context = stream.codec_context
+    stated = context.colorspace, context.color_range, context.color_trc
     frame = _first_frame(stream.codec_context, packet)
     state_colours(frame, *stated)
     return frame
 
 
-def state_colours(frame: av.VideoFrame, matrix: int, value_range: int) -> None:
+def state_colours(frame: av.VideoFrame, matrix: int, value_range: int, transfer: int) -> None:
     """Gives a frame the colours that its container states: to viewers they count more than its codec's."""
     if value_range != ColorRange.UNSPECIFIED:
         frame.color_range = value_range
+    if transfer != ColorTrc.UNSPECIFIED:
+        frame.color_trc = transfer
     if frame.format.is_rgb or len(frame.format.components) < 3:
         return
     if matrix != UNSPECIFIED_MATRIX:
@@ -123,6 +132,7 @@ def frame_rows(
     )
     if not spec.want_images:
         return MediaRows(facts)
+    facts = facts.warned(*transfer_warnings(frame.color_trc))
     converter = PixelConverter(still=True, opaque=opaque)
     pictures = [converter.scaled(frame, spec.width, spec.height, orientation)]
     if is_blank(pictures[0]):

@@ -20,6 +20,8 @@ UNSPECIFIED_MATRIX = 2
 # YCgCo, those derived from primaries, and ICtCp: viewers know them, and swscale would take them for BT.601;
 # BT.2020 of constant luminance it refuses.
 _OTHER_MATRICES = frozenset({8, *range(10, 18)})
+# PQ and HLG, as AVColorTransferCharacteristic.
+_HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 _HD_LINES = 720
 _BACKGROUND = 255
 """White: what a page shows behind a picture with transparency."""
@@ -43,6 +45,11 @@ def check_colours(frame: av.VideoFrame) -> None:
     """Raises UnsupportedMedia if the frame would be converted to wrong colours."""
     if frame.colorspace in _OTHER_MATRICES and not frame.format.is_rgb:
         raise UnsupportedMedia(f"colours by matrix {int(frame.colorspace)} of H.273 are not read here")
+
+
+def transfer_warnings(transfer: int) -> tuple[str, ...]:
+    """What there is to say of pictures with this AVColorTransferCharacteristic."""
+    return ("High dynamic range was not tone-mapped.",) if transfer in _HIGH_DYNAMIC_RANGE else ()
 
 
 def is_narrow_grey(frame: av.VideoFrame) -> bool:

@@ -13,15 +13,13 @@ from server.errors import CorruptMedia
 from server.media.container import Demuxed, Packet, check_clear, check_codec, codec_name, tune_decoder
 from server.media.frames import FrameReader
 from server.media.limits import Budget
-from server.media.pixels import RGB, is_blank
+from server.media.pixels import RGB, is_blank, transfer_warnings
 from server.media.probe import VIDEO_CODECS
 from server.media.sampling import ClipPlan, choose_clips, choose_frames
 from server.media.types import WHOLE_PICTURE, MediaFacts, MediaKind, MediaRows, RowSpec
 
 Index = NDArray[np.int64]
 
-# PQ and HLG, as AVColorTransferCharacteristic.
-_HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 # Whose transparency is a video of its own beside each packet, which FFmpeg's decoders do not look at.
 _ALPHA_BESIDE = frozenset({"vp8", "vp9"})
 _ALPHA_NUMBER = (1).to_bytes(8, "big")
@@ -105,7 +103,6 @@ def picture_facts(stream: av.VideoStream) -> MediaFacts:
 
 def _facts(stream: av.VideoStream, reader: FrameReader, seconds: float) -> MediaFacts:
     width, height = reader.orientation.stored_size(*reader.size)
-    hdr = reader.transfer in _HIGH_DYNAMIC_RANGE
     return MediaFacts(
         MediaKind.VIDEO,
         video_codec=codec_name(stream),
@@ -115,7 +112,7 @@ def _facts(stream: av.VideoStream, reader: FrameReader, seconds: float) -> Media
         frame_rate=len(reader.starts) / reader.seconds if reader.seconds else 0.0,
         rotation_degrees=reader.orientation.rotation_degrees,
         mirrored=reader.orientation.mirrored,
-        warnings=("High dynamic range was not tone-mapped.",) if hdr else (),
+        warnings=transfer_warnings(reader.transfer),
     )
 
 

@@ -40,8 +40,8 @@ TILES = tiles_of(WHOLE)
 TILED = avif(TILES, COLUMNS, (WIDTH, HEIGHT))
 
 
-def colours(matrix: int) -> bytes:
-    return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, matrix, 0x80))
+def colours(matrix: int, transfer: int = 13) -> bytes:
+    return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, transfer, matrix, 0x80))
 
 
 def test_an_avif_of_tiles_is_one_picture() -> None:
@@ -49,6 +49,11 @@ def test_an_avif_of_tiles_is_one_picture() -> None:
     assert np.abs(rows.frames[0].astype(int) - WHOLE).mean() < 2
     assert (rows.facts.width, rows.facts.height, rows.facts.video_codec) == (WIDTH, HEIGHT, "av1")
     assert rows.facts.warnings == ()
+
+
+def test_tiles_of_high_dynamic_range_are_named() -> None:
+    data = avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6, transfer=16))
+    assert decode(data, RowSpec(), LIMITS).facts.warnings == ("High dynamic range was not tone-mapped.",)
 
 
 def test_a_heic_of_tiles_is_one_picture() -> None:

@@ -97,6 +97,18 @@ def test_an_avif_has_the_colours_that_its_container_states(matrix: int, full_ran
     assert np.abs(native(data).astype(int) - native(avif_stating(6, True))).mean() > 1
 
 
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize(("transfer", "warned"), [(13, False), (16, True), (18, True)])
+def test_high_dynamic_range_is_named(transfer: int, warned: bool, transparent: bool) -> None:
+    picture = Image.fromarray(PHOTO).convert("RGB")
+    if transparent:
+        picture.putalpha(200)
+    data = bytearray(encode_picture(picture, "AVIF"))
+    struct.pack_into(">H", data, data.index(b"colrnclx") + 10, transfer)
+    warnings = decode(bytes(data), RowSpec(), LIMITS).facts.warnings
+    assert warnings == ("High dynamic range was not tone-mapped.",) * warned
+
+
 @pytest.mark.parametrize("value_range", ["full", "limited"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_grey_avif_has_the_range_that_it_states(mode: str, value_range: str) -> None:
