@@ -223,8 +223,7 @@ class Settings(Configured):
         None,
         min_length=1,
         description="This and a file's bytes choose which of its frames and windows are judged, so that "
-        "nobody can make a file that is real just there. Give all servers the same. Default: the centres of "
-        "equal parts.",
+        "nobody can make a file that is real just there. Give all servers the same. Default: even places.",
     )
     decode_timeout_seconds: float = Field(30.0, gt=0, description="Wall clock for decoding one medium.")
     max_decode_memory_bytes: int = Field(
