@@ -55,7 +55,7 @@ class Downmix:
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame, of this sample rate and number of channels."""
         channels = _samples(frame)
-        self._played = len(channels) - sum(_subwoofers(frame))
+        self._played = len(channels) - len(_subwoofers(frame))
         self._waiting.append(channels[list(self._apart)] if self._apart else channels)
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
@@ -147,10 +147,11 @@ def _samples(frame: av.AudioFrame) -> Channels:
     return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
 
 
-def _subwoofers(frame: av.AudioFrame) -> list[bool]:
-    """Which channels play no voice, and are left out by players of what they mix down for two ears."""
-    channels = frame.layout.channels
-    return [len(channels) > 2 and channel.name.startswith("LFE") for channel in channels]
+def _subwoofers(frame: av.AudioFrame) -> list[int]:
+    """The channels that play no voice, and are left out by players of what they mix down for two ears."""
+    if frame.layout.nb_channels <= 2:
+        return []
+    return [place for place, channel in enumerate(frame.layout.channels) if channel.name.startswith("LFE")]
 
 
 def _raw(frame: av.AudioFrame) -> NDArray[Any]:
