@@ -103,6 +103,11 @@ def test_live_values_are_read_when_asked(models: Path) -> None:
         assert value(f"deepfake_{idle}") == 0
 
 
+def test_as_many_decoders_as_cores_are_allowed(models: Path) -> None:
+    with running_server(models, metrics_port=0, decode_workers=0, cores=3) as server:
+        assert scraped(server)("deepfake_decode_workers") == 3
+
+
 def test_versions_that_could_not_be_loaded_are_seen_from_the_start(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     shutil.copytree(models, folder)

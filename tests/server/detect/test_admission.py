@@ -68,8 +68,9 @@ def test_a_margin_is_kept_to_the_deadline() -> None:
 
 def test_the_work_of_all_stages_goes_first() -> None:
     busy = admission(stage(2.0), stage(6.0))
-    with pytest.raises(Overloaded, match=r"8\.0 s"):
+    with pytest.raises(Overloaded, match=r"8\.0 s") as refused:
         ask(busy, seconds=10.0)
+    assert refused.value.retry_after == 8.0
     ask(busy, seconds=20.0)
 
 
@@ -86,6 +87,26 @@ def test_rows_that_are_there_do_not_wait_for_decoders() -> None:
         pass
     with pytest.raises(Overloaded):
         ask(busy, seconds=10.0)
+
+
+@pytest.mark.parametrize("least", [0, 1, 2])
+def test_the_least_urgent_gives_way_wherever_it_waits(least: int) -> None:
+    dropped: list[int] = []
+
+    def place(number: int) -> Any:
+        urgency = (Priority.BATCH if number == least else Priority.NORMAL, CLOCK.monotonic() + 60.0)
+
+        def drop(than: Urgency, error: Overloaded) -> bool:
+            dropped.append(number)
+            return error.retry_after > 0
+
+        return SimpleNamespace(**vars(IDLE), least_urgent=lambda: urgency, drop=drop)
+
+    engine, decoders, verdicts = map(place, range(3))
+    nobody = SimpleNamespace(**vars(IDLE), least_urgent=lambda: None)
+    full = Admission(cast("Any", SimpleNamespace(current=engine)), decoders, nobody, verdicts, 0)
+    with full.accepted((Priority.INTERACTIVE, CLOCK.monotonic() + 10.0)):
+        assert dropped == [least]
 
 
 def test_who_comes_with_about_the_same_deadline_makes_nobody_late() -> None:
@@ -153,6 +174,8 @@ def test_who_comes_too_late_changes_no_estimate() -> None:
 
 def test_who_has_little_time_tells_only_that_it_takes_longer() -> None:
     idle = admission(IDLE)
+    with idle.accepted(soon()):
+        CLOCK.sleep(1.0)
     before = idle.forecasts[Stage.DECODE].alone.of(0)
     for _ in range(100):
         with pytest.raises(DeadlineExceeded):

@@ -270,6 +270,15 @@ async def test_bytes_are_bounded_and_large_answers_count_more() -> None:
     assert verdicts.entries > 2
 
 
+async def test_an_answer_that_is_too_large_drives_no_other_out() -> None:
+    verdicts = cache(max_bytes=10_000)
+    row = ScoredRow("image", 0, 0.0, 0.0, 0.5, heatmap=np.zeros((64, 64), np.float32))
+    await verdicts.answer(question("small"), NORMAL, at_once)
+    await verdicts.answer(question("large"), NORMAL, lambda: at_once(replace(ANSWER, rows=(row,))))
+    assert verdicts.find(question("small"))
+    assert verdicts.entries == 1
+
+
 async def test_an_entry_does_not_keep_the_heatmaps_of_its_whole_batch() -> None:
     batch = np.zeros((64, 8, 8), np.float32)
     row = ScoredRow("image", 0, 0, 0, 0.9, None, batch[3])

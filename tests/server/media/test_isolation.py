@@ -228,6 +228,14 @@ def test_a_medium_has_the_threads_of_idle_workers(tmp_path: Path) -> None:
         assert sorted(future.result(60).facts.channels for future in running) == [1, 1, 1, 3]
 
 
+def test_threads_that_one_medium_had_are_free_for_the_next() -> None:
+    with closing(DecodePool(3, MediaLimits(max_threads=3), FAULTS)) as pool:
+        for _ in range(2):
+            busy = pool.busy_seconds
+            assert ask(pool, b"lone").facts.channels == 3
+            until(lambda busy=busy: pool.busy_seconds > busy)  # type: ignore[misc]
+
+
 def test_media_count_until_they_are_decoded(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     data = b"wait " + os.fsencode(gate)
