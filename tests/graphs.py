@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from exporter.graph import IR_VERSION, OPSET
 from exporter.nodes import Nodes
@@ -22,6 +23,19 @@ def row_graph(nodes: Nodes, dtype: int, shape: Shape, outputs: Mapping[str, Shap
     made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in outputs.items()]
     graph = helper.make_graph(nodes.nodes, "graph", [rows], made, nodes.constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def spoiled(graph: Path, output: str, operation: str, *constants: float | list[float]) -> Path:
+    """Puts one more node before an output of the graph."""
+    model = onnx.load(graph)
+    (node,) = (node for node in model.graph.node if output in node.output)
+    node.output[list(node.output).index(output)] = "unspoiled"
+    names = [f"constant_{number}" for number in range(len(constants))]
+    for name, value in zip(names, constants, strict=True):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    model.graph.node.append(helper.make_node(operation, ["unspoiled", *names], [output]))
+    onnx.save(model, graph)
+    return graph
 
 
 def rewritten(graph: onnx.ModelProto, rewrite: Callable[[Rewriter], None]) -> onnx.ModelProto:

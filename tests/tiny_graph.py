@@ -72,9 +72,11 @@ def tiny_detector(
     return file
 
 
-def put_version(folder: Path, version: str, bias: float = 0.0) -> Path:
+def put_version(
+    folder: Path, version: str, bias: float = 0.0, modalities: Sequence[str] = ("image", "video", "audio")
+) -> Path:
     """A version of the tiny detector that appears whole in the repository `folder`; gives its file."""
-    written = tiny_detector(folder.parent / "staging", version=version, bias=bias)
+    written = tiny_detector(folder.parent / "staging", modalities, version=version, bias=bias)
     target = folder / NAME / version / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     return written.rename(target)

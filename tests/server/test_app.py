@@ -21,6 +21,7 @@ from server.errors import CannotListen, InvalidModel, ModelNotFound
 from server.settings import Settings
 from tests import media
 from tests.aws import use_credentials
+from tests.graphs import spoiled
 from tests.media_requests import detect_request
 from tests.running_server import running_server
 from tests.server_process import ROOT, ready_process, server_process
@@ -156,6 +157,12 @@ def test_a_model_trained_on_other_rows_is_refused(tmp_path: Path, monkeypatch: p
         patch.setattr("tests.tiny_graph.spec_hash", lambda: "0123456789abcdef")
         tiny_detector(tmp_path)
     with pytest.raises(InvalidModel, match="0123456789abcdef"), running_server(tmp_path):
+        pass
+
+
+def test_a_model_that_fails_its_self_test_is_refused(tmp_path: Path) -> None:
+    spoiled(tiny_detector(tmp_path), "fake_probability", "Mul", 0.5)
+    with pytest.raises(InvalidModel, match="self-test"), running_server(tmp_path):
         pass
 
 

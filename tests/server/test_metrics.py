@@ -6,6 +6,8 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
@@ -63,6 +65,24 @@ def test_requests_stages_and_batches_are_counted(models: Path) -> None:
     assert value("deepfake_batch_rows_sum", modality="audio") > 0
     assert value("deepfake_batch_rows_sum", modality="video") == 0
     assert value("deepfake_decode_busy_seconds_total") > 0
+
+
+def test_estimates_stand_beside_what_batches_took() -> None:
+    counted = metrics.Metrics("127.0.0.1", 0)
+    jobs: list[Any] = [SimpleNamespace(cost=0.25, rows=SimpleNamespace(counts=(1, 2, 3))) for _ in range(2)]
+    counted.batch(jobs, 4.0)
+    sums = {sample.name: sample.value for sample in samples(counted.port)}
+    counted.close()
+    assert sums["deepfake_batch_cost_seconds_sum"] == 0.5
+    assert sums["deepfake_batch_duration_seconds_sum"] == 4.0
+
+
+def test_whatever_becomes_of_messages_is_there_from_the_start() -> None:
+    counted = metrics.Metrics("127.0.0.1", 0)
+    messages = [sample for sample in samples(counted.port) if sample.name == "deepfake_job_messages_total"]
+    counted.close()
+    outcomes = {sample.labels["outcome"]: sample.value for sample in messages}
+    assert outcomes == dict.fromkeys(("DELIVERED", "RETRIED", "DEAD_LETTER", "LEFT", "NOT_FETCHED"), 0)
 
 
 def test_what_gives_no_verdict_is_counted_as_ok(models: Path) -> None:

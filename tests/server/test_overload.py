@@ -19,7 +19,7 @@ from server.media.decode_queue import DecodeJob
 from server.media.isolation import DecodePool
 from server.sources.files import Files
 from tests import media
-from tests.failures import pushback_milliseconds
+from tests.failures import failure, pushback_milliseconds
 from tests.media_requests import decoded_picture, detect_request
 from tests.metrics import samples
 from tests.raw_requests import PHOTO as ROWS
@@ -83,6 +83,20 @@ def test_those_who_wait_for_the_verdict_on_a_duplicate_give_room_as_well(
         go_on.set()
         assert outcomes(patient).count(OK) == ROOM - 1
         assert "more urgent" in refused(patient).details()
+
+
+def test_a_request_without_a_deadline_has_the_default_one(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(DecodePool, "_decode", lambda pool, worker, job: go_on.wait(60))
+    with running_server(models, default_deadline_seconds=0.5) as server, stub_of(server) as stub:
+        try:
+            call: Any = stub.Detect.future(detect_request(PHOTO))
+            late = call.exception(20)
+        finally:
+            go_on.set()
+    assert failure(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
 def test_the_patient_do_not_take_the_room_of_the_urgent(stub: DetectorStub) -> None:

@@ -185,6 +185,17 @@ def test_every_server_looks_where_the_secret_says(models: Path) -> None:
         assert all(starts(address) == expected for _ in range(8))
 
 
+def test_each_server_has_its_share_and_places_of_its_own(tmp_path: Path) -> None:
+    settings = Settings(processes=3, cores=8, metrics_port=9464, log_dir=tmp_path)
+    shares = list(processes._shares(settings, 50051))
+    assert [share.cores for share in shares] == [2, 2, 2]
+    assert [share.metrics_port for share in shares] == [9464, 9465, 9466]
+    assert [share.log_dir for share in shares] == [tmp_path / "0", tmp_path / "1", tmp_path / "2"]
+    fewer = settings.model_copy(update={"cores": 2, "metrics_port": 0, "log_dir": None})
+    for share in processes._shares(fewer, 50051):
+        assert (share.cores, share.metrics_port, share.log_dir) == (1, 0, None)
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, 300), (0, 0), (7, 7)])
 def test_connections_spread_anew_among_several_servers_unless_it_is_said_when(
     given: float | None, expected: float

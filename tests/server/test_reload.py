@@ -128,5 +128,17 @@ def test_get_model_follows_and_lists_what_there_is(server: Server, folder: Path)
         assert model().manifest["version"] == "2"
 
 
+def test_another_version_is_asked_for_what_it_can_judge(server: Server, folder: Path) -> None:
+    film = detect_request(media.video_mp4(0.5))
+    with stub_of(server) as stub:
+        assert len(stub.Detect(film, timeout=30).modalities) == 3
+        put_version(folder, "2", modalities=("image",))
+        until(lambda: stub.GetModel(pb.GetModelRequest(), timeout=30).version == "2")
+        answer = stub.Detect(film, timeout=30)
+        assert [score.modality for score in answer.modalities] == [pb.MODALITY_IMAGE]
+        with pytest.raises(grpc.RpcError, match="cannot judge video"):
+            stub.Detect(detect_request(*film.media, modalities=[pb.MODALITY_VIDEO]), timeout=30)
+
+
 def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))

@@ -103,7 +103,7 @@ def test_the_least_urgent_gives_way_wherever_it_waits(least: int) -> None:
         return SimpleNamespace(**vars(IDLE), least_urgent=lambda: urgency, drop=drop)
 
     engine, decoders, verdicts = map(place, range(3))
-    nobody = SimpleNamespace(**vars(IDLE), least_urgent=lambda: None)
+    nobody: Any = SimpleNamespace(**vars(IDLE), least_urgent=lambda: None)
     full = Admission(cast("Any", SimpleNamespace(current=engine)), decoders, nobody, verdicts, 0)
     with full.accepted((Priority.INTERACTIVE, CLOCK.monotonic() + 10.0)):
         assert dropped == [least]

@@ -1,27 +1,14 @@
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from server.engine.selftest import self_test
 from server.engine.session import Session
 from server.errors import InvalidModel
+from tests.graphs import spoiled
 from tests.tiny_graph import tiny_detector
-
-
-def spoiled(graph: Path, output: str, operation: str, *constants: float | list[float]) -> Path:
-    """Puts one more node before an output of the graph."""
-    model = onnx.load(graph)
-    (node,) = (node for node in model.graph.node if output in node.output)
-    node.output[list(node.output).index(output)] = "unspoiled"
-    names = [f"constant_{number}" for number in range(len(constants))]
-    for name, value in zip(names, constants, strict=True):
-        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
-    model.graph.node.append(helper.make_node(operation, ["unspoiled", *names], [output]))
-    onnx.save(model, graph)
-    return graph
 
 
 @pytest.mark.parametrize(

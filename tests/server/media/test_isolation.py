@@ -19,6 +19,7 @@ import pytest
 
 from server.errors import (
     CorruptMedia,
+    DeadlineExceeded,
     DecoderCrashed,
     DecodeTimeout,
     EngineFailed,
@@ -234,6 +235,20 @@ def test_threads_that_one_medium_had_are_free_for_the_next() -> None:
             busy = pool.busy_seconds
             assert ask(pool, b"lone").facts.channels == 3
             until(lambda busy=busy: pool.busy_seconds > busy)  # type: ignore[misc]
+
+
+def test_a_medium_keeps_others_back_the_less_the_more_decoders_there_are() -> None:
+    with closing(DecodePool(2, SMALL, FAULTS)) as pool:
+        ask(pool, b"lone")
+        until(lambda: pool.busy_seconds > 0)
+        assert pool.seconds(len(b"lone")) == pytest.approx(pool.busy_seconds / 2)
+
+
+def test_nothing_is_decoded_beyond_its_deadline(faulty: DecodePool) -> None:
+    decoder = process(faulty)
+    with pytest.raises(DeadlineExceeded, match="no time was left"):
+        ask(faulty, b"late", timeout=-1.0)
+    assert process(faulty) == decoder
 
 
 def test_media_count_until_they_are_decoded(tmp_path: Path) -> None:

@@ -295,3 +295,4 @@ async def test_refusals_are_recorded(tokens: Path) -> None:
     await server.stop(None)
     assert {record.method for record in records} == {"Echo"}
     assert [record.reason for record in records] == ["UNAUTHENTICATED", "TOO_SLOW"]
+    assert "within 0.2 seconds" in records[1].message

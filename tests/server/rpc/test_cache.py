@@ -43,6 +43,17 @@ def test_the_same_bytes_get_the_same_answer_whatever_their_name(stub: DetectorSt
     assert timing.total_seconds > 0
 
 
+def test_what_a_medium_is_stated_to_be_is_part_of_the_question(stub: DetectorStub) -> None:
+    right, wrong = (
+        detect_request(pb.Medium(content=PHOTO, kind=kind))
+        for kind in (pb.MEDIA_KIND_IMAGE, pb.MEDIA_KIND_AUDIO)
+    )
+    for _ in range(2):
+        assert stub.Detect(right, timeout=30).verdict
+        with pytest.raises(grpc.RpcError, match="stated to be audio"):
+            stub.Detect(wrong, timeout=30)
+
+
 def test_details_that_nobody_asked_for_before_are_there(stub: DetectorStub) -> None:
     stub.Detect(detect_request(PHOTO), timeout=30)
     detailed = detect_request(PHOTO, heatmap=True)
@@ -82,6 +93,14 @@ def test_decoded_input_is_computed_each_time(stub: DetectorStub) -> None:
     answers = [stub.Detect(detect_request(picture), timeout=30) for _ in range(2)]
     assert not any(answer.cached for answer in answers)
     assert not stub.Detect(detect_request(picture, PHOTO), timeout=30).cached
+
+
+def test_nor_is_it_known_beside_a_file_that_is(stub: DetectorStub) -> None:
+    black, white = (
+        stub.Detect(detect_request(PHOTO, decoded_picture(shade)), timeout=30) for shade in (0, 255)
+    )
+    assert not white.cached
+    assert white.fake_probability > black.fake_probability
 
 
 def test_priority_does_not_change_the_answer(stub: DetectorStub) -> None:

@@ -123,6 +123,23 @@ def test_a_threshold_decides(stub: DetectorStub) -> None:
         assert stub.Detect(detect_request(PHOTO, threshold=threshold), timeout=30).verdict == verdict
 
 
+def test_suspicious_intervals_are_told_by_that_threshold_with_a_timeline_or_without(
+    stub: DetectorStub,
+) -> None:
+    told = [
+        stub.Detect(detect_request(VIDEO, threshold=threshold, timeline=timeline), timeout=30)
+        for threshold, timeline in ((0, True), (0, False), (1, True))
+    ]
+    everywhere, without_timeline, nowhere = (list(answer.suspicious_intervals) for answer in told)
+    assert {interval.modality for interval in everywhere} == {
+        pb.MODALITY_IMAGE,
+        pb.MODALITY_VIDEO,
+        pb.MODALITY_AUDIO,
+    }
+    assert without_timeline == everywhere
+    assert nowhere == []
+
+
 def test_several_media_of_one_subject_are_fused(stub: DetectorStub) -> None:
     answer = stub.Detect(detect_request(PHOTO, SOUND, PHOTO, timeline=True), timeout=30)
     assert {score.modality: score.rows for score in answer.modalities}[pb.MODALITY_IMAGE] == 2
