@@ -89,6 +89,9 @@ def test_failed_requests_get_a_line_with_their_id_code_and_timings(models: Path,
     for line in lines:
         assert (line["method"], line["outcome"], line["reason"]) == ("Detect", "FAILED", "UNSUPPORTED_MEDIA")
         assert 0 < line["total_seconds"] < 60
+        said = re.search(r"total ([\d.]+) ms", line["message"])
+        assert said
+        assert float(said[1]) == pytest.approx(1000 * line["total_seconds"], abs=0.06)
         assert "no format at all" not in json.dumps(line)
     assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
 

@@ -19,6 +19,13 @@ def test_neighbouring_suspicious_rows_become_one_interval_with_their_peak() -> N
     ]
 
 
+def test_rows_at_the_threshold_count_and_the_longest_of_overlapping_ones_ends_last() -> None:
+    (interval,) = suspicious_intervals([row(0, 8, 0.75), row(2, 4, 0.5), row(9, 10, 0.4)], 0.5)
+    assert (interval.start_seconds, interval.end_seconds) == (0, 8)
+    (interval,) = suspicious_intervals([row(2, 4, 0.5)], 0.5)
+    assert interval.peak_probability == 0.5
+
+
 def test_modalities_and_media_are_kept_apart() -> None:
     rows = [row(0, 4, 0.9), row(0, 4, 0.9, "video"), row(0, 4, 0.9, "audio", 1)]
     assert len(suspicious_intervals(rows, 0.65)) == 3

@@ -72,6 +72,14 @@ def test_sound_that_is_long_enough_gave_nothing_for_another_reason() -> None:
     assert judged(silent, Thresholds()) == (Verdict.INCONCLUSIVE, Reason.NO_EVIDENCE)
 
 
+def test_sound_is_not_too_short_where_something_else_was_to_be_judged() -> None:
+    nothing = evidence(0.0, (False, False, False), MediaKind.AUDIO)
+    unwanted = replace(nothing, weights=np.array([1, 0, 0], np.float32))
+    beside_a_picture = replace(nothing, media=(*nothing.media, MediaRows(MediaFacts(MediaKind.IMAGE))))
+    for other in (unwanted, beside_a_picture):
+        assert judged(other, Thresholds()) == (Verdict.INCONCLUSIVE, Reason.NO_EVIDENCE)
+
+
 def test_shares_of_absent_modalities_go_to_the_others() -> None:
     image, audio = modality_scores(evidence(0.5))
     assert (image.modality, image.rows, audio.modality, audio.rows) == ("image", 3, "audio", 4)

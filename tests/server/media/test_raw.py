@@ -29,6 +29,8 @@ def test_several_pictures_are_frames_of_a_video() -> None:
     assert (np.diff(rows.clip_index, axis=1) == 1).all()
     assert rows.clip_index.shape == (2, 3)
     np.testing.assert_allclose(rows.image_times[3], [0.12, 0.16])
+    first = rows.clip_index[:, 0]
+    np.testing.assert_allclose(rows.clip_times, np.stack([first, first + 3], 1) * 0.04)
     assert rows.image_regions.tolist() == [[0, 0, 1, 1]] * 10
 
 

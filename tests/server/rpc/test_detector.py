@@ -114,7 +114,8 @@ def test_modalities_and_weights_can_be_chosen(stub: DetectorStub) -> None:
     assert [score.modality for score in only.modalities] == [pb.MODALITY_AUDIO]
     weights = pb.FusionWeights(image=3, audio=1)
     weighted = stub.Detect(detect_request(VIDEO, weights=weights), timeout=30)
-    assert [round(score.weight, 3) for score in weighted.modalities] == [0.75, 0.25]
+    shares = [(score.modality, round(score.weight, 3)) for score in weighted.modalities]
+    assert shares == [(pb.MODALITY_IMAGE, 0.75), (pb.MODALITY_AUDIO, 0.25)]
 
 
 def test_a_threshold_decides(stub: DetectorStub) -> None:
