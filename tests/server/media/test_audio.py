@@ -8,7 +8,7 @@ import librosa
 import numpy as np
 import pytest
 
-from server.errors import CorruptMedia, UnsupportedMedia
+from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, MediaRows, RowSpec
@@ -303,3 +303,10 @@ def test_of_several_sound_tracks_the_default_one_is_judged(default: int | None) 
             frame.sample_rate = RATE
             output.mux(stream.encode(frame))
     assert pitch(rows(buffer.getvalue()).audio[0]) == pytest.approx(1_000 if default else 440, abs=2)
+
+
+def test_a_sound_that_is_too_long_is_refused() -> None:
+    data, spec = tone_wav(2.0), RowSpec(window_samples=RATE)
+    assert len(decode(data, spec, MediaLimits(max_duration_seconds=2.0)).audio) == 2
+    with pytest.raises(MediaLimitExceeded, match=r"2 s are more than the 1\.9 s allowed"):
+        decode(data, spec, MediaLimits(max_duration_seconds=1.9))

@@ -39,6 +39,14 @@ def test_what_clients_send_passes() -> None:
     check(typed.SerializeToString(), inference_pb2.ModelInferRequest.DESCRIPTOR, FIELDS)
 
 
+def test_fields_are_counted_with_those_of_messages_within() -> None:
+    message: Any = pb.DetectRequest(media=[pb.Medium(name="n" * 20)] * (FIELDS // 2))
+    check(message.SerializeToString(), message.DESCRIPTOR, FIELDS)
+    message.id = "one more"
+    with pytest.raises(InvalidRequest, match="more than 10000 fields"):
+        check(message.SerializeToString(), message.DESCRIPTOR, FIELDS)
+
+
 @pytest.mark.parametrize(
     "message",
     [

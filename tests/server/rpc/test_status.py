@@ -1,5 +1,5 @@
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -26,6 +26,37 @@ def test_what_is_worth_a_retry_says_when() -> None:
     assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.ToMilliseconds() == 2500
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "milliseconds"),
+    [
+        (errors.Overloaded("full", retry_after=2.5), grpc.StatusCode.RESOURCE_EXHAUSTED, "2500"),
+        (errors.RateLimited("too many", retry_after=0.5), grpc.StatusCode.RESOURCE_EXHAUSTED, "500"),
+        (errors.ShuttingDown("stopping"), grpc.StatusCode.UNAVAILABLE, "1000"),
+        (errors.SourceUnavailable("away"), grpc.StatusCode.UNAVAILABLE, "1000"),
+        (errors.SourceNotFound("gone"), grpc.StatusCode.NOT_FOUND, None),
+        (errors.SourceDenied("no"), grpc.StatusCode.PERMISSION_DENIED, None),
+        (errors.DeadlineExceeded("late"), grpc.StatusCode.DEADLINE_EXCEEDED, None),
+        (errors.EngineFailed("dead"), grpc.StatusCode.INTERNAL, None),
+        (errors.MediaLimitExceeded("large"), grpc.StatusCode.INVALID_ARGUMENT, None),
+    ],
+)
+async def test_clients_are_told_whether_and_when_to_try_again(
+    error: errors.DetectorError, code: grpc.StatusCode, milliseconds: str | None
+) -> None:
+    told: list[Any] = []
+
+    class Open:
+        async def abort(self, *status: object) -> None:
+            told.extend(status)
+            raise grpc.aio.AbortError
+
+    with pytest.raises(grpc.aio.AbortError):
+        await abort(Open(), error)
+    assert told[0] == code
+    assert dict(told[2]).get("grpc-retry-pushback-ms") == milliseconds
+    assert len(to_status(error).details) == (1 if milliseconds is None else 2)
 
 
 def test_a_message_fits_into_the_trailers() -> None:
