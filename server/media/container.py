@@ -34,6 +34,8 @@ _SOUND_PROBE = {"probesize": "16384", "analyzeduration": "0"}
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000"}
 # These state in their header what FFmpeg would else decode the first frames for, to throw them away.
 _SPEAKING_HEADERS = frozenset((probe.MOV, probe.MATROSKA, probe.HEIF))
+# And a cap would have FFmpeg forget the size of what is too large, which is to be told.
+_NO_PICTURES = {"skip_frame": "all", "max_pixels": str(2**31 - 1)}
 # Whose decoders keep nothing over a flush that shows in later frames, even of damaged files; but HEVC, where
 # no two decodings of a damaged one need be equal anyway.
 _FORGETFUL = frozenset(("h264", "hevc", "vp9", "av1"))
@@ -55,7 +57,7 @@ def open_container(data: bytes, found: Format, budget: Budget) -> InputContainer
         "max_streams": str(MAX_TILES if found is probe.HEIF else budget.limits.max_streams),
         **_decoder_caps(budget),
         **(_SOUND_PROBE if found.kind is MediaKind.AUDIO else _PROBE),
-        **({"skip_frame": "all"} if found in _SPEAKING_HEADERS else {}),
+        **(_NO_PICTURES if found in _SPEAKING_HEADERS else {}),
     }
     return av.open(
         io.BytesIO(data),

@@ -130,8 +130,9 @@ def test_tiles_that_do_not_make_the_picture_are_refused() -> None:
 
 
 def test_the_whole_counts_against_the_limit() -> None:
-    with pytest.raises(MediaLimitExceeded):
-        decode(TILED, RowSpec(HEIGHT, WIDTH), MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
+    for data in (TILED, encode_picture(WHOLE, "AVIF")):
+        with pytest.raises(MediaLimitExceeded, match=f"{WIDTH} x {HEIGHT} pixels"):
+            decode(data, RowSpec(HEIGHT, WIDTH), MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
 
 
 def test_one_tile_in_too_many_places_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,6 +307,13 @@ def test_limits_of_pixels_duration_and_packets() -> None:
             decode(data, SPEC, limits)
 
 
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx-vp9"), ("mp4", "libsvtav1")])
+def test_pictures_that_are_too_large_are_told_their_size(container: str, codec: str) -> None:
+    data = encode_video(PICTURES, container, codec)
+    with pytest.raises(MediaLimitExceeded, match=f"{WIDTH} x {HEIGHT} pixels"):
+        decode(data, SPEC, MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
+
+
 def test_a_video_that_is_a_little_too_long_is_told_how_long_it_is() -> None:
     with pytest.raises(MediaLimitExceeded, match=r"2\.4 s are more than the 2\.39 s allowed"):
         decode(encode_video(PICTURES), SPEC, MediaLimits(max_duration_seconds=2.39))
