@@ -38,7 +38,9 @@ def test_only_wanted_rows_are_made() -> None:
     pixels = np.zeros((10, 8, 6, 3), np.uint8)
     rows = raw_frame_rows(pixels, RowSpec(height=8, width=6, want_images=False, want_clips=False))
     assert len(rows.image_index) == len(rows.clip_index) == 0
-    assert len(raw_audio_rows(np.zeros(16_000, np.float32), 16_000, RowSpec(want_audio=False)).audio) == 0
+    sound = np.linspace(-1, 1, 16_000, dtype=np.float32)
+    assert len(raw_audio_rows(sound, 16_000, RowSpec()).audio) == 1
+    assert len(raw_audio_rows(sound, 16_000, RowSpec(want_audio=False)).audio) == 0
 
 
 def test_sound_is_cut_into_windows() -> None:
@@ -51,9 +53,13 @@ def test_sound_is_cut_into_windows() -> None:
 
 
 def test_sound_that_is_too_short_gives_no_window() -> None:
-    rows = raw_audio_rows(np.zeros(1_000, np.float32), 16_000, SPEC)
+    sound = np.linspace(-1, 1, 4_000, dtype=np.float32)
+    rows = raw_audio_rows(sound[:-1], 16_000, SPEC)
     assert rows.audio.shape == (0, 16_000)
     assert rows.facts.warnings
+    just_enough = raw_audio_rows(sound, 16_000, SPEC)
+    np.testing.assert_array_equal(just_enough.audio, np.tile(sound, (1, 4)))
+    assert not just_enough.facts.warnings
 
 
 def test_another_size_or_rate_is_refused() -> None:

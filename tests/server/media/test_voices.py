@@ -58,6 +58,11 @@ def test_all_voices_are_decoded_together(decoded_samples: list[int]) -> None:
     assert sum(decoded_samples) == 2 * len(ONE)  # once to find them
 
 
+@pytest.mark.parametrize(("count", "apart"), [(4, {0, 1, 2, 3}), (5, set())])
+def test_up_to_four_voices_are_told_apart(count: int, apart: set[int]) -> None:
+    assert set(rows(*(voice(6, RATE, seed) for seed in range(11, 11 + count))).audio_channel) == apart
+
+
 def test_of_a_long_sound_each_voice_has_as_many_windows_as_a_sound() -> None:
     one, other = voice(60, RATE, 4), voice(60, RATE, 5)
     found = rows(one, other, spec=replace(SPEC, windows=5))

@@ -318,6 +318,20 @@ def test_the_model_describes_itself(stub: DetectorStub) -> None:
     assert Manifest.model_validate(json_format.MessageToDict(model.manifest)).name == "tiny"
 
 
+def test_the_model_tells_the_limits(models: Path) -> None:
+    limits: dict[str, Any] = {
+        "max_message_bytes": 7_000_000,
+        "max_media_bytes": 5_000_000,
+        "max_media_per_request": 3,
+        "max_frames_per_video": 9,
+        "max_pixels": 11_000,
+        "max_duration_seconds": 13.5,
+        "max_queue_size": 17,
+    }
+    with running_server(models, **limits) as server, stub_of(server) as stub:
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).limits == pb.Limits(**limits)
+
+
 def test_a_late_answer_is_a_deadline_error_and_the_server_goes_on(stub: DetectorStub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Detect(detect_request(VIDEO), timeout=0.001)

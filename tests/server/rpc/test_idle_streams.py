@@ -1,5 +1,7 @@
 """Streams on which nothing happens, and callers who send without reading."""
 
+import queue
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
+from server.media.decode_queue import DecodeJob
+from server.media.isolation import DecodePool
 from tests import media
 from tests.failures import failure, hint
 from tests.media_requests import detect_request
@@ -39,6 +43,47 @@ def test_a_stream_without_work_is_ended_and_what_was_sent_before_is_answered(
     assert ids == {str(number) for number in range(count)}
     assert failure(caught.value) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW")
     assert "Open another" in hint(caught.value)
+
+
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Nothing is decoded before."""
+    decode, go_on = DecodePool._decode, threading.Event()
+
+    def held(pool: DecodePool, worker: Any, job: DecodeJob) -> None:
+        assert go_on.wait(60)
+        decode(pool, worker, job)
+
+    monkeypatch.setattr(DecodePool, "_decode", held)
+    return go_on
+
+
+def test_a_request_that_takes_long_is_something_to_do(models: Path, go_on: threading.Event) -> None:
+    with (
+        running_server(models, stream_idle_timeout_seconds=1) as server,
+        stub_of(server) as stub,
+        unfinished(partial(stub.DetectStream, timeout=60), detect_request(PHOTO, request_id="a")) as answers,
+    ):
+        time.sleep(2)
+        go_on.set()
+        assert next(answers).response.verdict
+
+
+def test_an_id_is_taken_until_its_request_is_answered(models: Path, go_on: threading.Event) -> None:
+    request = detect_request(PHOTO, request_id="a")
+    requests: queue.SimpleQueue[pb.DetectRequest | None] = queue.SimpleQueue()
+    with running_server(models) as server, stub_of(server) as stub:
+        answers = stub.DetectStream(iter(requests.get, None), timeout=60)
+        requests.put(request)
+        requests.put(request)
+        refused = next(answers)
+        assert (refused.id, refused.error.code) == ("a", grpc.StatusCode.INVALID_ARGUMENT.value[0])
+        go_on.set()
+        assert next(answers).response.verdict
+        requests.put(request)
+        assert next(answers).response.verdict
+        requests.put(None)
+        assert list(answers) == []
 
 
 def test_a_caller_who_does_not_read_is_not_read(models: Path) -> None:

@@ -109,6 +109,29 @@ def test_a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
         assert detector.model().name
 
 
+def test_another_client_ca_is_used_without_a_restart(models: Path, tmp_path: Path) -> None:
+    authority, renewed = Authority(tmp_path, "authority"), Authority(tmp_path, "renewed")
+    pair, client = authority.issue("server"), renewed.issue("client")
+    signs = tmp_path / "signs.pem"
+    signs.write_bytes(authority.pem.read_bytes())
+    credentials = tls(authority.pem, client.cert, client.key)
+    with running_server(models, tls_certificate=pair.cert, tls_key=pair.key, tls_client_ca=signs) as server:
+        assert refused(server, credentials) == "UNAVAILABLE"
+        signs.write_bytes(renewed.pem.read_bytes())
+        with Detector(server.address, credentials=credentials) as detector:
+            assert detector.model().name
+
+
+def test_a_client_ca_that_is_none_stops_the_start(models: Path, tmp_path: Path) -> None:
+    pair = Authority(tmp_path, "authority").issue("server")
+    (tmp_path / "text").write_text("no PEM")
+    with (
+        pytest.raises(InvalidCredentials),
+        running_server(models, tls_certificate=pair.cert, tls_key=pair.key, tls_client_ca=tmp_path / "text"),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("broken", ["missing", "key of another", "no PEM"])
 def test_files_that_cannot_be_used_stop_the_start(models: Path, tmp_path: Path, broken: str) -> None:
     authority = Authority(tmp_path, "authority")
