@@ -21,7 +21,7 @@ from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server import logs
 from tests import media
 from tests.certificates import Authority
-from tests.media_requests import detect_request
+from tests.media_requests import chunk, detect_request, header
 from tests.server_process import ROOT
 
 PHOTO = pb.Medium(content=media.photo_jpeg(64, 48))
@@ -82,7 +82,10 @@ def test_failed_requests_get_a_line_with_their_id_code_and_timings(models: Path,
         assert detect(stub, NOISE, "https://host/clip.mp4?X-Amz-Signature=secret") == "INVALID_ARGUMENT"
         assert detect(stub, NOISE) == "INVALID_ARGUMENT"
         assert detect(stub, PHOTO, "fine") == "OK"
-    lines = [line for line in json_lines(tmp_path) if line["logger"] == "server.access_log"]
+        uploaded = stub.DetectUpload.future(iter([header(id="uploaded"), chunk(NOISE.content)]), timeout=60)
+        assert uploaded.code().name == "INVALID_ARGUMENT"
+    *lines, last = [line for line in json_lines(tmp_path) if line["logger"] == "server.access_log"]
+    assert (last["method"], last["request_id"]) == ("DetectUpload", "uploaded")
     ids = [line["request_id"] for line in lines]
     assert ids[:3] == ["my-id", "from-the-proxy", "https://host/clip.mp4"]
     assert len(set(ids)) == len(lines) == 4

@@ -1,5 +1,6 @@
 """/metrics as Prometheus reads it: over HTTP, parsed, from a server that has answered."""
 
+import asyncio
 import shutil
 import socket
 import struct
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -16,6 +17,9 @@ from deepfake.v1 import detector_pb2 as pb
 from server import metrics
 from server.app import Server
 from server.errors import CannotListen
+from server.rpc.detector import Detector
+from server.settings import Settings
+from server.telemetry import Record, Telemetry
 from tests import media
 from tests.media_requests import chunk, detect_request, header
 from tests.metrics import samples
@@ -239,3 +243,20 @@ def test_a_call_that_grpc_ends_at_its_deadline_is_late_and_not_given_up(models: 
             assert late.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
         assert all(call.result() for call in ahead)
         assert failed()
+
+
+async def test_a_call_that_is_cancelled_at_its_deadline_was_late() -> None:
+    async def ended(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    records: list[Record] = []
+    pipeline: Any = SimpleNamespace(detect=ended)
+    service = Detector(pipeline, cast("Any", None), Telemetry([records.append]), Settings())
+    for seconds in (0.0, 60.0):
+        context = SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda left=seconds: left)
+        with pytest.raises(asyncio.CancelledError):
+            await service.Detect(detect_request(PHOTO), context)
+    assert [(record.outcome, record.reason) for record in records] == [
+        ("FAILED", "DEADLINE_EXCEEDED"),
+        ("CANCELLED", ""),
+    ]

@@ -310,3 +310,9 @@ def test_a_sound_that_is_too_long_is_refused() -> None:
     assert len(decode(data, spec, MediaLimits(max_duration_seconds=2.0)).audio) == 2
     with pytest.raises(MediaLimitExceeded, match=r"2 s are more than the 1\.9 s allowed"):
         decode(data, spec, MediaLimits(max_duration_seconds=1.9))
+
+
+def test_a_codec_that_is_not_listed_is_not_read() -> None:
+    for container, codec in (("matroska", "tta"), ("wav", "adpcm_yamaha")):
+        with pytest.raises(UnsupportedMedia, match=f"audio coded as {codec}"):
+            rows(encode_sound(tone(1.0, RATE)[np.newaxis], container, codec, RATE))

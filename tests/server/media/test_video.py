@@ -307,6 +307,12 @@ def test_limits_of_pixels_duration_and_packets() -> None:
             decode(data, SPEC, limits)
 
 
+def test_a_codec_that_is_not_listed_is_not_read() -> None:
+    for container, codec in (("avi", "utvideo"), ("matroska", "snow")):
+        with pytest.raises(UnsupportedMedia, match=f"video coded as {codec}"):
+            decode(encode_video(PICTURES[:3], container, codec), SPEC, LIMITS)
+
+
 @pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx-vp9"), ("mp4", "libsvtav1")])
 def test_pictures_that_are_too_large_are_told_their_size(container: str, codec: str) -> None:
     data = encode_video(PICTURES, container, codec)
