@@ -1,6 +1,8 @@
 """Raw tensors through the engine are what one run of the bare graph makes of them."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,11 @@ from numpy.typing import NDArray
 from server.detect.mailbox import Mailbox
 from server.detect.request import Stopwatch
 from server.detect.tensors import infer, join, split
-from server.engine.batch import Tensors, assemble
+from server.engine.batch import Rows, Scores, Tensors, assemble
 from server.engine.engine import Engine
 from server.engine.session import Session
 from server.errors import InvalidRequest
+from server.urgency import Priority, Urgency
 from tests.random_rows import random_rows
 from tests.raw_requests import Arrays, run_bare
 from tests.urgencies import soon
@@ -146,3 +149,17 @@ def test_rows_are_limited_by_what_they_cost(session: Session) -> None:
     many = {"frames": VALID["frames"], "clip_index": np.zeros((13, 5), np.int64)}
     with pytest.raises(InvalidRequest, match="65 pictures, frames of clips and windows"):
         split({**many, "clip_request": np.zeros(13, np.int64)}, session.manifest, MAX_ROWS)
+
+
+async def test_every_subject_is_as_urgent_as_its_call(engine: Engine) -> None:
+    urgencies: list[Urgency] = []
+
+    def submit(rows: Rows, urgency: Urgency) -> Future[Scores]:
+        urgencies.append(urgency)
+        return engine.submit(rows, urgency)
+
+    recording: Any = SimpleNamespace(manifest=engine.manifest, submit=submit)
+    feeds = assemble([random_rows(engine.manifest, seed, images=1) for seed in range(2)], engine.manifest)
+    urgency = soon(priority=Priority.BATCH)
+    await infer(recording, feeds, urgency, MAX_ROWS, Stopwatch(), Mailbox())
+    assert urgencies == [urgency] * 2

@@ -16,6 +16,7 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server.app import Server
+from server.rpc.listener import listener
 from server.settings import Settings
 from tests import media
 from tests.media_requests import detect_request
@@ -153,3 +154,42 @@ def test_times_without_end_are_taken(models: Path) -> None:
     names = ("keepalive_seconds", "max_connection_age_seconds", "connection_idle_timeout_seconds")
     with running_server(models, **dict.fromkeys(names, math.inf)) as server, stub_of(server) as stub:
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+
+
+def test_what_a_connection_may_do_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, int] = {}
+
+    def server(options: list[tuple[str, int]], interceptors: object) -> None:
+        given.update(options)
+
+    monkeypatch.setattr(grpc.aio, "server", server)
+    settings = Settings(
+        max_message_bytes=1_000_000,
+        shared_port=True,
+        max_connections=100,
+        max_streams_per_connection=11,
+        handshake_timeout_seconds=12.5,
+        connection_idle_timeout_seconds=13,
+        keepalive_seconds=14,
+        receive_window_bytes=150_000,
+        max_connection_age_seconds=16,
+        max_connection_age_grace_seconds=17,
+    )
+    listener(settings, [])
+    assert given == {
+        "grpc.max_receive_message_length": 1_000_000,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 1,
+        "grpc.http2.min_recv_ping_interval_without_data_ms": 30_000,
+        "grpc.max_allowed_incoming_connections": 100,
+        "grpc.max_concurrent_streams": 11,
+        "grpc.server_handshake_timeout_ms": 12_500,
+        "grpc.max_connection_idle_ms": 13_000,
+        "grpc.keepalive_time_ms": 14_000,
+        "grpc.keepalive_timeout_ms": 20_000,
+        "grpc.http2.bdp_probe": 0,
+        "grpc.http2.lookahead_bytes": 150_000,
+        "grpc.http2.max_frame_size": 150_000,
+        "grpc.max_connection_age_ms": 16_000,
+        "grpc.max_connection_age_grace_ms": 17_000,
+    }
