@@ -18,6 +18,7 @@ from server.engine.engine import Engine
 from server.media.decode_queue import DecodeJob
 from server.media.isolation import DecodePool
 from server.sources.files import Files
+from server.urgency import Priority, Urgency
 from tests import media
 from tests.failures import failure, pushback_milliseconds
 from tests.media_requests import decoded_picture, detect_request
@@ -175,3 +176,17 @@ def test_what_the_engine_has_to_do_with_a_medium_is_known_from_others_of_its_siz
             GRPCInferenceServiceStub(channel).ModelInfer(message(ROWS), timeout=60)
     # A call is judged in two parts, and before the first it is taken for a photo.
     assert costs == pytest.approx([0, 0, 0, 2, 2, 2, 2, 2, 12])
+
+
+def test_the_engine_knows_how_urgent_a_request_is(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit, told = Engine.submit, []
+
+    def recorded(engine: Engine, rows: Any, urgency: Urgency) -> Any:
+        told.append(urgency[0])
+        return submit(engine, rows, urgency)
+
+    monkeypatch.setattr(Engine, "submit", recorded)
+    with running_server(models) as server, stub_of(server) as stub:
+        for priority in (pb.PRIORITY_BATCH, pb.PRIORITY_INTERACTIVE):
+            stub.Detect(detect_request(PHOTO, priority=priority), timeout=60)
+    assert told == [Priority.BATCH, Priority.INTERACTIVE]
