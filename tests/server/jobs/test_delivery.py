@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -52,15 +53,21 @@ def test_the_key_depends_on_what_the_verdict_depends_on_and_nothing_else() -> No
     assert failure(REQUEST, CorruptMedia("a")).key != failure(REQUEST, SourceNotFound("a")).key
     stricter = pb.DetectRequest(id="one", media=REQUEST.media, options=pb.DetectOptions(threshold=0.5))
     other = pb.DetectRequest(id="two", media=REQUEST.media)
+    copy = pb.DetectRequest(id="one", media=[pb.Medium(uri="s3://media/copy.jpg")])
+    renamed = response()
+    renamed.model_name = "another"
     keys = {
         RESULT.key,
         verdict(REQUEST, response(sha256="cd")).key,
         verdict(REQUEST, response(version="2")).key,
         verdict(stricter, response()).key,
+        verdict(REQUEST, renamed).key,
         verdict(other, response()).key,
+        verdict(copy, response()).key,
         failure(REQUEST, CorruptMedia("a")).key,
+        failure(copy, CorruptMedia("a")).key,
     }
-    assert len(keys) == 6
+    assert len(keys) == 9
 
 
 def test_an_object_is_written_once(endpoint: str) -> None:
@@ -145,10 +152,11 @@ def test_a_secret_that_is_just_being_replaced_is_read_again(receiver: Receiver) 
     assert len(receiver.received) == 1
 
 
-def test_a_busy_receiver_is_tried_again(receiver: Receiver) -> None:
-    receiver.failures = [503, 429]
-    webhook(receiver.url).deliver(RESULT)
-    assert [body for _, body in receiver.received] == [RESULT.body] * 3
+def test_a_busy_receiver_is_tried_again(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.jobs.delivery._FIRST_PAUSE_SECONDS", 0.001)
+    receiver.failures = [408, 425, 429, 500, 502, 503, 504]
+    webhook(receiver.url, attempts=8).deliver(RESULT)
+    assert [body for _, body in receiver.received] == [RESULT.body] * 8
 
 
 def test_a_receiver_does_not_choose_how_long_it_is_waited_for(receiver: Receiver) -> None:
@@ -190,6 +198,15 @@ def test_all_that_is_delivered_at_once_has_a_connection(
     assert settings.aws.max_connections >= 40
 
 
-def test_nobody_there_is_an_error() -> None:
+def test_nobody_there_is_an_error_after_all_attempts() -> None:
+    secrets = [b"one", b"two"]
     with pytest.raises(DeliveryFailed):
-        webhook("http://127.0.0.1:9/", attempts=1).deliver(RESULT)
+        ToWebhook("http://127.0.0.1:9/", secrets.pop, timeout=2.0, attempts=2, connections=1).deliver(RESULT)
+    assert secrets == []
+
+
+def test_a_receiver_that_says_nothing_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(DeliveryFailed, match="ReadTimeout"):
+            ToWebhook(url, lambda: b"secret", timeout=0.2, attempts=1, connections=1).deliver(RESULT)

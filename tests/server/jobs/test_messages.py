@@ -38,9 +38,10 @@ def test_a_uri_is_enough() -> None:
     assert (request.id, list(request.media)) == ("", [pb.Medium(uri="s3://media/a.jpg")])
 
 
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "ObjectCreated:CompleteMultipartUpload"])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["s3", "sns"])
-def test_s3_says_that_an_object_was_created(wrapped: bool) -> None:
-    event = s3_event("folder/caf%C3%A9+1%2B1%3F.jpg", eTag="0123", versionId="v/1")
+def test_s3_says_that_an_object_was_created(wrapped: bool, name: str) -> None:
+    event = s3_event("folder/caf%C3%A9+1%2B1%3F.jpg", name, eTag="0123", versionId="v/1")
     if wrapped:
         event = {"Type": "Notification", "MessageId": "1", "Message": json.dumps(event)}
     assert requests(json.dumps(event)) == [

@@ -20,3 +20,20 @@ def test_a_fifo_queue_of_dead_letters_gets_each_once(endpoint: str) -> None:
     (letter,) = found["Messages"]
     assert letter["Body"] == "{}"
     assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"] == "cut short"
+
+
+def test_a_message_is_ours_until_its_timeout_or_the_end_of_its_pause(endpoint: str) -> None:
+    client = boto3.client("sqs", endpoint_url=endpoint)
+    url = client.create_queue(QueueName="kept", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+    client.send_message(QueueUrl=url, MessageBody="{}")
+    queue = Queue(client, url, url, visibility=600)
+    (message,) = queue.receive(1, 1)
+    assert queue.receive(1, 0) == []
+    queue.release(message, 600)
+    assert queue.receive(1, 0) == []
+    queue.release(message)
+    (again,) = queue.receive(1, 1)
+    queue.release(again)
+    queue.keep(again)
+    assert queue.receive(1, 0) == []
+    assert (message.receives, again.receives) == (1, 2)

@@ -112,7 +112,8 @@ def test_each_message_ends_as_a_verdict_or_as_a_dead_letter(aws: Aws, models: Pa
     aws.media.put_object(Key="broken.jpg", Body=media.photo_jpeg(64, 48)[:200])
     aws.send({"id": "one", "uri": f"s3://{bucket}/photo%201.jpg", "options": {"timeline": True}})
     aws.send({"id": "both", "uri": [f"s3://{bucket}/photo%201.jpg", f"s3://{bucket}/speech.wav"]})
-    aws.send({"Type": "Notification", "Message": json.dumps(s3_event(bucket, "photo+1.jpg"))})
+    both = [record for key in ("photo+1.jpg", "speech.wav") for record in s3_event(bucket, key)["Records"]]
+    aws.send({"Type": "Notification", "Message": json.dumps({"Records": both})})
     aws.send({"id": "broken", "uri": f"s3://{bucket}/broken.jpg"})
     aws.send({"id": "gone", "uri": f"s3://{bucket}/gone.jpg"})
     aws.send({"Event": "s3:TestEvent"})
@@ -128,7 +129,7 @@ def test_each_message_ends_as_a_verdict_or_as_a_dead_letter(aws: Aws, models: Pa
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
     verdicts = {verdict["id"]: verdict for verdict in aws.verdicts()}
-    assert set(verdicts) == {"one", "both", f"{bucket}/photo 1.jpg", "broken", "gone"}
+    assert set(verdicts) == {"one", "both", f"{bucket}/photo 1.jpg", f"{bucket}/speech.wav", "broken", "gone"}
     one = verdicts["one"]["response"]
     assert one["verdict"].startswith("VERDICT_")
     assert one["timeline"]

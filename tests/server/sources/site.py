@@ -1,11 +1,13 @@
 """A site that speaks TLS, with answers of every kind."""
 
+import gzip
 import http.server
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import trustme
 
@@ -14,6 +16,7 @@ from tests import media
 from tests.http_server import QuietHandler, serving
 
 PHOTO = media.photo_jpeg(64, 48)
+PACKED = gzip.compress(bytes(10**6))
 BAD_LOCATIONS = {
     "/to/nowhere": "https://[bad",
     # Three times as long once it is quoted.
@@ -39,14 +42,17 @@ class _Answers(QuietHandler):
 
     def do_GET(self) -> None:
         self.server.visits.append((self.headers["Host"].partition(":")[0], self.path))
-        path = self.path.partition("?")[0]
+        self.server.headers = dict(self.headers)
+        path = unquote(self.path.partition("?")[0])
         if path.startswith("/to/"):
             return self._send(302, b"", Location=BAD_LOCATIONS.get(path, self.path.removeprefix("/to/")))
         if path.startswith("/status/"):
             return self._send(int(path.rpartition("/")[2]), b"no")
         if path == "/photo.jpg":
-            facts = {"Content-Type": "image/jpeg", "ETag": '"abc"', "Last-Modified": self.server.date}
+            facts = {"Content-Type": "image/jpeg", "ETag": 'W/"abc"', "Last-Modified": self.server.date}
             return self._send(200, PHOTO, **facts)
+        if path == "/packed":
+            return self._send(200, PACKED, **{"Content-Encoding": "gzip"})
         if path == "/chunked":
             return self._chunked(b"x" * 1000, 1000)
         if path == "/short":
@@ -98,6 +104,7 @@ class Site(http.server.ThreadingHTTPServer):
     Attributes:
         trusting: TLS context of a client that trusts its certificate.
         visits: host and path of each request.
+        headers: of the last one.
         date: that it says the photo was last modified.
         closing: ends what drips.
         hung_up: set when a reader of that has left.
@@ -112,6 +119,7 @@ class Site(http.server.ThreadingHTTPServer):
         authority.issue_cert(*names).configure_cert(self._context)
         authority.configure_trust(self.trusting)
         self.visits: list[tuple[str, str]] = []
+        self.headers: dict[str, str] = {}
         self.date = DATE
         self.hung_up = threading.Event()
         self.closing = threading.Event()

@@ -37,7 +37,7 @@ from server.sources.fetched import Fetched, sha256
 from server.sources.https import Https
 from server.sources.source import Sources
 from tests.running_server import running_server, stub_of
-from tests.server.sources.site import LARGE, PHOTO, Site, running_site
+from tests.server.sources.site import LARGE, PACKED, PHOTO, Site, running_site
 from tests.urgencies import soon
 from tests.waiting import until_async
 
@@ -87,13 +87,29 @@ def read(site: Site) -> Read:
 
 
 def test_a_medium_comes_with_what_the_site_says_of_it(site: Site, read: Read) -> None:
-    fetched = read("https://media.example:0/photo.jpg?signature=abc&x=%20")
+    fetched = read("https://media.example:0/photo.jpg?signature=abc&x=%20", max_bytes=len(PHOTO))
     assert fetched.content == PHOTO
     facts = fetched.facts
     assert (facts.sha256, facts.etag, facts.content_type) == (sha256(PHOTO), "abc", "image/jpeg")
     assert facts.last_modified is not None
     assert facts.last_modified.isoformat() == "2026-11-22T10:00:00+00:00"
     assert site.visits == [("media.example", "/photo.jpg?signature=abc&x=%20")]
+
+
+def test_a_site_is_asked_by_its_name_and_port_for_what_it_has_as_it_is(site: Site, read: Read) -> None:
+    fetched = read("https://media.example:0/%70acked?a%2Fb")
+    assert site.headers["Host"] == f"media.example:{site.server_port}"
+    assert site.headers["Accept-Encoding"] == "identity"
+    assert site.visits == [("media.example", "/%70acked?a%2Fb")]
+    assert fetched.content == PACKED  # nothing is unpacked, whatever it says
+
+
+def test_no_proxy_is_asked(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert read("https://media.example:0/photo.jpg").content == PHOTO
 
 
 def test_names_below_an_allowed_one_and_redirects_among_allowed_ones(site: Site, read: Read) -> None:
@@ -199,6 +215,8 @@ def test_a_certificate_for_another_name_or_from_a_stranger_is_not_trusted(site: 
         ("/status/410", SourceNotFound),
         ("/status/401", SourceDenied),
         ("/status/403", SourceDenied),
+        ("/status/408", SourceUnavailable),
+        ("/status/425", SourceUnavailable),
         ("/status/429", SourceUnavailable),
         ("/status/500", SourceUnavailable),
         ("/status/204", SourceUnavailable),
