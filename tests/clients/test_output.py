@@ -42,6 +42,24 @@ def test_going_on_keeps_verdicts_and_drops_failures(tmp_path: Path, suffix: str)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [path.name]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_going_on_that_was_cut_short_keeps_what_it_added(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"predictions{suffix}"
+    with opened(path, resume=False) as output:
+        output.write(record("a.jpg"))
+
+    def cut_short() -> None:
+        with opened(path, resume=True) as output:
+            output.write(record("b.jpg"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_short()
+    with opened(path, resume=True) as output:
+        assert output.done == {"a.jpg", "b.jpg"}
+    assert paths(path) == ["a.jpg", "b.jpg"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_no_cut_of_the_last_line_loses_or_invents_a_record(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"predictions{suffix}"
