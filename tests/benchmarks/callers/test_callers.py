@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -146,6 +146,64 @@ async def test_http_answers_are_read_however_they_come(
     assert received.startswith(b"POST /predict HTTP/1.1\r\n")
     assert b"Content-Length: 7\r\n\r\npayload" in received
     server.close()
+
+
+async def test_requests_of_the_open_loop_wait_for_no_other_and_count_from_their_arrival(
+    tmp_path: Path,
+) -> None:
+    arrivals = poisson(rate=40, seconds=0.5, seed=0)
+    counted = [due for due in arrivals[::2] if due >= 0.2]
+    asked, all_asked = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with suppress(asyncio.IncompleteReadError):
+            message = await reader.readuntil(b"payload")
+            asked += 1
+            if asked == len(arrivals):
+                all_asked.set()
+            await all_asked.wait()
+            status = b"503 Busy" if b"busy" in message else b"200 OK"
+            writer.write(b"HTTP/1.1 %b\r\nContent-Length: 4\r\n\r\n0.25" % status)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    messages = [tmp_path / "good", tmp_path / "bad"]
+    for file, content in zip(messages, (b"payload", b"busy payload"), strict=True):
+        file.write_bytes(content)
+    port = server.sockets[0].getsockname()[1]
+    files = [str(file) for file in messages]
+    job = Job(port, "http", files, clients=0, warm_up=0.2, seconds=0.3, deadline=30, rate=40, seed=0)
+    result = await program.Callers(job).run()
+    server.close()
+    assert result.answers == [(0, 0.25)] * len(counted)
+    # Nobody was answered before the last one asked.
+    assert max(result.latencies) >= arrivals[-1] - counted[0]
+    assert result.failures == {"HTTP 503": len(arrivals) // 2}
+    assert result.worked >= arrivals[-1]
+
+
+async def test_in_the_open_loop_waiting_for_a_connection_is_latency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_MOST_CONNECTIONS", 1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"payload"):
+                await asyncio.sleep(0.1)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0.25")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    message = tmp_path / "message"
+    message.write_bytes(b"payload")
+    port = server.sockets[0].getsockname()[1]
+    job = Job(port, "http", [str(message)], clients=0, warm_up=0, seconds=0.2, deadline=30, rate=50)
+    result = await program.Callers(job).run()
+    server.close()
+    # The last one arrived within the 0.2 seconds, and went after all others.
+    assert max(result.latencies) > 0.09 * len(result.latencies) - 0.2 > 0.3
 
 
 async def test_a_server_that_is_gone_gets_no_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Figures, tables and history of a comparison, from made-up turns."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,17 @@ def test_the_service_time_is_the_fastest_servers_that_answered() -> None:
     closed = {
         server: {"1 client": [one]} for server, one in (("silent", silent), ("slow", slow), (OURS, turn(20)))
     }
+    closed["slow"]["8 clients"] = [Turn(1, 0, [0.001], {}, 5.0, 0.5, 2**20, 0)]
     closed[ECHO] = {"1 client": [Turn(9, 0, [0.001], {}, 5.0, 0.5, 2**20, 0)]}
     assert Compared("made up", closed=closed).service_time(1) == 0.01
     assert Compared("made up", closed={"silent": closed["silent"]}).service_time(1) == 0
+
+
+def test_wrong_answers_under_every_load_count() -> None:
+    one = compared(90, 40)
+    for loads in (one.closed["peer"], one.open[OURS]):
+        loads["8 clients"] = [replace(turn(1), wrong=2)]
+    assert one.wrong == 4
 
 
 def test_goodput_is_set_beside_the_own_capacity() -> None:
