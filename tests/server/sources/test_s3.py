@@ -4,6 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -267,6 +268,26 @@ def test_a_role_is_assumed_with_the_credentials_there_are(
     assert "testing/" in to_sts["Authorization"]
     assert "testing/" not in to_s3["Authorization"]
     assert to_s3["X-Amz-Security-Token"]
+
+
+def test_a_roles_credentials_are_renewed_before_they_expire(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", proxy.url)
+    soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    keys = (
+        "<AccessKeyId>ROLE{}</AccessKeyId><SecretAccessKey>x</SecretAccessKey><SessionToken>t</SessionToken>"
+    )
+    role = (
+        f"<AssumeRoleResponse><AssumeRoleResult><Credentials>{keys}<Expiration>{soon}</Expiration>"
+        "</Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    )
+    source = S3(["media"], Aws(role_arn="arn:aws:iam::123456789012:role/reader"), proxy.url)
+    for number in range(2):
+        proxy.faults = [Fault(200, role.format(number))]
+        uri = urlsplit("s3://media/folder/a%20b.jpg")
+        source.read(uri, len(CONTENT), time.monotonic() + 30, lambda size: None)
+        assert f"ROLE{number}/" in proxy.requests[-1][2]["Authorization"]
 
 
 def test_a_roles_credentials_are_asked_for_no_more_often_than_what_they_are_for(

@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_file_below_a_root(folder: Path) -> None:
-    assert read((folder / "a b.bin").as_uri(), [folder]) == b"content"
+    assert read((folder / "a b.bin").as_uri(), [folder], max_bytes=len(b"content")) == b"content"
 
 
 def test_a_file_comes_with_its_hash_and_age(folder: Path) -> None:
@@ -73,6 +73,7 @@ def test_no_way_leads_out_of_the_root_and_no_answer_tells_what_is_outside(folder
         ("gopher://example.org/a.jpg", SourceNotAllowed),
         ("photo.jpg", SourceNotAllowed),
         ("http://[bad", InvalidRequest),
+        ("s3://id:secret@media/a.jpg", InvalidRequest),
     ],
 )
 def test_nothing_is_read_by_default(uri: str, error: type[DetectorError]) -> None:
