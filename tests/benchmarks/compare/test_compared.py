@@ -19,7 +19,8 @@ from benchmarks.yardstick.sample import Sample
 
 
 def turn(rate: float, p99: float = 0.02, good: float = 0.0, **failures: int) -> Turn:
-    return Turn(rate, good, [0.01] * 90 + [p99] * 10, failures, 5.0, 0.5, 2**20, 0)
+    latencies = [0.01] * 94 + [0.015] * 4 + [p99, 2 * p99]
+    return Turn(rate, good, latencies, failures, 5.0, 0.5, 2**20, 0)
 
 
 def compared(*rates: float) -> Compared:
@@ -47,8 +48,8 @@ def test_rates_are_set_beside_the_best_bare_layout_of_the_same_round() -> None:
     assert (one.server, one.load) == (OURS, "1 client")
     assert eight.ratio is not None
     assert (eight.ratio.median, eight.ratio.half_spread) == pytest.approx((0.7, 0.2))
-    assert (eight.p50, eight.p99, eight.p999) == (10, 20, 20)
-    assert eight.memory == 1
+    assert (eight.p50, eight.p99, eight.p999) == (10, 20, 40)
+    assert (eight.cpu, eight.caller_cpu, eight.memory) == (5, 0.5, 1)
 
 
 def test_the_ceiling_is_what_all_parts_allow_together() -> None:
@@ -130,6 +131,13 @@ def test_a_rate_that_fell_beyond_the_spread_shows() -> None:
         history.changes(run(130, 128), run(100, 98)),
     )
     assert slower[0].ratio > 1 > faster[0].ratio
+
+
+def test_in_the_open_loop_the_goodput_is_compared() -> None:
+    then, now = run(100, 98), run(100, 98)
+    now["workloads"]["work"]["open"][0]["good"] = {"median": 13.0, "half_spread": 0.0}
+    (change,) = history.changes(then, now)
+    assert str(change).startswith(f"work, {OURS}, 120 %: 0.20 ×")
 
 
 def test_runs_are_compared_with_the_last_of_the_same_plan_and_machine(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_percentiles_are_samples_by_nearest_rank() -> None:
     assert percentile(samples, 99) == 99.0
     assert percentile(samples, 100) == 100.0
     assert percentile([3.0], 1) == 3.0
+    assert percentile([1.0, 2.0], 99) == 2.0
 
 
 def test_a_percentile_of_nothing_is_no_number() -> None:
