@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from clients import cluster
 from clients.batch import find_media
 from clients.output import opened
+from clients.predictions import Prediction
 from clients.s3 import S3
 
 ACTOR = "MapWorker(MapBatches(Scorer))"
@@ -72,6 +73,27 @@ def test_relative_paths_are_those_of_the_caller(
     names = ["a.jpg", "./a.jpg", str(tmp_path / "a.jpg")]
     judged = {one.path: one.error_code for one in cluster.score(names, pool, S3())}
     assert judged == dict.fromkeys(names)
+
+
+def test_the_command_goes_on_with_what_has_no_verdict_and_counts_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def score(names: list[str], *_: object) -> Iterator[Prediction]:
+        asked.append(names)
+        yield from (Prediction(name, **({} if "b" in name else {"verdict": "REAL"})) for name in names)
+
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr(cluster, "score", score)
+    command = ["a.jpg", "b.jpg", "--output", str(tmp_path / "predictions.csv"), "--resume"]
+    for told, names in (
+        ("1 judged, 1 failed, 0 skipped", ["a.jpg", "b.jpg"]),
+        ("0 judged, 1 failed, 1 skipped", ["b.jpg"]),
+    ):
+        result = CliRunner().invoke(cluster.app, command)
+        assert (result.exit_code, asked.pop()) == (1, names)
+        assert told in result.output
 
 
 def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

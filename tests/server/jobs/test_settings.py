@@ -21,6 +21,13 @@ def test_a_secret_that_may_not_be_read_is_a_mistake_in_the_settings(
         JobSettings(queue_url="q", webhook_url="http://localhost", webhook_secret_file=secret)
 
 
+def test_an_empty_secret_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("\n")
+    with pytest.raises(ValueError, match="webhook_secret_file: is empty"):
+        JobSettings(queue_url="q", webhook_url="http://localhost", webhook_secret_file=secret)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -50,6 +50,8 @@ async def test_both_clients_over_mutual_tls(mutual: Server, authority: Authority
         assert detector.detect(media.photo_jpeg(64, 48)).verdict
     async with AsyncDetector(mutual.address, credentials=credentials) as asynchronous:
         assert (await asynchronous.detect(media.photo_jpeg(64, 48))).verdict
+        # By another channel than single calls.
+        assert [answer async for _, answer in asynchronous.detect_many([media.photo_jpeg(64, 48)])]
 
 
 def test_the_command_line_over_mutual_tls(
