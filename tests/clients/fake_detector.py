@@ -45,7 +45,7 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
     Attributes:
         failures: raised by the next calls, one each, before any is answered.
         forgets_last: whether a stream ends without an answer to an odd request at its end.
-        go_on: unary calls wait for it; set from the start.
+        go_on: single calls and uploads wait for it; set from the start.
         requests: what was judged, uploads put together again.
         calls: name of the method of each call that arrived.
         metadata: of the last call.
@@ -84,6 +84,7 @@ class FakeDetector(detector_pb2_grpc.DetectorServicer):
         header = next(request_iterator).header
         content = b"".join(part.chunk for part in request_iterator)
         assert header.size_bytes == len(content)
+        self.go_on.wait(10)
         medium = pb.Medium(content=content, name=header.name, kind=header.kind)
         return self._judge(pb.DetectRequest(media=[medium], options=header.options), context)
 

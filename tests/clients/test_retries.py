@@ -121,12 +121,13 @@ def test_what_is_wrong_with_a_file_is_not_tried_again(client: Client, fake_detec
     assert caught.value.retry_after is None
 
 
+@pytest.mark.parametrize("size", [1, UPLOAD_ABOVE + 1])
 @pytest.mark.parametrize("timeout", [0.2, 0])
-def test_deadlines_hold(client: Client, fake_detector: FakeDetector, timeout: float) -> None:
+def test_deadlines_hold(client: Client, fake_detector: FakeDetector, timeout: float, size: int) -> None:
     fake_detector.go_on.clear()
     start = time.monotonic()
     with pytest.raises(DetectionError) as caught:
-        client("detect", b"real", connect={"timeout": 5}, timeout=timeout)
+        client("detect", bytes(size), connect={"timeout": 5}, timeout=timeout)
     assert time.monotonic() - start < 4
     assert caught.value.code == "DEADLINE_EXCEEDED"
     assert "timeout" in caught.value.hint
