@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("hpack", reason="needs the extra bench")
 
+from benchmarks.callers.job import Result
 from benchmarks.ceiling.measure import Measured, Plan, measure
 from benchmarks.ceiling.tables import lines, table
 from benchmarks.yardstick import decoders
@@ -42,6 +43,20 @@ def test_wrong_answers_are_counted(graph: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(BareSession, "probabilities", lambda self: [2.0] * 32)
     measured = measure(Plan(graph, concurrency=(2,), rounds=1, seconds=0.8, warm_up=0.1), lambda _: None)
     assert measured.wrong == len(measured.served[2][0].latencies) > 0
+
+
+def test_failures_are_problems_and_callers_part_of_the_cost(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Result(0.2, [0.1], [], {"UNAVAILABLE": 2}, cpu_seconds=1e6, worked=0.3)
+    monkeypatch.setattr("benchmarks.ceiling.measure.run_apart", lambda *_: found)
+    plan = Plan(graph, concurrency=(2,), rounds=1, seconds=0.2, warm_up=0.1)
+    measured = measure(plan, lambda _: None)
+    assert measured.problems == ["failures {'UNAVAILABLE': 4}, wrong answers 0"]
+    (sample,) = measured.served[2]
+    assert sample.rate == 5
+    assert sample.cpu >= sample.caller_cpu > 0
+    assert "--cache-max-entries 0" in " ".join(plan.flags)
 
 
 def test_the_bare_session_answers_for_each_frame(graph: Path) -> None:

@@ -1,6 +1,7 @@
 """A comparison of our server with a peer that needs no environment: what it finds, not how fast."""
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from benchmarks.compare.tables import tables
 from benchmarks.compare.workloads import WORKLOADS
 from benchmarks.material.mean_graph import mean_graph
 from benchmarks.peers.catalogue import BY_NAME, OURS, Peer
+from benchmarks.peers.launch import Launch
+from benchmarks.peers.process import PeerProcess, running
 from benchmarks.report.results import write
 from benchmarks.yardstick.bare import BareSession
 from benchmarks.yardstick.sample import TOLERANCES
@@ -36,11 +39,21 @@ def _small_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(WORKLOADS, "small", workload)
 
 
-def test_every_server_is_measured_under_every_load_and_answers_right(tmp_path: Path) -> None:
+def test_every_server_is_measured_under_every_load_and_answers_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Launch] = []
+
+    def noted(peer: Peer, launch: Launch, message: bytes) -> AbstractContextManager[PeerProcess]:
+        launched.append(launch)
+        return running(peer, launch, message)
+
+    monkeypatch.setattr("benchmarks.compare.measure.running", noted)
     steps: list[str] = []
     compared = measure(SMALL, steps.append)["small"]
     assert compared.wrong == 0
     assert compared.missing == {}
+    assert [launch.cached for launch in launched] == [False, False]
     assert compared.deadline == max(0.02, SMALL.deadline * compared.service_time(4)) > 0
     assert set(compared.startup) == {OURS, "grpc.aio"}
     for server in (OURS, "grpc.aio"):
