@@ -83,6 +83,7 @@ def test_an_object_is_written_once(endpoint: str) -> None:
         f"verdicts/one/{RESULT.key}.json": RESULT.body,
         f"verdicts/{RESULT.key}.json": b"no id",
     }
+    assert {entry.get()["ContentType"] for entry in bucket.objects.all()} == {"application/json"}
     with pytest.raises(SourceNotFound, match=r"^the bucket of s3://nowhere/one/.*\.json does not exist$"):
         ToPrefix(client, "s3://nowhere/").deliver(RESULT)
 

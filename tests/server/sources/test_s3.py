@@ -1,6 +1,7 @@
 """s3:// against a real HTTP server, healthy and faulty."""
 
 import json
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -222,6 +223,16 @@ def test_nobody_at_the_endpoint_is_unavailable_and_not_named_to_the_caller() -> 
     with pytest.raises(SourceUnavailable) as caught:
         read("http://127.0.0.1:9")
     assert "127.0.0.1" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_store_that_says_nothing_is_left_after_the_time_for_reading() -> None:
+    start, aws = time.monotonic(), Aws(max_attempts=1, connect_timeout=60, read_timeout=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SourceUnavailable, match="ReadTimeout"):
+            read(url, aws=aws)
+    assert time.monotonic() - start < 30
 
 
 def test_a_bucket_of_another_region_is_followed(proxy: FaultyProxy) -> None:
