@@ -264,6 +264,10 @@ def test_a_profile_and_its_region_are_used(
     assert read(proxy.url, aws=Aws(profile="reader")).content == CONTENT
     assert "AKIAREADER/" in proxy.requests[-1][2]["Authorization"]
     assert "/eu-west-3/" in proxy.requests[-1][2]["Authorization"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", proxy.url)
+    proxy.requests.clear()
+    read(proxy.url, aws=Aws(profile="reader", role_arn="arn:aws:iam::123456789012:role/reader"))
+    assert "AKIAREADER/" in proxy.requests[0][2]["Authorization"]
 
 
 def test_a_role_is_assumed_with_the_credentials_there_are(
