@@ -82,7 +82,7 @@ def test_the_command_goes_on_with_what_has_no_verdict_and_counts_what_fails(
 
     def score(names: list[str], *_: object) -> Iterator[Prediction]:
         asked.append(names)
-        yield from (Prediction(name, **({} if "b" in name else {"verdict": "REAL"})) for name in names)
+        yield from (Prediction(name, verdict="REAL" if name == "a.jpg" else None) for name in names)
 
     monkeypatch.setattr("ray.init", lambda **_: None)
     monkeypatch.setattr(cluster, "score", score)
