@@ -136,11 +136,14 @@ def test_dfdc_parts_are_split_by_original(tmp_path: Path) -> None:
 
 def test_dfdc_splits_are_kept_where_there_are_several(tmp_path: Path) -> None:
     dfdc(tmp_path, "train", a=("FAKE", "train", "b"))
-    dfdc(tmp_path, "test", c=("REAL", "test", None), d=("ODD", "test", None))
+    dfdc(tmp_path, "validation", v=("REAL", "validation", None))
+    dfdc(tmp_path, "test", c=("REAL", "test", None), d=("ODD", "test", None), e=("REAL", "odd", None))
     found = read(tmp_path, "dfdc")
     assert media(found["train/a.mp4"]).splits == ("train",)
+    assert media(found["validation/v.mp4"]).splits == ("val",)
     assert media(found["test/c.mp4"]).splits == ("test",)
     assert isinstance(found["test/d.mp4"], Unusable)
+    assert isinstance(found["test/e.mp4"], Unusable)
 
 
 def celeb_df(root: Path, lines: str) -> None:
@@ -235,18 +238,22 @@ def test_asvspoof2021_keys_hold_other_trials_too(tmp_path: Path) -> None:
 def test_fakeavceleb_has_ten_columns_the_last_unnamed(tmp_path: Path, own_folder: str) -> None:
     real, fake = (f"{kind}/African/men/id00076" for kind in ("RealVideo-FakeAudio", "FakeVideo-FakeAudio"))
     touch(tmp_path, f"{own_folder}{real}/00109_fake.mp4", f"{own_folder}{fake}/00109_10_id00476_wavtolip.mp4")
+    touch(tmp_path, f"{own_folder}{fake}/00109_id00701.mp4")
     (tmp_path / "meta_data.csv").write_text(
         "source,target1,target2,method,category,type,race,gender,path,\n"
         "id00076,-,-,rtvc,B,RealVideo-FakeAudio,African,men,00109_fake.mp4,FakeAVCeleb/" + real + "\n"
         "id00076,id00476,10,wav2lip,D,FakeVideo-FakeAudio,African,men,00109_10_id00476_wavtolip.mp4,"
         "FakeAVCeleb/" + fake + "\n"
+        "id00076,id00476,id00701,faceswap,D,FakeVideo-FakeAudio,African,men,00109_id00701.mp4,"
+        "FakeAVCeleb/" + fake + "\n"
     )
     found = read(tmp_path, "fakeavceleb")
     assert all(entry.path.is_file() for entry in found.values())
-    first, second = map(media, found.values())
+    first, second, third = map(media, found.values())
     assert (first.label, first.manipulation, first.identities) == (0, "none", ("voxceleb2/id00076",))
     assert (second.label, second.manipulation) == (1, "wav2lip")
     assert second.identities == ("voxceleb2/id00076", "voxceleb2/id00476")
+    assert third.identities == ("voxceleb2/id00076", "voxceleb2/id00476", "voxceleb2/id00701")
 
 
 def test_wavefake_utterances_join_vocoders_and_originals(tmp_path: Path) -> None:
