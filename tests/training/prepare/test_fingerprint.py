@@ -50,6 +50,12 @@ def test_a_recompressed_or_resized_photo_is_near(scale: float, quality: int) -> 
         assert distance(original, of_picture(shrunk(picture, scale, quality))) <= MAX_DISTANCE
 
 
+def test_a_copy_of_a_dull_photo_is_near_too() -> None:
+    dull = (115 + media.photo(480, 360) / 10).astype(np.uint8)
+    copy = shrunk(dull, 0.8, 90)
+    assert distance(of_picture(media.encode_picture(dull, "PNG")), of_picture(copy)) <= MAX_DISTANCE
+
+
 def test_other_photos_are_far() -> None:
     some = [of_picture(media.photo_jpeg(320, 240, seed)) for seed in range(12)]
     assert min(distance(*pair) for pair in combinations(some, 2)) > 5 * MAX_DISTANCE

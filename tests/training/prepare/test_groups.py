@@ -111,6 +111,17 @@ def test_leaving_out_keeps_the_held_out_files() -> None:
     assert groups.splits[groups.of_file[2]] in ("train", "val")
 
 
+@pytest.mark.parametrize(
+    ("splits", "kept"),
+    [(("train", "val"), "val"), (("val", "test", "train"), "test"), (("test", "val"), "test")],
+)
+def test_of_splits_that_share_a_person_the_scarcer_keeps_its_files(
+    splits: tuple[Split, ...], kept: Split
+) -> None:
+    groups = formed(*(entry("anna", splits=(split,)) for split in splits), on_leak="leave-out")
+    assert groups.leaking.tolist() == [split != kept for split in splits]
+
+
 _FILES = st.lists(
     st.tuples(
         st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=3, unique=True),

@@ -122,6 +122,29 @@ def test_of_equal_files_one_that_does_not_leak_is_kept(tmp_path: Path) -> None:
     assert kept == {"b.png": "test", "c.png": "train"}
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_equal_bytes_with_two_labels_are_left_out_whichever_comes_first(tmp_path: Path, label: int) -> None:
+    samples = [
+        Sample(f"{name}.jpg", "image", of, "train", name)
+        for name, of in (("a", label), ("b", 1 - label), ("c", 0), ("d", 1))
+    ]
+    for sample, seed in zip(samples, (1, 1, 2, 3), strict=True):
+        write(tmp_path / "corpus" / sample.path, media.photo_jpeg(200, 150, seed))
+    write_samples(tmp_path / "corpus/corpus.csv", samples)
+    run(tmp_path / "corpus", tmp_path / "data")
+    assert rejected(tmp_path / "data") == [("a.jpg", "CONTRADICTION"), ("b.jpg", "CONTRADICTION")]
+
+
+def test_a_file_that_decodes_with_a_warning_is_not_complete(tmp_path: Path) -> None:
+    for name, end in (("whole", None), ("cut", -2)):
+        write(tmp_path / f"raw/real/images/{name}.jpg", media.photo_jpeg(200, 150, seed=len(name))[:end])
+    run(tmp_path / "raw", tmp_path / "data")
+    complete = {
+        Path(sample.path).stem: "complete" in sample.checks for sample in find_samples(tmp_path / "data")
+    }
+    assert complete == {"whole": True, "cut": False}
+
+
 def test_when_every_file_is_left_out_it_says_why(tmp_path: Path) -> None:
     for label in ("real", "fake"):
         write(tmp_path / f"raw/{label}/images/a.jpg", media.photo_jpeg(200, 150, 1))
