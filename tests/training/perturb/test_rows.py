@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tests.media import moving_pictures, speech
 from training.perturb.rows import row_perturbation
-from training.perturb.table import PICTURES, SOUND
+from training.perturb.table import PICTURES, SOUND, PicturePerturbation
 from training.settings import MODALITIES, AugmentSettings, FitSettings, Modality
 
 ALL = FitSettings(augment_share=1)
@@ -74,6 +74,28 @@ def test_it_is_on_by_default_and_off_at_level_or_share_zero(modality: Modality) 
     assert 0 < changed.sum() < len(values)
     assert row_perturbation(modality, FitSettings(augment_share=0)) is None
     assert row_perturbation(modality, FitSettings(**dict.fromkeys(LEVELS, 0))) is None
+
+
+@pytest.mark.parametrize("name", ["augment_colour", "augment_crop", "augment_scale"])
+def test_all_frames_of_a_clip_meet_the_same(name: str) -> None:
+    perturb = row_perturbation("video", only(name, 5))
+    assert perturb is not None
+    still = np.repeat(rows("image")[:, None], 3, axis=1)
+    changed = perturb(still, np.arange(12), SEED)
+    assert (changed != still).any()
+    np.testing.assert_array_equal(changed, np.repeat(changed[:, :1], 3, axis=1))
+
+
+def test_a_row_meets_one_or_two_perturbations(monkeypatch: pytest.MonkeyPatch) -> None:
+    counting = [
+        PicturePerturbation(entry.name, lambda rng, frames, level: frames + 1, (0, 0, 0, 0, 0), "")
+        for entry in PICTURES
+    ]
+    monkeypatch.setattr("training.perturb.rows.PICTURES", counting)
+    perturb = row_perturbation("image", ALL)
+    assert perturb is not None
+    met = perturb(np.zeros((40, 2, 2, 3), np.uint8), np.arange(40), SEED)
+    assert np.unique(met).tolist() == [1, 2]
 
 
 def test_sound_that_grows_louder_is_not_clipped() -> None:
