@@ -1,11 +1,13 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 from PIL import Image
 
-from training.history import HistoryLog
+from training.history import HistoryLog, plot_history
 
 HISTORY = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_loss": [0.7, 0.6], "val_auc": [0.5, 0.7]}
 
@@ -26,6 +28,26 @@ def test_epochs_are_in_the_csv_on_the_board_and_in_the_plot(tmp_path: Path) -> N
     assert found == {(name, step) for name in HISTORY for step in (1, 2)}
     with Image.open(tmp_path / "training_plots" / "image.png") as image:
         assert image.width > image.height > 100
+
+
+def test_the_curves_are_called_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[Any, ...]] = []
+
+    def saved(figure: Figure, _: Path) -> None:
+        drawn.extend(
+            (axes.get_ylabel(), line.get_label(), line.get_ydata())
+            for axes in figure.axes
+            for line in axes.lines
+        )
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    plot_history(tmp_path / "plot.png", HISTORY)
+    assert [(measure, label, list(values)) for measure, label, values in drawn] == [
+        ("loss", "training", HISTORY["loss"]),
+        ("loss", "validation", HISTORY["val_loss"]),
+        ("auc", "training", HISTORY["auc"]),
+        ("auc", "validation", HISTORY["val_auc"]),
+    ]
 
 
 @pytest.mark.parametrize("anew", [False, True])
