@@ -240,17 +240,69 @@ def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
     assert weights.mean() == pytest.approx(1)
 
 
-def test_the_loss_weighs_rows_one_by_one() -> None:
+def test_every_epoch_has_its_own_order_and_augmentation() -> None:
+    table, rows = _table(), np.arange(16)
+    epochs = []
+    for epoch in (0, 1):
+        batches = training_batches(table, rows, 16, (7, 0, epoch), augment=lambda *both: both)
+        (values, chance), *_ = next(iter(batches))
+        epochs.append((np.asarray(values), np.asarray(chance)))
+        assert np.array_equal(np.unique(values, axis=0), np.unique(table.values[rows], axis=0))
+    for first, second in zip(*epochs, strict=True):
+        assert not np.array_equal(first, second)
+
+
+def test_cells_are_turned_with_their_rows() -> None:
+    cells = np.random.default_rng(0).choice([0, FORGED], (32, 2, 2)).astype(np.uint8)
+    values = np.repeat(np.where(cells, 200, 50).repeat(16, 1).repeat(16, 2)[..., None], 3, -1)
+    table = replace(_table(), values=values.astype(np.uint8), cells=cells)
+    values, targets, _ = next(iter(training_batches(table, np.arange(32), 32, (0,), augment_images)))
+    seen = np.asarray(values)[:, 8::16, 8::16, 1] > 110
+    assert np.array_equal(seen, np.asarray(targets["heatmap"]) == FORGED)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.2])
+def test_the_loss_weighs_rows_one_by_one(smoothing: float) -> None:
     table = _table()
     rows = np.array([0, 2, 4, 1])
     values, labels, weights = next(iter(training_batches(table, rows, 4, (0,), None)))
     model = _untouched()
     scorer = keras.Model(model.input, model.output["logit"])
-    compile_phase(scorer, Phase("training", True, 1, 1e-3), 1, SETTINGS)
-    logits, truth = np.asarray(scorer(values)), np.asarray(labels)
+    settings = SETTINGS.model_copy(update={"label_smoothing": smoothing})
+    compile_phase(scorer, Phase("training", True, 1, 1e-3), 1, settings)
+    logits, truth = np.asarray(scorer(values)), np.asarray(labels) * (1 - smoothing) + smoothing / 2
     by_hand = np.asarray(weights) * (np.logaddexp(0, logits) - truth * logits)
     loss = float(scorer.compute_loss(values, labels, logits, weights))
     assert loss == pytest.approx(by_hand.mean(), rel=1e-5)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_until_the_phase_ends() -> None:
+    model = _untouched()
+    scorer = keras.Model(model.input, model.output["logit"])
+    compile_phase(scorer, Phase("training", True, 4, 1e-3), 50, SETTINGS)
+    rates = []
+    for step in (0, 10, 105, 200):
+        scorer.optimizer.iterations.assign(step)
+        rates.append(float(scorer.optimizer.learning_rate))
+    assert rates == pytest.approx([1e-4, 1e-3, 5e-4, 0], abs=1e-8)
+
+
+def test_the_epoch_of_the_best_validation_auc_is_kept_whatever_training_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([{"auc": 0.5, "val_auc": 0.6}, {"auc": 0.6, "val_auc": 0.9}, {"auc": 0.9, "val_auc": 0.7}])
+    epochs: list[list[NDArray[np.float32]]] = []
+
+    def measured(scorer: keras.Model, *_: Any) -> dict[str, float]:
+        epochs.append(_weights(scorer))
+        return {"loss": 1.0, "val_loss": 1.0, **next(told)}
+
+    monkeypatch.setattr("training.fit._measured", measured)
+    fitted = _fit(tmp_path, SETTINGS.model_copy(update={"epochs": 3}), build=_untouched)
+    assert _same(_weights(fitted.model), epochs[1])
+    assert _same(_weights(_load(tmp_path / "best.keras")), epochs[1])
+    assert _same(_weights(_load(tmp_path / "final.keras")), epochs[2])
+    assert not _same(epochs[1], epochs[2])
 
 
 def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
