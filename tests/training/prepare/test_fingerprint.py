@@ -67,6 +67,12 @@ def test_a_recompressed_video_is_near() -> None:
     assert distance(of_picture(good), of_picture(bad)) <= MAX_DISTANCE
 
 
+def test_a_black_beginning_hides_no_video() -> None:
+    shown = media.photo(SIDE, SIDE)
+    faded_in = np.stack([shown * 0, shown, shown])
+    assert picture_fingerprint(faded_in) == picture_fingerprint(shown[None])
+
+
 def voice(seed: int) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
     return speak(random, draw_speaker(random), 4.0, RATE).astype(np.float32)

@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from training.prepare import near
 from training.prepare.near import MAX_DISTANCE, near_pairs
 
 
@@ -9,7 +11,11 @@ def _flipped(fingerprint: np.ndarray, bits: list[int]) -> np.ndarray:
     return np.packbits(signs)
 
 
-def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds() -> None:
+@pytest.mark.parametrize("at_once", [7, near._PAIRS_AT_ONCE])
+def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(near, "_PAIRS_AT_ONCE", at_once)
     random = np.random.default_rng(0)
     some = random.integers(0, 256, (600, 32), dtype=np.uint8)
     for index in range(200):

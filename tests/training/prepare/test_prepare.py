@@ -1,5 +1,6 @@
 """The command as a user runs it, on a small folder of real files."""
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -90,9 +91,14 @@ def test_known_files_are_not_opened_again_and_changed_ones_are(
         patch.setattr(Path, "read_bytes", lambda path: opened.append(path) or read_bytes(path))  # type: ignore[func-returns-value]
         run(source, tmp_path / "data")
         assert [path for path in opened if path.is_relative_to(source)] == []
-        write(source / "real/images/p01.jpg", media.photo_jpeg(seed=77))
+        newer, longer = source / "real/images/p01.jpg", source / "real/images/p02.jpg"
+        size, time_ns = newer.stat().st_size, longer.stat().st_mtime_ns
+        write(newer, media.photo_jpeg(64, 48, seed=77).ljust(size, b"\0"))
+        write(longer, media.photo_jpeg(seed=78))
+        os.utime(longer, ns=(time_ns, time_ns))
+        assert newer.stat().st_size == size
         run(source, tmp_path / "data")
-        assert [path for path in opened if path.is_relative_to(source)] == [source / "real/images/p01.jpg"]
+        assert [path for path in opened if path.is_relative_to(source)] == [newer, longer]
     assert lists(tmp_path / "data") != before
 
 
