@@ -44,3 +44,9 @@ def test_a_row_is_fake_where_it_shows_the_forged_part_and_what_it_was_put_into(t
     assert cell_labels(cells, ROWS, LEFT_HALF) == [1, UNCLEAR, 1, 0, UNCLEAR]
     assert cell_labels(np.full_like(cells[:2], FORGED), ROWS[:2], WHOLE) == [1, 1]
     assert cell_labels(np.full_like(cells[:1], FORGED), [WHOLE], LEFT_HALF) == [1]
+
+
+@pytest.mark.parametrize(("forged", "label"), [(0, 0), (1, 0), (8, UNCLEAR), (20, 1), (300, 1)])
+def test_few_forged_cells_make_a_row_fake(forged: int, label: int) -> None:
+    cells = (FORGED * (np.arange(400) < forged)).astype(np.uint8).reshape(1, 20, 20)
+    assert cell_labels(cells, [(0.0, 0.0, 0.5, 0.5)], LEFT_HALF) == [label]

@@ -72,11 +72,11 @@ def test_a_verification_system_that_accepts_no_spoof_needs_no_countermeasure() -
 def test_asv_errors_are_those_at_equal_error_rate(tmp_path: Path) -> None:
     targets = [f"S{i} bonafide target {score}" for i, score in enumerate([1, 2, 3, 4])]
     nontargets = [f"N{i} bonafide nontarget {score}" for i, score in enumerate([-2, -1, 0, 2])]
-    spoofs = [f"P{i} A07 spoof {score}" for i, score in enumerate([0.5, 2])]
+    spoofs = [f"P{i} A07 spoof {score}" for i, score in enumerate([0.5, 1, 2])]
     file = tmp_path / "asv.txt"
     file.write_text("\n".join([*targets, *nontargets, *spoofs]) + "\n")
     # At a threshold of 2: one of four targets below, one of four nontargets at or above.
-    assert read_asv_errors(file) == AsvErrors(false_accept=0.25, miss=0.25, spoof_miss=0.5)
+    assert read_asv_errors(file) == AsvErrors(false_accept=0.25, miss=0.25, spoof_miss=2 / 3)
 
 
 @pytest.mark.parametrize("text", ["target", "a b nobody 1.0", "t target 1\nn nontarget 0"])

@@ -82,6 +82,8 @@ def test_files_of_one_source_tell_nothing_of_how_certain_a_figure_is() -> None:
 def test_what_nobody_stated_is_no_slice() -> None:
     files = [file.answered(manipulation="", dataset="") for file in FILES]
     assert slices_of(files, "manipulation") == slices_of(files, "dataset") == {}
+    stated_of_fakes = [file if file.label else file.answered(manipulation="") for file in FILES]
+    assert len(slices_of(stated_of_fakes, "manipulation")["blend"]) == 4
 
 
 def test_the_table_the_json_and_the_csv_tell_the_same(

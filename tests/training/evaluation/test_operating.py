@@ -71,6 +71,7 @@ def test_the_band_counts_verdicts_and_errors_among_them() -> None:
         "real": {"FAKE": 3, "INCONCLUSIVE": 3, "REAL": 4},
         "fake": {"FAKE": 3, "INCONCLUSIVE": 1, "REAL": 1},
     }
+    assert (found.band.real_threshold, found.band.fake_threshold) == (0.35, 0.65)
     assert found.band.coverage == pytest.approx(11 / 15)
     assert found.band.error == pytest.approx(4 / 11)
 
@@ -108,6 +109,11 @@ def test_recalibration_mends_scores_that_are_too_sure() -> None:
     assert found.recalibration.after["brier"] == pytest.approx(
         np.mean((expit(honest[:half]) - labels[:half]) ** 2), abs=0.005
     )
+    # Fitted on validation alone, however well what is measured is calibrated.
+    measured, validation = _files(labels[:half], expit(honest[:half])), _files(labels[half:], sure[half:])
+    other = operate("image", measured, validation, (0.35, 0.65))
+    assert other is not None
+    assert other.recalibration.temperature == found.recalibration.temperature
 
 
 def test_recalibration_on_the_files_that_it_is_measured_on_makes_nothing_worse() -> None:
