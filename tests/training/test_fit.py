@@ -13,7 +13,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training.augment import augment_images
-from training.batches import predict_logits, training_batches, validation_batches
+from training.batches import predict_logits, steps_per_epoch, training_batches, validation_batches
 from training.devices import make_strategy
 from training.errors import DataError, Diverged, OtherTraining
 from training.fit import Fitted, Phase, compile_phase, fit, phases
@@ -80,12 +80,20 @@ def _same(first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]) -
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 1})
-    first, again, other = (
-        _weights(_fit(tmp_path / name, settings.model_copy(update={"seed": seed})).model)
+    begun: list[list[NDArray[np.float32]]] = []
+
+    def build() -> keras.Model:
+        model = _small()
+        begun.append(_weights(model))
+        return model
+
+    ended = [
+        _weights(_fit(tmp_path / name, settings.model_copy(update={"seed": seed}), build=build).model)
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
-    )
-    assert _same(first, again)
-    assert not _same(first, other)
+    ]
+    for first, again, other in (begun[::2], ended):
+        assert _same(first, again)
+        assert not _same(first, other)
 
 
 class _Killed(Exception):
@@ -229,11 +237,15 @@ def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -
     assert [phase.backbone_trainable for phase in phases(SETTINGS)] == [True]
 
 
-def test_classes_weigh_the_same_and_augmentation_is_applied() -> None:
-    table = _table()
+@pytest.mark.parametrize("masked", [False, True])
+def test_classes_weigh_the_same_and_augmentation_is_applied(masked: bool) -> None:
+    table = replace(_table(), cells=np.zeros((32, 2, 2), np.uint8) if masked else None)
     rows = np.array([0, 2, 4, 1])
     batches = training_batches(table, rows, 4, seed=(0,), augment=lambda values, _: values * 0)
     values, labels, weights = next(iter(batches))
+    if masked:
+        assert np.array_equal(weights["heatmap"], weights["logit"])
+        labels, weights = labels["logit"], weights["logit"]
     labels, weights = np.asarray(labels), np.asarray(weights)
     assert not np.asarray(values).any()
     assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
@@ -244,12 +256,45 @@ def test_every_epoch_has_its_own_order_and_augmentation() -> None:
     table, rows = _table(), np.arange(16)
     epochs = []
     for epoch in (0, 1):
-        batches = training_batches(table, rows, 16, (7, 0, epoch), augment=lambda *both: both)
-        (values, chance), *_ = next(iter(batches))
-        epochs.append((np.asarray(values), np.asarray(chance)))
+        batches = list(training_batches(table, rows, 6, (7, 0, epoch), augment=lambda *both: both))
+        assert len(batches) == steps_per_epoch(16, 6) == 3
+        values, chances = (np.concatenate(part) for part in zip(*(both for both, *_ in batches), strict=True))
+        epochs.append((values, chances))
         assert np.array_equal(np.unique(values, axis=0), np.unique(table.values[rows], axis=0))
     for first, second in zip(*epochs, strict=True):
         assert not np.array_equal(first, second)
+
+
+def test_each_validation_row_is_judged_once() -> None:
+    table, rows = _table(), np.array([9, 3, 4, 30, 11, 0, 1])
+    batches = list(validation_batches(table, rows, 3))
+    assert len(batches) == 3
+    for number, of_rows in enumerate((table.values, table.labels)):
+        assert np.array_equal(np.concatenate([batch[number] for batch in batches]), of_rows[rows])
+
+
+def test_losses_are_of_one_epoch_and_one_split(tmp_path: Path) -> None:
+    """The learning rate is so small that all epochs are the same."""
+    table = _table()
+    fitted = _fit(tmp_path, SETTINGS.model_copy(update={"learning_rate": 1e-12}), table, build=_untouched)
+    splits: dict[str, Split] = {"loss": "train", "val_loss": "val"}
+    for name, split in splits.items():
+        rows = table.rows(table.files(split))
+        logits = predict_logits(fitted.model, table, rows)
+        by_hand = np.mean(np.logaddexp(0, logits) - table.labels[rows] * logits)
+        assert fitted.history[name] == pytest.approx([by_hand] * 2, rel=1e-4)
+
+
+def test_every_epoch_of_every_phase_is_perturbed_anew(tmp_path: Path) -> None:
+    seeds: list[tuple[int, ...]] = []
+
+    def perturb(values: NDArray[np.uint8], _: NDArray[np.int64], seed: Sequence[int]) -> NDArray[np.uint8]:
+        seeds.append(tuple(seed))
+        return values
+
+    settings = SETTINGS.model_copy(update={"epochs": 3, "weights": "given", "batch_size": 16})
+    _fit(tmp_path, settings, build=_untouched, perturb=perturb)
+    assert seeds == [(settings.seed, 0, 0), (settings.seed, 1, 0), (settings.seed, 1, 1)]
 
 
 def test_cells_are_turned_with_their_rows() -> None:
