@@ -98,6 +98,14 @@ def test_noise_and_blur_mix_no_frames_and_wrap_no_tones() -> None:
         assert dark.max() < 128 < bright.min()
 
 
+def test_a_crop_is_a_part_somewhere_in_the_picture() -> None:
+    rows, columns = np.mgrid[0:20, 0:20].astype(np.uint8)
+    places = np.stack([rows, columns, columns], axis=-1)[None]
+    corners = [pictures.crop(np.random.default_rng(seed), places, 0.5)[0, 0, 0] for seed in range(60)]
+    assert np.min(corners, axis=0).tolist() == [0, 0, 0]
+    assert np.max(corners, axis=0).tolist() == [10, 10, 10]
+
+
 def test_blur_makes_nothing_darker() -> None:
     frames = np.stack([np.full((32, 32, 3), 7, np.uint8), photo(32, 32)])
     for level in (0.5, 2.0):
@@ -210,6 +218,18 @@ def test_perturbed_sound_is_sound_of_the_same_length(name: str | None) -> None:
     with av.open(BytesIO(perturbed(speech_wav(1.0), "audio", name, 2, 0)), "r") as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
     assert samples == pytest.approx(RATE, abs=2)
+
+
+@pytest.mark.parametrize(("level", "below"), [(1, 40), (3, 20), (5, 0)])
+def test_a_perturbed_sound_meets_the_level_of_its_number(level: int, below: int) -> None:
+    before, after = (
+        decode(content, RowSpec(64, 64), MediaLimits()).audio[0]
+        for content in (speech_wav(1.0), perturbed(speech_wav(1.0), "audio", "noise", level, 0))
+    )
+    # Softer as a whole, where it would be clipped.
+    scale = np.dot(after, before) / np.dot(before, before)
+    added = after / scale - before
+    assert 20 * np.log10(before.std() / added.std()) == pytest.approx(below, abs=1.5)
 
 
 def test_channels_of_opposite_phase_are_perturbed_as_the_detector_hears_them() -> None:
