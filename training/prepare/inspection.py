@@ -13,7 +13,8 @@ from server.errors import DecoderCrashed, DecodeTimeout, MediaError
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.sampling import choose_windows
-from server.media.types import MediaKind, MediaRows, RowSpec
+from server.media.types import MediaRows, RowSpec
+from training.decode import stated_kind
 from training.prepare.fingerprint import SIDE, picture_fingerprint, sound_fingerprint
 from training.prepare.journal import Inspection, ListedFile
 
@@ -56,7 +57,7 @@ def _start(
         data = Path(file.path).read_bytes()
     except OSError as error:
         return _failed(file, f"UNREADABLE: {error.strerror}", passing=True)
-    future = pool.submit(data, SPEC, MediaKind(file.modality))
+    future = pool.submit(data, SPEC, stated_kind(file.modality))
     return future, (file, hashlib.sha256(data).hexdigest())
 
 

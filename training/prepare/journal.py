@@ -18,7 +18,7 @@ from training.errors import DataError
 from training.sample import SEPARATOR, Region, Split
 from training.settings import Modality
 
-_VERSION = f"3 {DECODERS} {spec_hash()}"
+_VERSION = f"4 {DECODERS} {spec_hash()}"
 """What other code recorded is found out again. Change the number with tables or fingerprints."""
 
 _PAGE = 1000

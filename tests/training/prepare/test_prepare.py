@@ -7,13 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import server
+from server.errors import DecodeTimeout
+from server.media.isolation import DecodePool
 from server.media.spec import spec_hash
+from server.media.types import MediaRows
 from tests import media
 from tests.training.prepare.runs import lists, rejected, run, write
 from training.__main__ import main
@@ -109,6 +114,36 @@ def test_what_other_decoders_refused_is_opened_again(tmp_path: Path) -> None:
         database.execute("UPDATE version SET text = ?", [f"2 {spec_hash()}"])
         database.execute("UPDATE inspections SET found = 'UNSUPPORTED_MEDIA: made of tiles'")
     assert not run(tmp_path / "raw", tmp_path / "data").rejected
+
+
+def test_a_video_may_be_listed_for_its_sound_and_is_opened_again_for_it(tmp_path: Path) -> None:
+    write(tmp_path / "corpus/a.mp4", media.video_mp4(0.4, sound=False))
+    write(tmp_path / "corpus/b.mp4", media.video_mp4(1.0))
+    for modality in ("video", "audio"):
+        lines = f"a.mp4,{modality},0,train,a\nb.mp4,audio,0,train,b\n"
+        write(tmp_path / "corpus/corpus.csv", f"path,modality,label,split,group\n{lines}".encode())
+        run(tmp_path / "corpus", tmp_path / "data")
+        assert rejected(tmp_path / "data") == ([] if modality == "video" else [("a.mp4", "NO_ROWS")])
+
+
+def test_a_file_that_took_too_long_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / f"raw/real/images/{name}.jpg", media.photo_jpeg(64, 48, seed=ord(name)))
+    submit, slow = DecodePool.submit, (tmp_path / "raw/real/images/a.jpg").read_bytes()
+
+    def late(pool: DecodePool, data: bytes, *wanted: Any) -> Future[MediaRows]:
+        if data != slow:
+            return submit(pool, data, *wanted)
+        failed: Future[MediaRows] = Future()
+        failed.set_exception(DecodeTimeout("too late"))
+        return failed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DecodePool, "submit", late)
+        run(tmp_path / "raw", tmp_path / "data")
+    assert [name for name, _ in rejected(tmp_path / "data")] == ["a.jpg"]
+    run(tmp_path / "raw", tmp_path / "data")
+    assert rejected(tmp_path / "data") == []
 
 
 def test_of_equal_files_one_that_does_not_leak_is_kept(tmp_path: Path) -> None:
