@@ -12,8 +12,9 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from tests.training.image_table import image_table
 from training.augment import augment_images
-from training.batches import predict_logits, steps_per_epoch, training_batches, validation_batches
+from training.batches import predict_logits, training_batches
 from training.devices import make_strategy
 from training.errors import DataError, Diverged, OtherTraining
 from training.fit import Fitted, Phase, compile_phase, fit, phases
@@ -21,31 +22,10 @@ from training.labels import UNCLEAR
 from training.masks import FORGED, UNKNOWN
 from training.models.image import build_image_model
 from training.rows import RowTable
-from training.sample import Sample, Split
+from training.sample import Split
 from training.settings import FitSettings
 
 SETTINGS = FitSettings(backbone="tiny", image_size=32, epochs=2, batch_size=8, patience=2).resolved("image")
-
-
-def _table(count: int = 32, size: int = 32, visible: bool = True) -> RowTable:
-    """One row per file; fakes are noisier."""
-    random = np.random.default_rng(0)
-    labels = np.arange(count) % 2
-    values = random.normal(128, 1, (count, size, size, 3))
-    values += random.normal(0, 1, values.shape) * (20 * labels * visible)[:, None, None, None]
-    shares: dict[Split, int] = {"train": count // 2, "val": count // 4, "test": count // 4}
-    splits = [split for split, share in shares.items() for _ in range(share)]
-    return RowTable(
-        values=np.clip(values, 0, 255).astype(np.uint8),
-        labels=labels.astype(np.int8),
-        starts=np.arange(count + 1),
-        samples=[
-            Sample(f"{index}.png", "image", int(labels[index]), split, f"g{index // 2}")
-            for index, split in enumerate(splits)
-        ],
-        rejected=[],
-        data_hash="",
-    )
 
 
 TINY = partial(build_image_model, "tiny", 32, 32, "none")
@@ -67,7 +47,7 @@ def _fit(
 ) -> Fitted:
     folder.mkdir(exist_ok=True)
     build = more.pop("build", _small)
-    return fit(build, table or _table(), settings, folder / "best.keras", folder / "final.keras", **more)
+    return fit(build, table or image_table(), settings, folder / "best.keras", folder / "final.keras", **more)
 
 
 def _weights(model: keras.Model) -> list[NDArray[np.float32]]:
@@ -129,7 +109,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, changed: str) ->
     one_epoch = SETTINGS.model_copy(update={"epochs": 1})
     _fit(tmp_path, one_epoch)
     settings = SETTINGS if changed == "settings" else one_epoch
-    table = replace(_table(), data_hash="other") if changed == "data" else _table()
+    table = replace(image_table(), data_hash="other") if changed == "data" else image_table()
     with pytest.raises(OtherTraining, match="epochs 1 → 2" if changed == "settings" else "data  → other"):
         _fit(tmp_path, settings, table)
 
@@ -139,7 +119,7 @@ def test_it_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(
         update={"epochs": 9, "learning_rate": 1e-12, "weights": "given", "fine_tune": False}
     )
-    history = _fit(tmp_path, settings, _table(16), build=_untouched).history
+    history = _fit(tmp_path, settings, image_table(16), build=_untouched).history
     assert len(history["val_auc"]) == 1 + settings.patience
 
 
@@ -164,7 +144,7 @@ def test_a_last_step_that_ruins_the_model_ends_the_training(tmp_path: Path) -> N
 
 
 def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path: Path) -> None:
-    table = _table(64)
+    table = image_table(64)
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8})
     fitted = _fit(tmp_path, settings, table, build=TINY)
     assert max(fitted.history["val_auc"]) > 0.9
@@ -180,7 +160,7 @@ def test_it_learns_and_leaves_the_best_epoch_in_the_model_and_the_file(tmp_path:
 
 
 def test_mixed_precision_leaves_a_float32_model(tmp_path: Path) -> None:
-    table = _table(64)
+    table = image_table(64)
     settings = SETTINGS.model_copy(update={"epochs": 8, "patience": 8, "mixed_precision": True})
     computed_in: set[str] = set()
 
@@ -222,7 +202,7 @@ def test_a_pretrained_backbone_stays_as_it_is_without_fine_tuning(tmp_path: Path
     settings = SETTINGS.model_copy(
         update={"fine_tune": False, "backbone": "efficientnetb0", "weights": "imagenet"}
     )
-    backbone, head = parts(_fit(tmp_path, settings, _table(16), build=build).model)
+    backbone, head = parts(_fit(tmp_path, settings, image_table(16), build=build).model)
     assert _same(backbone, before[0][0])
     assert not np.array_equal(head, before[0][1])
 
@@ -237,45 +217,9 @@ def test_a_pretrained_model_learns_its_head_first_and_more_gently_afterwards() -
     assert [phase.backbone_trainable for phase in phases(SETTINGS)] == [True]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_classes_weigh_the_same_and_augmentation_is_applied(masked: bool) -> None:
-    table = replace(_table(), cells=np.zeros((32, 2, 2), np.uint8) if masked else None)
-    rows = np.array([0, 2, 4, 1])
-    batches = training_batches(table, rows, 4, seed=(0,), augment=lambda values, _: values * 0)
-    values, labels, weights = next(iter(batches))
-    if masked:
-        assert np.array_equal(weights["heatmap"], weights["logit"])
-        labels, weights = labels["logit"], weights["logit"]
-    labels, weights = np.asarray(labels), np.asarray(weights)
-    assert not np.asarray(values).any()
-    assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
-    assert weights.mean() == pytest.approx(1)
-
-
-def test_every_epoch_has_its_own_order_and_augmentation() -> None:
-    table, rows = _table(), np.arange(16)
-    epochs = []
-    for epoch in (0, 1):
-        batches = list(training_batches(table, rows, 6, (7, 0, epoch), augment=lambda *both: both))
-        assert len(batches) == steps_per_epoch(16, 6) == 3
-        values, chances = (np.concatenate(part) for part in zip(*(both for both, *_ in batches), strict=True))
-        epochs.append((values, chances))
-        assert np.array_equal(np.unique(values, axis=0), np.unique(table.values[rows], axis=0))
-    for first, second in zip(*epochs, strict=True):
-        assert not np.array_equal(first, second)
-
-
-def test_each_validation_row_is_judged_once() -> None:
-    table, rows = _table(), np.array([9, 3, 4, 30, 11, 0, 1])
-    batches = list(validation_batches(table, rows, 3))
-    assert len(batches) == 3
-    for number, of_rows in enumerate((table.values, table.labels)):
-        assert np.array_equal(np.concatenate([batch[number] for batch in batches]), of_rows[rows])
-
-
 def test_losses_are_of_one_epoch_and_one_split(tmp_path: Path) -> None:
     """The learning rate is so small that all epochs are the same."""
-    table = _table()
+    table = image_table()
     fitted = _fit(tmp_path, SETTINGS.model_copy(update={"learning_rate": 1e-12}), table, build=_untouched)
     splits: dict[str, Split] = {"loss": "train", "val_loss": "val"}
     for name, split in splits.items():
@@ -297,18 +241,9 @@ def test_every_epoch_of_every_phase_is_perturbed_anew(tmp_path: Path) -> None:
     assert seeds == [(settings.seed, 0, 0), (settings.seed, 1, 0), (settings.seed, 1, 1)]
 
 
-def test_cells_are_turned_with_their_rows() -> None:
-    cells = np.random.default_rng(0).choice([0, FORGED], (32, 2, 2)).astype(np.uint8)
-    values = np.repeat(np.where(cells, 200, 50).repeat(16, 1).repeat(16, 2)[..., None], 3, -1)
-    table = replace(_table(), values=values.astype(np.uint8), cells=cells)
-    values, targets, _ = next(iter(training_batches(table, np.arange(32), 32, (0,), augment_images)))
-    seen = np.asarray(values)[:, 8::16, 8::16, 1] > 110
-    assert np.array_equal(seen, np.asarray(targets["heatmap"]) == FORGED)
-
-
 @pytest.mark.parametrize("smoothing", [0, 0.2])
 def test_the_loss_weighs_rows_one_by_one(smoothing: float) -> None:
-    table = _table()
+    table = image_table()
     rows = np.array([0, 2, 4, 1])
     values, labels, weights = next(iter(training_batches(table, rows, 4, (0,), None)))
     model = _untouched()
@@ -351,7 +286,7 @@ def test_the_epoch_of_the_best_validation_auc_is_kept_whatever_training_says(
 
 
 def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
-    table = _table()
+    table = image_table()
     cells = np.where(table.labels[:, None, None] == 1, FORGED, UNKNOWN) * np.ones((1, 2, 2))
     fitted = _fit(tmp_path, table=replace(table, cells=cells.astype(np.uint8)), augment=augment_images)
     for of in ("", "val_"):
@@ -362,7 +297,7 @@ def test_cells_are_learned_beside_the_labels(tmp_path: Path) -> None:
 
 
 def test_logits_come_in_the_order_that_was_asked_for() -> None:
-    model, table = _small(), _table()
+    model, table = _small(), image_table()
     forward = predict_logits(model, table, np.arange(9), batch_size=4)
     backward = predict_logits(model, table, np.arange(9)[::-1], batch_size=4)
     assert forward == pytest.approx(backward[::-1], abs=1e-5)
@@ -371,7 +306,7 @@ def test_logits_come_in_the_order_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_split_of_one_kind_is_refused(tmp_path: Path, split: Split) -> None:
-    table = _table()
+    table = image_table()
     real_only = [sample for sample in table.samples if sample.split != split or sample.label == 0]
     kept = np.array([table.samples.index(sample) for sample in real_only])
     lacking = RowTable(
@@ -396,14 +331,14 @@ def test_what_devices_cannot_share_is_refused(
 @pytest.mark.parametrize("label", [0, UNCLEAR])
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_fakes_that_show_too_little_of_it_are_refused(tmp_path: Path, split: Split, label: int) -> None:
-    table = _table(16)
+    table = image_table(16)
     table.labels[[file for file in table.files(split) if table.samples[file].label]] = label
     with pytest.raises(DataError, match=f"no row of the {split} split"):
         _fit(tmp_path, table=table)
 
 
 def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
-    table = _table(16)
+    table = image_table(16)
     unclear = table.labels.copy()
     unclear[table.files("train")[2:]] = UNCLEAR
     partly = replace(table, labels=unclear)
@@ -419,20 +354,3 @@ def test_unclear_rows_are_not_learned_from(tmp_path: Path) -> None:
     _fit(tmp_path, SETTINGS.model_copy(update={"epochs": 1}), partly, augment=noted)
     expected = table.values[table.files("train")[:2]]
     assert np.array_equal(np.sort(np.array(seen), axis=0), np.sort(expected, axis=0))
-
-
-def test_only_training_rows_are_perturbed_by_number_and_epoch() -> None:
-    table, rows = _table(), np.array([5, 0, 3, 8])
-    seen: list[tuple[list[int], tuple[int, ...]]] = []
-
-    def black(
-        values: NDArray[np.uint8], numbers: NDArray[np.int64], seed: Sequence[int]
-    ) -> NDArray[np.uint8]:
-        seen.append((numbers.tolist(), tuple(seed)))
-        return values * 0
-
-    batches = training_batches(table, rows, 4, (7, 0, 2), None, black)
-    assert not np.asarray(next(iter(batches))[0]).any()
-    assert [(sorted(numbers), seed) for numbers, seed in seen] == [([0, 3, 5, 8], (7, 0, 2))]
-    values, _ = next(iter(validation_batches(table, rows, 4)))
-    assert np.array_equal(values, table.values[rows])
