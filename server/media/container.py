@@ -77,7 +77,7 @@ class Demuxed:
     Attributes:
         video: moving pictures, as viewers show them; cover art is none.
         span: seconds on the container's clock from the first picture or sound to the end of the last; None if
-            the pictures' packets do not tell.
+            no packet of the pictures tells.
         decode_times_only: whether the container stores no presentation times.
         spare_decoder: opens another decoder for `video`, which gives the same frames; None if it might not.
         warnings: how the file breaks off, if it does.
@@ -137,14 +137,13 @@ def demux(container: InputContainer, data: bytes, found: Format, budget: Budget)
 
 
 def _span(stream: Stream | None, packets: list[Packet]) -> tuple[float, float] | None:
-    """Seconds from the first of a stream to the end of its last; None if its packets do not tell."""
+    """Seconds from the first of a stream to the end of its last; None if no packet tells."""
     played = [packet for packet in packets if not packet.is_discard]
-    stamps = [packet.dts if packet.pts is None else packet.pts for packet in played]
-    known = [stamp for stamp in stamps if stamp is not None]
-    if stream is None or stream.time_base is None or not known or len(known) < len(stamps):
+    stamps = [(packet.dts if packet.pts is None else packet.pts, packet.duration or 0) for packet in played]
+    known = [(stamp, length) for stamp, length in stamps if stamp is not None]
+    if stream is None or stream.time_base is None or not known:
         return None
-    begin, end = min(known), max(known)
-    end += played[known.index(end)].duration or 0
+    begin, end = min(known)[0], sum(max(known))
     if isinstance(stream, av.AudioStream) and stream.start_time is not None:
         begin = max(begin, stream.start_time)  # what a codec needs before that is not heard
     return float(begin * stream.time_base), float(end * stream.time_base)

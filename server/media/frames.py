@@ -119,12 +119,13 @@ class FrameReader:
 
 
 def _timestamps(stated: list[int | None], packets: list[Packet], base: float) -> NDArray[np.int64]:
-    """int64 [packets], ticks: as stated, or if some are missing, at a constant rate in file order."""
-    if None not in stated:
-        return np.asarray(stated, np.int64)
+    """int64 [packets], ticks: as stated, or at a constant rate from the first on if some are missing."""
+    known = [stamp for stamp in stated if stamp is not None]
+    if len(known) == len(stated):
+        return np.asarray(known, np.int64)
     lengths = [packet.duration for packet in packets if packet.duration]
     step = max(1, round(float(np.median(lengths)) if lengths else _DEFAULT_FRAME_SECONDS / base))
-    return np.arange(len(stated), dtype=np.int64) * step
+    return min(known, default=0) + np.arange(len(stated), dtype=np.int64) * step
 
 
 def _last_duration(packet: Packet, starts: Times, base: float) -> float:
