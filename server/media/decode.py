@@ -104,6 +104,7 @@ def _video(stream: VideoStream, demuxed: Demuxed, spec: RowSpec, budget: Budget)
     """Pictures and sound; one of the two may fail, with a warning, if the other gives rows."""
     failures: list[MediaError] = []
     begin, end = demuxed.span or (0.0, 0.0)
+    budget.check_duration(end - begin)
     rows = MediaRows(replace(picture_facts(stream), duration_seconds=end - begin))
     try:
         with typed_errors("the pictures"):

@@ -327,6 +327,14 @@ def test_a_video_that_is_a_little_too_long_is_told_how_long_it_is() -> None:
         decode(encode_video(PICTURES), SPEC, MediaLimits(max_duration_seconds=2.39))
 
 
+@pytest.mark.parametrize("want_audio", [True, False])
+def test_a_video_is_too_long_also_where_neither_its_pictures_nor_its_sound_are(want_audio: bool) -> None:
+    shown = [2 + number / 25 for number in range(COUNT)]
+    data = encode_video(PICTURES, times=shown, sound=speech(2, 44_100))
+    with pytest.raises(MediaLimitExceeded, match=r"4\.4 s are more than the 4 s allowed"):
+        decode(data, replace(SPEC, want_audio=want_audio), MediaLimits(max_duration_seconds=4))
+
+
 def test_frames_that_show_nothing_are_no_evidence() -> None:
     black = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 25
     found = decode(encode_video([*black, *PICTURES[:25]]), SPEC, LIMITS)
