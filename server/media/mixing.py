@@ -41,10 +41,11 @@ class Downmix:
     """
 
     def __init__(
-        self, rate: int, channels: int, voices: Voices | None = None, apart: tuple[int, ...] = ()
+        self, rate: int, layout: av.AudioLayout, voices: Voices | None = None, apart: tuple[int, ...] = ()
     ) -> None:
-        self.rate, self.channels = rate, channels
-        self._played = channels
+        self.rate, self.layout = rate, layout.name
+        self._subwoofers = _subwoofers(layout)
+        self._played = max(1, layout.nb_channels - len(self._subwoofers))
         self._voices, self._apart = voices, apart
         self._block = round(rate * _BLOCK_SECONDS)
         self._waiting: list[Channels] = []
@@ -53,9 +54,9 @@ class Downmix:
         self._mixed: list[Channels] = []
 
     def add(self, frame: av.AudioFrame) -> None:
-        """Takes the next frame, of this sample rate and number of channels."""
+        """Takes the next frame, of this sample rate and layout."""
         channels = _samples(frame)
-        self._played = len(channels) - len(_subwoofers(frame))
+        channels[self._subwoofers] = 0
         self._waiting.append(channels[list(self._apart)] if self._apart else channels)
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
@@ -80,7 +81,7 @@ class Downmix:
         starts = np.arange(0, max(channels.shape[1] - self._block, 0) + 1, self._block)
         signs = self._signs_of(channels, starts)
         total = self._turned(channels, starts, signs) if (signs < 0).any() else channels.sum(0)
-        self._mixed.append(total[None] / np.float32(max(self._played, 1)))
+        self._mixed.append(total[None] / np.float32(self._played))
         self._signs = signs[:, -1]
 
     def _signs_of(self, channels: Channels, starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -119,9 +120,9 @@ def add_to(
     Args:
         voices, apart: see `Downmix`.
     """
-    layout = (frame.sample_rate, frame.layout.nb_channels)
-    if not runs or (runs[-1].rate, runs[-1].channels) != layout:
-        runs.append(Downmix(*layout, voices, apart))
+    rate, layout = frame.sample_rate, frame.layout
+    if not runs or (runs[-1].rate, runs[-1].layout) != (rate, layout.name):
+        runs.append(Downmix(rate, layout, voices, apart))
     runs[-1].add(frame)
 
 
@@ -142,16 +143,15 @@ def _samples(frame: av.AudioFrame) -> Channels:
         channels /= 128
     elif samples.dtype.kind == "i":
         channels /= 2 ** (8 * samples.itemsize - 1)
-    channels[_subwoofers(frame)] = 0
     # What is absurdly loud would overflow in the resampler.
     return np.clip(np.nan_to_num(channels, copy=False), -_LOUDEST, _LOUDEST, out=channels)
 
 
-def _subwoofers(frame: av.AudioFrame) -> list[int]:
+def _subwoofers(layout: av.AudioLayout) -> list[int]:
     """The channels that play no voice, and are left out by players of what they mix down for two ears."""
-    if frame.layout.nb_channels <= 2:
+    if layout.nb_channels <= 2:
         return []
-    return [place for place, channel in enumerate(frame.layout.channels) if channel.name.startswith("LFE")]
+    return [place for place, channel in enumerate(layout.channels) if channel.name.startswith("LFE")]
 
 
 def _raw(frame: av.AudioFrame) -> NDArray[Any]:

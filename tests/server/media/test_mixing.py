@@ -1,10 +1,12 @@
 """What is heard of several channels."""
 
+import av
 import numpy as np
 import pytest
 
 from server.media.decode import decode
 from server.media.limits import MediaLimits
+from server.media.mixing import mono
 from server.media.types import RowSpec
 from tests.media import Sound, encode_sound, speech, tone
 
@@ -38,6 +40,17 @@ def test_channels_are_averaged() -> None:
 def test_the_subwoofer_makes_nothing_softer(count: int) -> None:
     # 5.1 and 7.1
     np.testing.assert_allclose(heard([HIGH] * count), HIGH, atol=1e-6)
+
+
+def test_layouts_of_as_many_channels_each_have_their_own_mean() -> None:
+    # As where a broadcast goes over from one programme to the next.
+    frames = []
+    for layout in ("5.0", "4.1", "5.0"):
+        samples = np.tile(HIGH[:RATE], (5, 1)).T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, "flt", layout)
+        frame.sample_rate = RATE
+        frames.append(frame)
+    np.testing.assert_allclose(mono(frames), np.tile(HIGH[:RATE], 3), atol=1e-6)
 
 
 @pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_f32le"])
