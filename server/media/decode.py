@@ -49,12 +49,13 @@ def decode(
     if found.still:
         return decode_still(data, found, spec, budget, reduced_jpeg)
     content = data
+    warnings: tuple[str, ...] = ()
     if found is probe.GIF:
         budget.check_pixels(*gif_size(data))
     elif found is probe.APNG:
         header = read_png(data, animated=True)
         budget.check_pixels(header.width, header.height)
-        content = header.payload
+        content, warnings = header.payload, header.warnings
     with typed_errors("the file"), open_container(content, found, budget) as container:
         if found is probe.HEIF:
             rows = decode_heif(container, data, spec, budget)
@@ -62,6 +63,7 @@ def decode(
             rows = _decode_streams(demux(container, data, found, budget), found, spec, budget, kind)
         if found in (probe.MOV, probe.HEIF):
             rows = rows.warned(*cut_off(data, rows.facts.width, rows.facts.height))
+        rows = rows.warned(*warnings)
         return replace(rows, facts=replace(rows.facts, container=container.format.name, size_bytes=len(data)))
 
 

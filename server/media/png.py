@@ -5,6 +5,7 @@ import zlib
 
 from server.errors import CorruptMedia, UnsupportedMedia
 from server.media.orientation import UPRIGHT
+from server.media.pixels import transfer_warnings
 from server.media.still import Still
 from server.media.tiff import exif_orientation
 
@@ -55,7 +56,8 @@ def read_png(data: bytes, animated: bool = False) -> Still:
     width, height, *kind = struct.unpack_from(">IIBB", kept[1], 8)
     if kind == [1, _GREY]:
         kept = _with_palette(kept)
-    return Still(b"".join(kept), width, height, orientation or UPRIGHT)
+    warnings = transfer_warnings(int.from_bytes(colours.get(b"cICP", b"")[1:2], "big"))
+    return Still(b"".join(kept), width, height, orientation or UPRIGHT, warnings)
 
 
 def _check_gamma(colours: dict[bytes, bytes]) -> None:

@@ -12,7 +12,7 @@ from server.errors import CorruptMedia, MediaLimitExceeded, UnsupportedMedia
 from server.media.decode import decode
 from server.media.limits import MediaLimits
 from server.media.types import MediaKind, RowSpec
-from tests.media import Picture, encode_picture, encode_video, photo, png
+from tests.media import Picture, encode_picture, encode_video, photo, png, png_chunk
 from tests.server.media.pictures import native
 
 LIMITS = MediaLimits()
@@ -107,6 +107,17 @@ def test_high_dynamic_range_is_named(transfer: int, warned: bool, transparent: b
     struct.pack_into(">H", data, data.index(b"colrnclx") + 10, transfer)
     warnings = decode(bytes(data), RowSpec(), LIMITS).facts.warnings
     assert warnings == ("High dynamic range was not tone-mapped.",) * warned
+
+
+@pytest.mark.parametrize("pictures", [[PHOTO], [PHOTO, 255 - PHOTO]])
+@pytest.mark.parametrize(("transfer", "warned"), [(13, False), (16, True), (18, True)])
+def test_high_dynamic_range_of_a_png_is_named(pictures: list[Picture], transfer: int, warned: bool) -> None:
+    data = animated(pictures) if len(pictures) > 1 else encode_picture(PHOTO, "PNG")
+    stated = png_chunk(b"cICP", bytes([9, transfer, 0, 1]))
+    behind_header = 8 + len(png_chunk(b"IHDR", bytes(13)))
+    data = data[:behind_header] + stated + data[behind_header:]
+    warnings = decode(data, RowSpec(), LIMITS).facts.warnings
+    assert ("High dynamic range was not tone-mapped." in warnings) == warned
 
 
 @pytest.mark.parametrize("value_range", ["full", "limited"])
