@@ -56,7 +56,8 @@ class Downmix:
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame, of this sample rate and layout."""
         channels = _samples(frame)
-        channels[self._subwoofers] = 0
+        if self._subwoofers:
+            channels[self._subwoofers] = 0
         self._waiting.append(channels[list(self._apart)] if self._apart else channels)
         self._length += frame.samples
         if self._length > _BLOCKS * self._block:
