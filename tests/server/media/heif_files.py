@@ -16,9 +16,15 @@ def avif(pictures: Sequence[Picture], columns: int, size: tuple[int, int], *prop
     return _file(b"avif", b"av01", described, coded, columns, size, properties or (kept,))
 
 
-def heic(pictures: Sequence[Picture], columns: int, size: tuple[int, int], *properties: bytes) -> bytes:
-    """Pictures of equal size, row by row; see `_file`."""
-    options = {"x265-params": "log-level=none:keyint=1", "crf": "4"}
+def heic(
+    pictures: Sequence[Picture],
+    columns: int,
+    size: tuple[int, int],
+    *properties: bytes,
+    transfer: str = "unknown",
+) -> bytes:
+    """Pictures of equal size, row by row, that state their transfer themselves; see `_file`."""
+    options = {"x265-params": f"log-level=none:keyint=1:transfer={transfer}", "crf": "4"}
     movies = [encode_video([picture], "mp4", "libx265", options=options) for picture in pictures]
     coded = [_whole_box(movie, b"mdat")[8:] for movie in movies]
     described = [_extent(pictures[0]), _whole_box(movies[0], b"hvcC")]

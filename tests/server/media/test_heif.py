@@ -52,8 +52,11 @@ def test_an_avif_of_tiles_is_one_picture() -> None:
 
 
 def test_tiles_of_high_dynamic_range_are_named() -> None:
-    data = avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6, transfer=16))
-    assert decode(data, RowSpec(), LIMITS).facts.warnings == ("High dynamic range was not tone-mapped.",)
+    for data in (
+        avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6, transfer=16)),
+        heic(TILES, COLUMNS, (WIDTH, HEIGHT), transfer="smpte2084"),
+    ):
+        assert decode(data, RowSpec(), LIMITS).facts.warnings == ("High dynamic range was not tone-mapped.",)
 
 
 def test_a_heic_of_tiles_is_one_picture() -> None:
