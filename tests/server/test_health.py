@@ -14,6 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2 import inference_pb2
+from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.app import Server
 from tests import media
 from tests.failures import failure
@@ -83,6 +85,10 @@ def test_a_draining_server_says_so_while_it_finishes_what_it_accepted(models: Pa
         process.send_signal(signal.SIGTERM)
         assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(SERVICES)
         assert health.Check(asked(""), timeout=30).status == NOT_SERVING
+        raw = GRPCInferenceServiceStub(channel)
+        assert raw.ServerLive(inference_pb2.ServerLiveRequest(), timeout=30).live
+        assert not raw.ServerReady(inference_pb2.ServerReadyRequest(), timeout=30).ready
+        assert not raw.ModelReady(inference_pb2.ModelReadyRequest(name="tiny"), timeout=30).ready
         assert not accepted.done()
         (tmp_path / "hang").unlink()
         assert accepted.result().verdict

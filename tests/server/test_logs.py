@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,20 @@ def test_strangers_at_a_tls_port_cannot_write_lines_of_another_format(models: Pa
     assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
 
 
-def test_the_file_changes_at_midnight_and_old_ones_go(tmp_path: Path) -> None:
+def test_a_line_for_machines_says_when_in_utc_how_bad_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "WEST+9")
+    line = json.loads(logged("try: 1 / 0\nexcept ZeroDivisionError: logging.exception('failed')", "json"))
+    time = datetime.fromisoformat(line["time"])
+    assert time.utcoffset() == timedelta()
+    assert abs(datetime.now(UTC) - time) < timedelta(minutes=5)
+    assert (line["level"], line["logger"], line["message"]) == ("error", "root", "failed")
+    assert line["error"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_the_file_changes_at_midnight_and_old_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "WEST+9")  # the midnight is that of UTC
     program = """
 handler = logging.getLogger().handlers[1]
 for day in range(1, 6):

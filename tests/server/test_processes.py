@@ -1,5 +1,6 @@
 """Several servers on one port, as an operator meets them: processes, signals, exit statuses."""
 
+import asyncio
 import math
 import os
 import signal
@@ -23,7 +24,7 @@ from tests.media_requests import detect_request
 from tests.running_server import running_server
 from tests.server_process import ROOT, alive, server_process
 from tests.tiny_graph import put_version
-from tests.waiting import until
+from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers share a port on Linux only")
 
@@ -194,6 +195,45 @@ def test_each_server_has_its_share_and_places_of_its_own(tmp_path: Path) -> None
     fewer = settings.model_copy(update={"cores": 2, "metrics_port": 0, "log_dir": None})
     for share in processes._shares(fewer, 50051):
         assert (share.cores, share.metrics_port, share.log_dir) == (1, 0, None)
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which what is started for a server, and heeds no SIGTERM, notes that it got a SIGHUP."""
+    program = tmp_path / "program"
+    program.write_text(f"""#!{sys.executable}
+import os, signal, sys
+from pathlib import Path
+told = Path({str(tmp_path)!r}) / f"{{os.getpid()}}.told"
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, lambda *_: told.touch())
+sys.stdin.readline()
+print("ready", flush=True)
+sys.stdin.read()
+""")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return tmp_path
+
+
+async def test_a_server_reloads_when_it_listens_if_it_did_not_when_it_was_asked(
+    stubborn: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[int]:
+        return [int(path.stem) for path in stubborn.glob("*.told")]
+
+    monkeypatch.setattr(processes, "_END_SECONDS", 0.1)
+    server = processes._Server(0, Settings(drain_timeout_seconds=0))
+    running = asyncio.create_task(server.keep_running())
+    server.reload()
+    await until_async(lambda: len(told()) == 1)
+    os.kill(told()[0], signal.SIGKILL)
+    await until_async(lambda: "is started again" in caplog.text)
+    server.reload()
+    await until_async(lambda: len(told()) == 2)
+    running.cancel()
+    await server.stop()
+    await until_async(lambda: not any(map(alive, told())), 10)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, 300), (0, 0), (7, 7)])

@@ -94,11 +94,13 @@ async def test_who_began_on_an_engine_ends_on_it_and_a_third_one_waits(folder: P
         with reloader.live.borrowed():
             pass  # one that ends before says nothing of those that do not
         with reloader.live.borrowed() as old:
-            put_version(folder, "2")
-            await until_async(serves(reloader, "2"))
+            with reloader.live.borrowed():  # nor does one that ends later
+                put_version(folder, "2")
+                await until_async(serves(reloader, "2"))
             put_version(folder, "3")
             await asyncio.sleep(0.1)
             assert old.manifest.version == "1"
+            assert "3" not in reloader.available  # nobody has looked
             assert loader.open == 2
             assert serves(reloader, "2")()
         await until_async(serves(reloader, "3"))
@@ -222,6 +224,8 @@ async def test_asked_to_look_it_looks_at_once_and_retries_what_failed(folder: Pa
     loader = Loader()
     async with reloading(folder, loader, poll_seconds=0) as reloader:
         put_broken(folder, "2")
+        await asyncio.sleep(0.1)
+        assert reloader.available == ["1"]
         for failures in (1, 2):
             reloader.look_now()
             await until_async(lambda: reloader.failures == failures)  # noqa: B023 - used at once

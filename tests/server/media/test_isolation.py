@@ -344,10 +344,11 @@ def test_the_start_of_a_decoder_is_not_taken_for_what_a_medium_costs(
     assert faulty.seconds(len(data)) < (time.perf_counter() - start) / 4
 
 
-def test_sigterm_is_for_the_pools_owner(faulty: DecodePool) -> None:
+def test_sigterm_and_ctrl_c_are_for_the_pools_owner(faulty: DecodePool) -> None:
     decoder = process(faulty)
     os.kill(decoder, signal.SIGTERM)
     assert process(faulty) == decoder
+    assert os.getpgid(decoder) != os.getpgid(0)  # whose processes Ctrl-C reaches
 
 
 def test_a_decoder_that_was_killed_while_idle_costs_nobody_a_request(faulty: DecodePool) -> None:

@@ -76,7 +76,7 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("value", MATRICES)
-@pytest.mark.parametrize("tilt", [0.0, 0.1])
+@pytest.mark.parametrize("tilt", [0.0, 0.1, 0.7, -0.7])
 def test_display_matrix(value: int, tilt: float) -> None:
     (a, b), (c, d) = MATRICES[value]
     # A hand-held camera may write an angle that is not a quarter turn.

@@ -205,7 +205,10 @@ def test_a_moving_gif_is_a_video_and_a_still_one_a_photo() -> None:
     moving = encode_video(PICTURES[:10], "gif", "gif", pix_fmt="rgb8", fps=10)
     rows = decode(moving, SPEC, LIMITS)
     assert (rows.facts.kind, len(rows.image_index), len(rows.clip_index)) == (MediaKind.VIDEO, 5, 2)
-    assert decode(encode_picture(PICTURES[0], "GIF"), SPEC, LIMITS).facts.kind is MediaKind.IMAGE
+    still = encode_picture(PICTURES[0], "GIF")
+    assert decode(still, SPEC, LIMITS).facts.kind is MediaKind.IMAGE
+    with pytest.raises(UnsupportedMedia, match="stated to be video, but it is image"):
+        decode(still, SPEC, LIMITS, MediaKind.VIDEO)
     with pytest.raises(UnsupportedMedia, match="stated to be image, but it is video"):
         decode(moving, SPEC, LIMITS, MediaKind.IMAGE)
 
@@ -345,6 +348,16 @@ def test_frames_that_show_nothing_are_no_evidence() -> None:
     nothing = decode(encode_video(black), SPEC, LIMITS)
     assert not len(nothing.image_index)
     assert not len(nothing.clip_index)
+    flashes = [black[0] if number % 3 == 2 else picture for number, picture in enumerate(PICTURES)]
+    cut = decode(encode_video(flashes), SPEC, LIMITS)
+    assert len(cut.clip_index) == len(decode(encode_video(PICTURES), SPEC, LIMITS).clip_index) > 0
+
+
+def test_a_phase_moves_frames_and_clips() -> None:
+    data = encode_video(PICTURES)
+    usual, early = (decode(data, replace(SPEC, phase=phase), LIMITS) for phase in (0.5, 0.1))
+    assert (early.image_times[:, 0] < usual.image_times[:, 0]).all()
+    assert (early.clip_times[:, 0] < usual.clip_times[:, 0]).all()
 
 
 def test_colours_that_would_come_out_wrong_are_refused() -> None:

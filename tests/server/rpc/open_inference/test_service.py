@@ -54,6 +54,7 @@ def test_the_model_describes_itself(client: Any, bare: ort.InferenceSession) -> 
     assert (config.name, config.backend, config.max_batch_size) == ("tiny", "onnxruntime", 0)
     assert [list(tensor.dims) for tensor in config.input] == [list(t.shape) for t in metadata.inputs]
     assert [list(tensor.dims) for tensor in config.output] == [list(t.shape) for t in metadata.outputs]
+    assert all(tensor.optional for tensor in config.input)
     (model,) = client.get_model_repository_index().models
     assert (model.name, model.version, model.state) == ("tiny", "1", "READY")
 
@@ -162,6 +163,13 @@ def test_a_stream_answers_in_order_and_a_failure_stops_no_other(
         assert_answers(result, run_bare(bare, feeds[number]))
 
 
+def test_a_failure_in_a_stream_says_which_request_and_why(stub: GRPCInferenceServiceStub) -> None:
+    bad = pb.ModelInferRequest(model_name="other", id="seven")
+    (answer,) = stub.ModelStreamInfer(iter([bad]), timeout=30)
+    assert answer.infer_response.id == "seven"
+    assert answer.error_message.startswith("NOT_FOUND: model 'other'")
+
+
 def test_a_caller_who_does_not_read_is_not_worked_for(models: Path) -> None:
     """No answers pile up in the server but those of the requests that it may work on at once."""
     rows = np.zeros(256, np.int64)
@@ -186,6 +194,35 @@ def test_a_caller_who_does_not_read_is_not_worked_for(models: Path) -> None:
             time.sleep(1)
         call.cancel()
         assert scored() < 1000
+
+
+def typed_rows(count: int) -> pb.ModelInferRequest:
+    """A request for `count` rows of one picture, whose indices take a byte each in the message."""
+    request = pb.ModelInferRequest(model_name="tiny")
+    frames = request.inputs.add(name="frames", datatype="UINT8", shape=PHOTO["frames"].shape)
+    frames.contents.uint_contents.extend(PHOTO["frames"].ravel().tolist())
+    for name in ("image_index", "image_request"):
+        rows = request.inputs.add(name=name, datatype="INT64", shape=[count])
+        rows.contents.int64_contents.extend([0] * count)
+    return request
+
+
+def test_tensors_and_their_copies_are_limited(models: Path) -> None:
+    sizes = {"max_media_bytes": 5_000, "max_message_bytes": 5_000, "max_queue_bytes": 16_000}
+    with (
+        running_server(models, max_inference_rows=300, **sizes) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(typed_rows(256), timeout=30)
+        assert failure(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "MEDIA_LIMIT_EXCEEDED")
+        # gRPC keeps no messages of a stream: one copy less.
+        fits, large = stub.ModelStreamInfer(map(typed_rows, (256, 512)), timeout=30)
+        assert not fits.error_message
+        assert "with their copies" in large.error_message
+        (many,) = stub.ModelStreamInfer(iter([typed_rows(301)]), timeout=30)
+        assert "there are 301 pictures, frames of clips and windows, more than 300" in many.error_message
 
 
 def test_statistics_are_true(models: Path, manifest: Manifest) -> None:
