@@ -19,6 +19,8 @@ import pytest
 
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
+from open_inference.v2 import inference_pb2
+from open_inference.v2.inference_pb2_grpc import GRPCInferenceServiceStub
 from server import logs
 from tests import media
 from tests.certificates import Authority
@@ -100,6 +102,23 @@ def test_failed_requests_get_a_line_with_their_id_code_and_timings(models: Path,
     assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
 
 
+def test_requests_with_raw_tensors_have_theirs_too(models: Path, tmp_path: Path) -> None:
+    with logging_server(models, tmp_path, "--log-format", "json"):
+        (line, *_) = (line for line in json_lines(tmp_path) if "listening on" in line["message"])
+        with grpc.insecure_channel(line["message"].split()[-1]) as channel:
+            raw = GRPCInferenceServiceStub(channel)
+            alone = inference_pb2.ModelInferRequest(model_name="other", id="alone")
+            assert raw.ModelInfer.future(alone, timeout=60).code().name == "NOT_FOUND"
+            one_of_many = inference_pb2.ModelInferRequest(model_name="other", id="one of many")
+            assert next(raw.ModelStreamInfer(iter([one_of_many]), timeout=60)).error_message
+    lines = [line for line in json_lines(tmp_path) if line["logger"] == "server.access_log"]
+    said = [(line["method"], line["request_id"], line["reason"]) for line in lines]
+    assert said == [
+        ("ModelInfer", "alone", "MODEL_NOT_FOUND"),
+        ("ModelStreamInfer", "one of many", "MODEL_NOT_FOUND"),
+    ]
+
+
 def test_every_request_has_its_line_when_asked(models: Path, tmp_path: Path) -> None:
     with logging_server(models, tmp_path, "--access-log", "all") as stub:
         assert detect(stub, PHOTO, "one") == "OK"
@@ -151,11 +170,12 @@ def test_a_traceback_is_cut_down_too() -> None:
         raise ValueError("http://user:hunter2@host/path?key")
     except ValueError:
         record = logging.LogRecord("a", logging.ERROR, "", 0, "failed\nbadly", None, sys.exc_info())
+        record.msg += "\x85at http://user:hunter2@host/"
     for formatter in (logs.ConsoleFormatter(), logs.JsonFormatter()):
         line = formatter.format(record)
         assert "http://host/path" in line
         assert "hunter2" not in line
-    assert r"failed\nbadly" in logs.ConsoleFormatter().format(record)
+    assert r"failed\nbadly\x85at http://host/" in logs.ConsoleFormatter().format(record)
 
 
 def test_grpc_cannot_be_made_to_log_by_its_callers() -> None:
@@ -220,10 +240,11 @@ for day in range(1, 6):
     handler.rolloverAt = day * 86400
     handler.doRollover()
 """
-    logged(program, file=tmp_path / "server.log", keep_days=2)
-    kept = sorted(path.name for path in tmp_path.iterdir())
+    folder = tmp_path / "of" / "one"
+    logged(program, file=folder / "server.log", keep_days=2)
+    kept = sorted(path.name for path in folder.iterdir())
     assert kept == ["server.log", "server.log.1970-01-04", "server.log.1970-01-05"]
-    assert "day 5" in (tmp_path / "server.log.1970-01-05").read_text()
+    assert "day 5" in (folder / "server.log.1970-01-05").read_text()
 
 
 def test_a_disk_that_is_full_at_midnight_takes_away_no_log(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -18,11 +18,14 @@ from server import metrics
 from server.app import Server
 from server.errors import CannotListen
 from server.rpc.detector import Detector
+from server.rpc.open_inference.service import OpenInference
 from server.settings import Settings
 from server.telemetry import Record, Telemetry
 from tests import media
 from tests.media_requests import chunk, detect_request, header
 from tests.metrics import samples
+from tests.raw_requests import PHOTO as ROWS
+from tests.raw_requests import message
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import NAME, VERSION, put_version
 from tests.unfinished_calls import unfinished_upload
@@ -250,13 +253,17 @@ async def test_a_call_that_is_cancelled_at_its_deadline_was_late() -> None:
         raise asyncio.CancelledError
 
     records: list[Record] = []
-    pipeline: Any = SimpleNamespace(detect=ended)
-    service = Detector(pipeline, cast("Any", None), Telemetry([records.append]), Settings())
+    pipeline: Any = SimpleNamespace(detect=ended, admit=ended)
+    others: Any = (None, Telemetry([records.append]), Settings())
+    detector, raw = Detector(pipeline, *others), OpenInference(pipeline, *others)
     for seconds in (0.0, 60.0):
-        context = SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda left=seconds: left)
+        context: Any = SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda left=seconds: left)
         with pytest.raises(asyncio.CancelledError):
-            await service.Detect(detect_request(PHOTO), context)
-    assert [(record.outcome, record.reason) for record in records] == [
+            await detector.Detect(detect_request(PHOTO), context)
+        with pytest.raises(asyncio.CancelledError):
+            await raw.ModelInfer(message(ROWS), context)
+    assert [(record.outcome, record.reason) for record in records[::2]] == [
         ("FAILED", "DEADLINE_EXCEEDED"),
         ("CANCELLED", ""),
     ]
+    assert [record.outcome for record in records[1::2]] == ["FAILED", "CANCELLED"]

@@ -51,6 +51,11 @@ def test_an_avif_of_tiles_is_one_picture() -> None:
     assert rows.facts.warnings == ()
 
 
+def test_numbers_of_every_size_are_read() -> None:
+    wide = avif(TILES, COLUMNS, (WIDTH, HEIGHT), wide=True)
+    np.testing.assert_array_equal(native(wide), native(TILED))
+
+
 def test_tiles_of_high_dynamic_range_are_named() -> None:
     for data in (
         avif(TILES, COLUMNS, (WIDTH, HEIGHT), colours(6, transfer=16)),

@@ -27,9 +27,11 @@ from server.engine.batch import assemble, empty_rows
 from server.engine.manifest import Manifest
 from tests.failures import failure
 from tests.media_requests import decoded_picture, detect_request
+from tests.metrics import samples
 from tests.raw_requests import PHOTO, assert_answers, message, run_bare, subjects, triton_inputs
 from tests.running_server import running_server, stub_of
 from tests.tiny_graph import put_version
+from tests.unfinished_calls import unfinished
 from tests.waiting import until
 
 
@@ -119,6 +121,10 @@ def test_typed_contents(
     response = stub.ModelInfer(request, timeout=30)
     probability = np.frombuffer(response.raw_output_contents[0], "<f4")
     np.testing.assert_allclose(probability, run_bare(bare, feeds)["fake_probability"], atol=1e-5)
+    (frames,) = (tensor for tensor in request.inputs if tensor.name == "frames")
+    frames.contents.uint_contents[0] += 256
+    with pytest.raises(grpc.RpcError, match="numbers that are not UINT8"):
+        stub.ModelInfer(request, timeout=30)
 
 
 def test_parameters_come_back(stub: GRPCInferenceServiceStub, manifest: Manifest) -> None:
@@ -187,13 +193,29 @@ def test_a_caller_who_does_not_read_is_not_worked_for(models: Path) -> None:
             return int(stats.inference_count)
 
         call = GRPCInferenceServiceStub(channel).ModelStreamInfer(itertools.repeat(request), timeout=60)
-        assert next(call).infer_response.outputs
+        assert all(next(call).infer_response.outputs for _ in range(5))
         before = 0
         while before < scored() < 1000:
             before = scored()
             time.sleep(1)
         call.cancel()
         assert scored() < 1000
+
+
+def test_a_stream_whose_caller_has_gone_is_not_worked_for(models: Path) -> None:
+    patient = {"engine_workers": 1, "max_batch_size": 8, "max_queue_delay_microseconds": 60_000_000}
+    with running_server(models, metrics_port=0, **patient) as server:
+
+        def held() -> float:
+            (sample,) = (s for s in samples(server.metrics_port) if s.name == "deepfake_media_bytes")
+            return sample.value
+
+        with grpc.insecure_channel(server.address) as channel:
+            requests = [message(PHOTO)] * 3
+            begin = GRPCInferenceServiceStub(channel).ModelStreamInfer
+            with unfinished(begin, *requests):
+                until(lambda: held() >= 3 * sum(array.nbytes for array in PHOTO.values()))
+            until(lambda: held() == 0, 20)
 
 
 def typed_rows(count: int) -> pb.ModelInferRequest:
