@@ -15,14 +15,19 @@ from server.media.types import MediaFacts, MediaKind, MediaRows, RowSpec
 def decode(data: bytes, spec: RowSpec, limits: MediaLimits, kind: MediaKind | None) -> MediaRows:
     """Does what the first word of `data` says; any other word is a medium without rows.
 
-    Their facts tell of the decoder: `sample_rate` is its process, `channels` its threads.
+    Their facts tell of the decoder: `sample_rate` is its process, `channels` its threads, and
+    `duration_seconds` the time that it has.
     """
     word, _, rest = data.partition(b" ")
     fault = _FAULTS.get(word)
     if fault is not None:
         fault(rest, limits)
     facts = MediaFacts(
-        MediaKind.AUDIO, size_bytes=len(data), sample_rate=os.getpid(), channels=limits.max_threads
+        MediaKind.AUDIO,
+        size_bytes=len(data),
+        sample_rate=os.getpid(),
+        channels=limits.max_threads,
+        duration_seconds=limits.decode_timeout_seconds,
     )
     return MediaRows(facts)
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -56,22 +57,23 @@ def test_the_process_with_the_pool_never_loads_ffmpeg() -> None:
 
 
 OWNER = """
-import sys
+import os, sys
 from server.media.isolation import DecodePool
 from server.media.limits import MediaLimits
 from server.media.types import RowSpec
 pool = DecodePool(1, MediaLimits(), "tests.server.media.faults:decode")
-print(pool.submit(b"who", RowSpec(), None).result(60).facts.sample_rate, flush=True)
-pool.submit(b"hang", RowSpec(), None)
+pool.submit(b"wait " + os.fsencode(sys.argv[1]), RowSpec(), None)
 sys.stdin.read()
 """
 
 
-def test_processes_die_with_the_one_that_made_the_pool() -> None:
+def test_processes_die_with_the_one_that_made_the_pool(tmp_path: Path) -> None:
     # A script without `if __name__ == "__main__"`, which multiprocessing would run again.
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert owner.stdout is not None
-    worker = int(owner.stdout.readline())
+    command = [sys.executable, "-c", OWNER, str(tmp_path / "gate")]
+    owner = subprocess.Popen(command, stdin=subprocess.PIPE)
+    until(lambda: list(tmp_path.iterdir()))
+    (busy,) = tmp_path.iterdir()
+    worker = int(busy.suffix[1:])
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
     until(lambda: not alive(worker))

@@ -149,6 +149,11 @@ def test_time_spent_waiting_for_a_decoder_is_not_given_again(faulty: DecodePool)
         second.result(60)
 
 
+def test_a_decoder_knows_how_much_time_is_left(faulty: DecodePool) -> None:
+    process(faulty)
+    assert ask(faulty, b"fine", timeout=15.0).facts.duration_seconds < 15 < SMALL.decode_timeout_seconds
+
+
 def test_the_limits_hold_where_the_request_allows_more() -> None:
     with (
         closing(DecodePool(1, MediaLimits(decode_timeout_seconds=0.2), FAULTS)) as pool,
