@@ -62,13 +62,19 @@ def detect(stub: DetectorStub, medium: pb.Medium, request_id: str = "", **metada
     return call.code().name
 
 
-def logged(program: str, style: str = "console", file: Path | None = None, keep_days: int = 14) -> str:
+def logged(
+    program: str,
+    style: str = "console",
+    file: Path | None = None,
+    keep_days: int = 14,
+    level: str = "info",
+) -> str:
     """What a program writes to standard error when its log is configured so."""
     begin = f"""
 import logging
 from pathlib import PosixPath
 from server import logs
-logs.configure("info", {style!r}, {file!r}, {keep_days})
+logs.configure({level!r}, {style!r}, {file!r}, {keep_days})
 """
     command = [sys.executable, "-c", begin + program]
     return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stderr
@@ -217,6 +223,12 @@ def test_strangers_at_a_tls_port_cannot_write_lines_of_another_format(models: Pa
         # It speaks no TLS.
         assert detect(stub, PHOTO) == "UNAVAILABLE"
     assert (tmp_path / "stderr").read_text() == (tmp_path / "server.log").read_text()
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    lines = logged("logging.info('soft'); logging.warning('loud')", level="warning")
+    assert "loud" in lines
+    assert "soft" not in lines
 
 
 def test_a_line_for_machines_says_when_in_utc_how_bad_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

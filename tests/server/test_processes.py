@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from deepfake.v1 import detector_pb2 as pb
 from deepfake.v1.detector_pb2_grpc import DetectorStub
 from server import processes
+from server.errors import CannotListen
 from server.settings import Settings
 from tests import media
 from tests.media_requests import detect_request
@@ -51,7 +53,7 @@ def listening(number: int) -> bool:
     """Whether the process has one of the sockets that take connections."""
     with suppress(psutil.Error):  # it is gone
         sockets = psutil.Process(number).net_connections("tcp")
-        return any(socket.status == psutil.CONN_LISTEN for socket in sockets)
+        return any(one.status == psutil.CONN_LISTEN for one in sockets)
     return False
 
 
@@ -234,6 +236,18 @@ async def test_a_server_reloads_when_it_listens_if_it_did_not_when_it_was_asked(
     running.cancel()
     await server.stop()
     await until_async(lambda: not any(map(alive, told())), 10)
+
+
+def test_a_port_that_others_share_is_joined_only_if_that_is_wanted() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with processes._reserved_port(Settings(port=port, shared_port=True)) as joined:
+            assert joined == port
+        with pytest.raises(CannotListen), processes._reserved_port(Settings(port=port)):
+            pass
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, 300), (0, 0), (7, 7)])

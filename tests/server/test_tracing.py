@@ -81,6 +81,7 @@ def test_a_request_is_a_span_with_one_for_each_stage(models: Path) -> None:
     request = spans["Detect"]
     assert request.kind == Span.SPAN_KIND_SERVER
     assert not request.parent_span_id
+    assert request.status.code == Status.STATUS_CODE_UNSET
     described = attributes(request)
     assert described["deepfake.request_id"] == "mine"
     assert described["deepfake.outcome"] == pb.Verdict.Name(answer.verdict).removeprefix("VERDICT_")
@@ -133,11 +134,13 @@ def test_a_failed_request_says_why_and_keeps_secrets(models: Path) -> None:
     bad = pb.Medium(content=b"no format", name="https://u:hunter2@host/a.jpg?X-Amz-Signature=abc")
     with collecting() as (collector, url):
         with running_server(models, otlp_endpoint=url) as server, stub_of(server) as stub:
-            call = stub.Detect.future(detect_request(bad), timeout=30)
+            named = detect_request(bad, request_id="https://u:hunter2@host/b.jpg")
+            call = stub.Detect.future(named, timeout=30)
             assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
         span = collector.by_name["Detect"]
         everything = b"".join(request.SerializeToString() for request in collector.requests)
     assert attributes(span)["deepfake.reason"] == "UNSUPPORTED_MEDIA"
+    assert attributes(span)["deepfake.request_id"] == "https://host/b.jpg"
     assert span.status.code == Status.STATUS_CODE_ERROR
     assert "https://host/a.jpg" in span.status.message
     for secret in (b"hunter2", b"X-Amz", b"no format"):

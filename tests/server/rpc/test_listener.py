@@ -156,6 +156,12 @@ def test_times_without_end_are_taken(models: Path) -> None:
         assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
 
 
+def test_plain_text_beyond_this_machine_is_warned_of(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for host, warned in (("127.0.0.1", False), ("0.0.0.0", True)):
+        with running_server(models, host=host):
+            assert ("travel in plain text" in caplog.text) is warned
+
+
 def test_what_a_connection_may_do_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, int] = {}
 
