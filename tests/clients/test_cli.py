@@ -23,6 +23,14 @@ from tests.clients.records import by_name, paths
 from tests.server_process import ROOT
 from tests.waiting import until
 
+# What a shell starts in the background, as these tests may be, has SIGINT ignored.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from clients.__main__ import app
+app()
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -318,7 +326,7 @@ def test_ctrl_c_ends_the_command_while_a_file_gives_nothing(
     pipe, output = tmp_path / "pipe.mp4", tmp_path / "predictions.csv"
     os.mkfifo(pipe)
     arguments = ["--server", fake_detector.address, folder / "a.jpg", pipe, "--output", output]
-    command = [sys.executable, "-m", "clients", "detect", *map(str, arguments)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "detect", *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             until(lambda: output.exists() and "a.jpg" in output.read_text())

@@ -20,9 +20,10 @@ import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from training.batches import validation_batches
-from tests.training.test_fit import SETTINGS, _fit, _table, _untouched, _weights
+from tests.training.image_table import image_table
+from tests.training.test_fit import SETTINGS, _fit, _untouched, _weights
 
-table = _table()
+table = image_table()
 cells = np.where(table.labels[:, None, None] == 1, 254, 0) * np.ones((1, 2, 2))
 masked = replace(table, cells=cells.astype(np.uint8))
 
