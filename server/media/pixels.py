@@ -12,8 +12,14 @@ from server.media.sampling import Box
 
 RGB = NDArray[np.uint8]
 
-# AREA is the only fast filter without aliasing; the two flags keep colours within rounding.
-_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# AREA is the only fast filter without aliasing; the others keep colours within rounding. Without the last one
+# swscale halves the colours of RGB before it scales to half a width or less, which also takes it longer.
+_SCALING = (
+    Interpolation.AREA
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
 # AVColorSpace numbers that swscale converts as tagged: BT.709, FCC, 601 (two), 240M, BT.2020.
 KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 UNSPECIFIED_MATRIX = 2

@@ -1,6 +1,5 @@
 """Photos against Pillow: the same pixels, whatever the format, its options and its orientation."""
 
-import io
 import struct
 from collections.abc import Callable
 
@@ -165,11 +164,9 @@ def test_every_orientation_comes_out_upright(orientation: int, file_format: str)
 
 
 def test_the_whole_picture_is_squeezed_by_area() -> None:
-    data = encode_picture(photo(1024, 768), "PNG")
-    expected = Image.open(io.BytesIO(data)).resize((128, 96), Image.Resampling.BOX)
-    largest, mean = difference(rows(data, (128, 96)).frames[0], np.asarray(expected))
-    assert mean < 0.6
-    assert largest <= 4
+    noise = np.random.default_rng(0).integers(0, 256, (480, 480, 3), np.uint8)
+    mean = noise.reshape(80, 6, 160, 3, 3).mean((1, 3))
+    assert np.abs(rows(encode_picture(noise, "PNG"), (160, 80)).frames[0] - mean).max() < 1
 
 
 def test_crops_are_the_picture_itself() -> None:
