@@ -88,6 +88,8 @@ def test_av1() -> None:
     rows = decode(data, SPEC, LIMITS)
     assert numbers(rows, in_sequence(data))[0] == 2
     assert rows.facts.video_codec == "av1"
+    with pytest.raises(MediaLimitExceeded, match=f"{WIDTH} x {HEIGHT} pixels"):
+        decode(data, SPEC, MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
 
 
 def test_times_are_those_of_the_frames() -> None:
@@ -318,9 +320,8 @@ def test_a_codec_that_is_not_listed_is_not_read() -> None:
             decode(encode_video(PICTURES[:3], container, codec), SPEC, LIMITS)
 
 
-@pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx-vp9"), ("mp4", "libsvtav1")])
-def test_pictures_that_are_too_large_are_told_their_size(container: str, codec: str) -> None:
-    data = encode_video(PICTURES, container, codec)
+def test_pictures_that_are_too_large_are_told_their_size() -> None:
+    data = encode_video(PICTURES[:20], "webm", "libvpx-vp9")
     with pytest.raises(MediaLimitExceeded, match=f"{WIDTH} x {HEIGHT} pixels"):
         decode(data, SPEC, MediaLimits(max_pixels=WIDTH * HEIGHT - 1))
 
