@@ -224,10 +224,9 @@ def test_nobody_waits_for_company_until_it_is_too_late() -> None:
 
 
 def test_nobody_waits_for_company_longer_than_half_of_the_time_until_the_deadline() -> None:
-    job_of_two_seconds = job(deadline=2.0, cost=0.001)
-    queue = queue_of(job_of_two_seconds, delay=30.0)
-    assert taken(queue) == [job_of_two_seconds]
-    assert time.monotonic() < job_of_two_seconds.deadline - 0.5
+    patient = Job(soon(20.0), time.monotonic() - 19.5, NO_ROWS, 0.001)
+    assert taken(queue_of(patient, delay=60.0)) == [patient]
+    assert time.monotonic() < patient.deadline - 10
 
 
 def usually(requests: int) -> QueueDelay:
