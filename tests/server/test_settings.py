@@ -4,9 +4,7 @@ from typing import get_args
 import pytest
 from pydantic_settings import SettingsError
 
-from server.aws import Aws
 from server.configuration import load
-from server.media.limits import MediaLimits
 from server.settings import Settings
 
 
@@ -88,34 +86,6 @@ def test_hosts_are_hosts(host: str) -> None:
 def test_buckets_are_names(bucket: str) -> None:
     with pytest.raises(SettingsError, match=r"s3_buckets \(--s3-buckets\): .* is no name of a bucket"):
         load([f"--s3-buckets={bucket}"], Settings)
-
-
-def test_limits_and_timeouts_arrive_where_they_belong() -> None:
-    settings = Settings(
-        aws_profile="profile",
-        aws_role_arn="role",
-        aws_region="region",
-        aws_max_attempts=1,
-        aws_connect_timeout_seconds=2,
-        aws_read_timeout_seconds=3,
-        fetch_workers=4,
-        max_media_bytes=5000,
-        max_message_bytes=1024,
-        max_pixels=6,
-        max_duration_seconds=7,
-        decode_timeout_seconds=8,
-        max_decode_memory_bytes=2**30,
-        max_decode_threads=9,
-    )
-    assert settings.aws == Aws("profile", "role", "region", 1, 2, 3, 4)
-    assert settings.media_limits == MediaLimits(
-        max_bytes=5000,
-        max_pixels=6,
-        max_duration_seconds=7,
-        decode_timeout_seconds=8,
-        max_memory_bytes=2**30,
-        max_threads=9,
-    )
 
 
 def test_every_process_needs_a_port_for_its_metrics() -> None:
