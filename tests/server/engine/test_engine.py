@@ -285,43 +285,28 @@ def test_what_runs_delays_a_newcomer_unless_a_worker_is_idle(
     engine.close()
 
 
-def test_a_newcomer_waits_for_the_worker_that_is_done_first(
-    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("provider", "backlog", "seconds"),
+    [("CPUExecutionProvider", 50, 100 / 2), ("CUDAExecutionProvider", 50 + 200, 100)],
+)
+def test_a_newcomer_waits_for_the_worker_that_is_done_first_but_on_a_device_for_all(
+    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch, provider: str, backlog: float, seconds: float
 ) -> None:
-    costs = replace(SINGLE_RUNS, per_row=(5.0, 5.0, 5.0))
+    watched.provider = replace(watched.provider, name=provider)
+    costs = replace(SINGLE_RUNS, per_row=(50.0, 50.0, 50.0))
     monkeypatch.setattr("server.engine.engine.warm_up", lambda _: costs)
     engine = Engine(watched, workers=2)
     watched.may_run.clear()
     held = []
     for images in (1, 4):
-        held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon()))
+        held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon(1000)))
         until(lambda: engine.running == len(held))
-    assert engine.backlog_seconds == pytest.approx(5, abs=2)
-    waiting = engine.submit(random_rows(engine.manifest, 9, images=2), soon())
-    assert engine.backlog_seconds == pytest.approx(5 + 10 / 2, abs=2)
-    assert engine.seconds((2, 0, 0)) == 10 / 2
+    assert engine.backlog_seconds == pytest.approx(backlog, abs=20)
+    waiting = engine.submit(random_rows(engine.manifest, 9, images=2), soon(1000))
+    assert engine.backlog_seconds == pytest.approx(backlog + seconds, abs=20)
+    assert engine.seconds((2, 0, 0)) == seconds
     watched.may_run.set()
     for future in (*held, waiting):
-        future.result(10)
-    engine.close()
-
-
-def test_a_device_does_one_run_after_the_other(
-    watched: WatchedSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched.provider = replace(watched.provider, name="CUDAExecutionProvider")
-    costs = replace(SINGLE_RUNS, per_row=(5.0, 5.0, 5.0))
-    monkeypatch.setattr("server.engine.engine.warm_up", lambda _: costs)
-    engine = Engine(watched, workers=2)
-    watched.may_run.clear()
-    held = []
-    for images in (1, 4):
-        held.append(engine.submit(random_rows(engine.manifest, images, images=images), soon()))
-        until(lambda: engine.running == len(held))
-    assert engine.backlog_seconds == pytest.approx(5 + 20, abs=2)
-    assert engine.seconds((2, 0, 0)) == 10
-    watched.may_run.set()
-    for future in held:
         future.result(10)
     engine.close()
 
