@@ -4,6 +4,7 @@ The same version in other precisions lies beside it, as `graph_file` names them.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def _names(folder: Path) -> list[str]:
 
 
 def _graphs(folder: Path, versions: str = "*") -> list[Path]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder.stat()  # from Python 3.13 on, a pattern passes over a folder that may not be looked at
     # Not by a pattern with the file's name, which passes over what may not be looked at.
     graphs = [version / _GRAPH for version in folder.glob(versions)]
     return [graph for graph in graphs if version_of(graph) and _stamp(graph)]
