@@ -64,21 +64,23 @@ def test_a_model_is_calibrated_on_validation_and_measured_on_test_files(
 
 
 @pytest.mark.parametrize(
-    ("modality", "augment"), [("image", augment_images), ("video", augment_clips), ("audio", None)]
+    ("modality", "settings", "augment"),
+    [
+        ("image", {}, augment_images),
+        ("image", {"augment_crop": 0}, augment_images),
+        ("image", {"augment_share": 0.0}, augment_images),
+        ("video", {}, augment_clips),
+        ("audio", {}, None),
+    ],
 )
-def test_rows_are_perturbed_and_augmented_as_their_kind_bears(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modality: Modality, augment: Augment | None
+def test_rows_are_augmented_as_their_kind_bears_and_cells_learned_unless_rows_are_cropped_away_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    modality: Modality,
+    settings: dict[str, Any],
+    augment: Augment | None,
 ) -> None:
-    _, given = _trained(monkeypatch, tmp_path, modality)
+    _, given = _trained(monkeypatch, tmp_path, modality, **settings)
     assert given["augment"] is augment
-    assert given["perturb"] is not None
-
-
-@pytest.mark.parametrize(
-    ("settings", "learned"), [({}, False), ({"augment_crop": 0}, True), ({"augment_share": 0.0}, True)]
-)
-def test_cells_are_learned_unless_rows_are_cropped_away_from_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict[str, Any], learned: bool
-) -> None:
-    _, given = _trained(monkeypatch, tmp_path, "image", **settings)
-    assert (given["cells"] is not None) == learned
+    assert (given["perturb"] is None) == ("augment_share" in settings)
+    assert (given["cells"] is not None) == bool(settings)
