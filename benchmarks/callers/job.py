@@ -47,7 +47,7 @@ class Result:
         answers: [number of the message, fake probability] of each answer.
         failures: how many by status, warm-up included; DEADLINE_EXCEEDED if the caller gave up.
         cpu_seconds: of the callers, warm-up included.
-        worked: seconds that they were at it, warm-up included.
+        answered: how many requests were, on the clock or not.
     """
 
     seconds: float
@@ -55,7 +55,7 @@ class Result:
     answers: list[tuple[int, float]]
     failures: dict[str, int]
     cpu_seconds: float
-    worked: float
+    answered: int
 
 
 def run_apart(job: Job, folder: Path) -> Result:

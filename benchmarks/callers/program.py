@@ -75,8 +75,7 @@ class Callers:
         else:
             numbers = count()
             await asyncio.gather(*(self._client(connection, numbers, end) for connection in connections))
-        used, worked = time.process_time() - before, time.perf_counter() - begun
-        return self._result(start, end, used, worked)
+        return self._result(start, end, time.process_time() - before)
 
     def _connections(self) -> int:
         if not self._job.rate:
@@ -131,7 +130,7 @@ class Callers:
             if connection:
                 idle.put_nowait(connection)
 
-    def _result(self, start: float, end: float, used: float, worked: float) -> Result:
+    def _result(self, start: float, end: float, used: float) -> Result:
         # In the open loop by when a request arrived, or the late answers of the last ones would be missing.
         answered = [
             outcome
@@ -150,7 +149,7 @@ class Callers:
             answers=[(outcome.number, decode(outcome.message or b"")) for outcome in answered],
             failures=dict(failures),
             cpu_seconds=used,
-            worked=worked,
+            answered=len(self._outcomes) - len(unanswered),
         )
 
 

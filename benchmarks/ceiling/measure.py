@@ -21,7 +21,7 @@ from benchmarks.report.turns import Report, by_turns
 from benchmarks.serving import NO_CACHE, ServerProcess, of_model, serving
 from benchmarks.yardstick import decoders
 from benchmarks.yardstick.bare import bare_sessions
-from benchmarks.yardstick.sample import TOLERANCES, Sample, rows_in, wrong_answers
+from benchmarks.yardstick.sample import TOLERANCES, Sample, wrong_answers
 from clients import Detector
 from deepfake.v1 import detector_pb2
 from deepfake.v1.detector_pb2_grpc import DetectorStub
@@ -158,5 +158,5 @@ class _Caller:
         self.measured.wrong += wrong_answers(result.answers, expected, self.tolerance)
         self.measured.failures.update(result.failures)
         rate = len(result.latencies) / plan.seconds
-        rows = rows_in(rate, plan.seconds, plan.warm_up)
+        rows = max(1, result.answered)
         return Sample(rate, result.latencies, (used + result.cpu_seconds) / rows, result.cpu_seconds / rows)

@@ -23,8 +23,8 @@ class Turn:
         rate: answers a second.
         good: answers a second within the deadline.
         latencies: seconds, of each answer.
-        failures: requests without an answer, by status, warm-up included.
-        cpu, caller_cpu: processor seconds for 1 000 requests, of the server and of the callers.
+        failures, answered: requests without an answer, by status, and with one, warm-up included.
+        cpu, caller_cpu: processor seconds for 1 000 answers, of the server and of the callers.
         memory: bytes, of all processes of the server.
         wrong: answers that differ from the bare session's.
     """
@@ -33,6 +33,7 @@ class Turn:
     good: float
     latencies: list[float]
     failures: dict[str, int]
+    answered: int
     cpu: float
     caller_cpu: float
     memory: int

@@ -11,7 +11,7 @@ from benchmarks.yardstick.sample import Sample, rates
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One server under one load; times in milliseconds, memory in MiB, processor seconds for 1 000 requests.
+    """One server under one load; times in milliseconds, memory in MiB, processor seconds for 1 000 answers.
 
     Attributes:
         ratio: of the rate to the ceiling, round by round; in the open loop of the goodput to the capacity.
@@ -97,7 +97,7 @@ def _line(server: str, load: Load, turns: Sequence[Turn], share: Figure) -> Line
         cpu=figure([turn.cpu for turn in turns]).median,
         caller_cpu=figure([turn.caller_cpu for turn in turns]).median,
         memory=figure([turn.memory for turn in turns]).median / 2**20,
-        failed=failed / max(1, failed + len(pooled)),
+        failed=failed / max(1, failed + sum(turn.answered for turn in turns)),
         failures=dict(failures),
     )
 

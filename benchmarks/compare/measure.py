@@ -200,13 +200,14 @@ class _Comparison:
     def _as_turn(self, result: Result, job: Job, used: float, memory: int, expected: list[float]) -> Turn:
         answers = len(result.latencies)
         tolerance = TOLERANCES[self._workload.precision]
-        # Processor time is of the warm-up, too, so the requests that share it are those of both.
-        thousands = max(1.0, answers * result.worked / result.seconds) / 1000
+        # Processor time is also of what ended before the clock or after it, so all answers share it.
+        thousands = max(1, result.answered) / 1000
         return Turn(
             rate=answers / result.seconds,
             good=sum(latency <= job.deadline for latency in result.latencies) / result.seconds,
             latencies=result.latencies,
             failures=result.failures,
+            answered=result.answered,
             cpu=used / thousands,
             caller_cpu=result.cpu_seconds / thousands,
             memory=memory,

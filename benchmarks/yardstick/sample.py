@@ -64,13 +64,8 @@ def sampled(
         thread.join()
     used = cpu_seconds() - before
     latencies = [done - begun for begun, done in calls if start <= done < end]
-    rate = len(latencies) * rows / seconds
-    return Sample(rate, latencies, used / rows_in(rate, seconds, warm_up))
-
-
-def rows_in(rate: float, seconds: float, warm_up: float) -> float:
-    """Processor time is of the warm-up, too, so the rows that share it are those of both."""
-    return max(rate * (seconds + warm_up), 1.0)
+    # Processor time is also of what ended before the clock or after it, so all rows share it.
+    return Sample(len(latencies) * rows / seconds, latencies, used / (len(calls) * rows))
 
 
 def wrong_answers(answers: Iterable[tuple[int, float]], expected: Sequence[float], tolerance: float) -> int:

@@ -17,7 +17,7 @@ from benchmarks.yardstick.sample import Sample
 
 
 def compared(rate: float, wrong: int) -> dict[str, Compared]:
-    turn = Turn(rate, rate, [0.01], {}, 5.0, 0.5, 2**20, wrong)
+    turn = Turn(rate, rate, [0.01], {}, 1, 5.0, 0.5, 2**20, wrong)
     bare = {"only": [Sample(100, [0.01], 0.1)]}
     return {"work": Compared("made up", bare=bare, closed={OURS: {"1 client": [turn]}})}
 

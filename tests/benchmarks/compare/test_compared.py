@@ -20,7 +20,8 @@ from benchmarks.yardstick.sample import Sample
 
 def turn(rate: float, p99: float = 0.02, good: float = 0.0, **failures: int) -> Turn:
     latencies = [0.01] * 94 + [0.015] * 4 + [p99, 2 * p99]
-    return Turn(rate, good, latencies, failures, 5.0, 0.5, 2**20, 0)
+    # Half as many again were answered before the clock or after it.
+    return Turn(rate, good, latencies, failures, 150, 5.0, 0.5, 2**20, 0)
 
 
 def compared(*rates: float) -> Compared:
@@ -68,13 +69,13 @@ def test_the_ceiling_is_what_all_parts_allow_together() -> None:
 
 
 def test_the_service_time_is_the_fastest_servers_that_answered() -> None:
-    silent = Turn(0, 0, [], {"UNAVAILABLE": 1}, 5.0, 0.5, 2**20, 0)
-    slow = Turn(1, 0, [0.5], {}, 5.0, 0.5, 2**20, 0)
+    silent = Turn(0, 0, [], {"UNAVAILABLE": 1}, 0, 5.0, 0.5, 2**20, 0)
+    slow = Turn(1, 0, [0.5], {}, 1, 5.0, 0.5, 2**20, 0)
     closed = {
         server: {"1 client": [one]} for server, one in (("silent", silent), ("slow", slow), (OURS, turn(20)))
     }
-    closed["slow"]["8 clients"] = [Turn(1, 0, [0.001], {}, 5.0, 0.5, 2**20, 0)]
-    closed[ECHO] = {"1 client": [Turn(9, 0, [0.001], {}, 5.0, 0.5, 2**20, 0)]}
+    closed["slow"]["8 clients"] = [Turn(1, 0, [0.001], {}, 1, 5.0, 0.5, 2**20, 0)]
+    closed[ECHO] = {"1 client": [Turn(9, 0, [0.001], {}, 1, 5.0, 0.5, 2**20, 0)]}
     assert Compared("made up", closed=closed).service_time(1) == 0.01
     assert Compared("made up", closed={"silent": closed["silent"]}).service_time(1) == 0
 
@@ -88,7 +89,7 @@ def test_wrong_answers_under_every_load_count() -> None:
 
 def test_goodput_is_set_beside_the_own_capacity() -> None:
     (line,) = open_lines(compared(90, 70))
-    assert (line.good.median, line.failed) == (65, 100 / 300)
+    assert (line.good.median, line.failed) == (65, 100 / 400)
     assert line.ratio is not None
     assert line.ratio.median == pytest.approx(65 / 80)
 

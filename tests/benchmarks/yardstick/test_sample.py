@@ -25,3 +25,7 @@ def test_what_ends_on_the_clock_counts_and_processor_time_is_shared_with_the_war
     # Calls end at 1, 2, ... 6 seconds, and those from 2 to 5 are on the clock.
     found = sampled(work, callers=1, seconds=4, warm_up=2, cpu_seconds=lambda: 24 * now, rows=8)
     assert found == Sample(rate=8, latencies=[1.0] * 4, cpu=3)
+    now = 0.0
+    # The seventh call ends after the clock, and shares the processor time that it took.
+    found = sampled(work, callers=1, seconds=4.5, warm_up=2, cpu_seconds=lambda: 24 * now, rows=9)
+    assert found == Sample(rate=10, latencies=[1.0] * 5, cpu=24 / 9)
