@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 OK = "OK"
+REFUSED, LATE = "OVERLOADED", "DEADLINE_EXCEEDED"
 CANCELLED = "CANCELLED_BY_CALLER"
 SWAPPED = "ANSWER_OF_ANOTHER_REQUEST"
 
@@ -24,3 +25,8 @@ class Outcome:
     seconds: float
     probability: float | None = None
     version: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server said what its medium is; not if there was no time for that, or no patience."""
+        return self.code not in (REFUSED, LATE, CANCELLED)

@@ -41,7 +41,7 @@ def soak(plan: SoakPlan, report: Report) -> Soaked:
     """Runs the whole plan; `report` is told what is going on.
 
     Raises:
-        RuntimeError: the server does not start, or dies; callers that nobody killed die.
+        RuntimeError: the server does not start, or dies; callers that nobody killed die; nothing is answered.
     """
     soaked = Soaked(plan)
     with tempfile.TemporaryDirectory() as name:
@@ -88,8 +88,10 @@ class _Load:
         seconds = self._plan.warm_up
         file = self._folder / "capacity.jsonl"
         _finish(self._start(0, file, seconds), seconds + self._plan.deadline)
-        answered = len(_read(file))
+        answered = sum(outcome.answered for outcome in _read(file))
         file.unlink()
+        if not answered:
+            raise RuntimeError("nothing was answered in time, so there is no capacity to load beyond")
         return answered / seconds
 
     def run(self, soaked: Soaked, report: Report) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.abuse.outcome import CANCELLED, Outcome
+from benchmarks.abuse.outcome import LATE, Outcome
 from benchmarks.abuse.soak_corpus import Corpus
 from benchmarks.abuse.soak_plan import SoakPlan
 from benchmarks.report.figures import growth, percentile
 from benchmarks.report.tables import Table
 
 _TOLERANCE = 1e-5
-_REFUSED, _LATE = "OVERLOADED", "DEADLINE_EXCEEDED"
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class Soaked:
     @property
     def late_share(self) -> float:
         """Of accepted requests, those that missed their deadline."""
-        late = self.outcomes[_LATE]
+        late = self.outcomes[LATE]
         return late / max(1, late + len(self.latencies))
 
     @property
@@ -71,7 +70,7 @@ class Soaked:
         """Counts them, and sets each beside that of its medium alone."""
         for outcome in outcomes:
             self.outcomes[outcome.code] += 1
-            if outcome.code in (_REFUSED, _LATE, CANCELLED):
+            if not outcome.answered:
                 continue
             self.latencies.append(outcome.seconds)
             if outcome.version:

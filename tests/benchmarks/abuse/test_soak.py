@@ -1,6 +1,7 @@
 """The soak on the bundled detector for a few seconds: what it finds, not how fast it was."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,11 @@ def test_callers_that_fail_are_not_taken_for_silence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(soak_corpus, "SHARES", {"image": -1.0, "video": 0.0, "audio": 0.0})
     with pytest.raises(RuntimeError, match="callers ended"):
         soak(SoakPlan(DEMO, seconds=1, clients=2, load=0), lambda _: None)
+
+
+def test_what_was_refused_or_late_is_no_capacity() -> None:
+    with pytest.raises(RuntimeError, match="answered in time"):
+        soak(replace(ABUSE, deadline=1e-3), lambda _: None)
 
 
 def judged(*outcomes: Outcome) -> Soaked:
