@@ -21,7 +21,7 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Used so far by its family."""
+    """Used so far by its family, and on Linux by those of it that have ended."""
     return _used(family(process))
 
 
@@ -36,7 +36,8 @@ def _used(members: Sequence[psutil.Process]) -> float:
     total = 0.0
     for member in members:
         with suppress(psutil.NoSuchProcess):  # ended meanwhile
-            total += sum(member.cpu_times()[:2])
+            # User and system, of its own and of what it has started and waited for.
+            total += sum(member.cpu_times()[:4])
     return total
 
 

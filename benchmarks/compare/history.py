@@ -52,7 +52,10 @@ def _figures(compared: Compared) -> dict[str, Any]:
 def last(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     """The youngest run in the folder with the same plan on the same machine."""
     for file in sorted(folder.glob(f"{COMMAND}-*.json"), reverse=True):
-        found: dict[str, Any] = json.loads(file.read_text())
+        try:
+            found: dict[str, Any] = json.loads(file.read_text())
+        except ValueError:  # cut, because the disk was full
+            continue
         if found["plan"] == run["plan"] and found["machine"] == run["machine"]:
             return found
     return None

@@ -148,6 +148,7 @@ def test_runs_are_compared_with_the_last_of_the_same_plan_and_machine(tmp_path: 
     write(tmp_path, history.COMMAND, run(50, 49))
     write(tmp_path, history.COMMAND, run(70, 69, rounds=7))
     write(tmp_path, history.COMMAND, {**run(80, 79), "machine": {"cpu": "another"}})
+    (tmp_path / "compare-99991231-235959-000000.json").write_text('{"plan": {')  # as the disk was full
     found = history.last(tmp_path, now)
     assert found is not None
     lines = found["workloads"]["work"]["closed"]
