@@ -25,7 +25,7 @@ class Turn:
         latencies: seconds, of each answer.
         failures, answered: requests without an answer, by status, and with one, warm-up included.
         cpu, caller_cpu: processor seconds for 1 000 answers, of the server and of the callers.
-        memory: bytes, of all processes of the server.
+        memory: bytes, of all processes of the server. This and `cpu` are NaN if it died.
         wrong: answers that differ from the bare session's.
     """
 
@@ -36,7 +36,7 @@ class Turn:
     answered: int
     cpu: float
     caller_cpu: float
-    memory: int
+    memory: float
     wrong: int
 
 

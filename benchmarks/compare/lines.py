@@ -1,5 +1,6 @@
 """The figures that follow from what a comparison measured: a line for each server under each load."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,12 +95,18 @@ def _line(server: str, load: Load, turns: Sequence[Turn], share: Figure) -> Line
         p999=p999,
         good=figure([turn.good for turn in turns]),
         ratio=share,
-        cpu=figure([turn.cpu for turn in turns]).median,
+        cpu=_known([turn.cpu for turn in turns]),
         caller_cpu=figure([turn.caller_cpu for turn in turns]).median,
-        memory=figure([turn.memory for turn in turns]).median / 2**20,
+        memory=_known([turn.memory for turn in turns]) / 2**20,
         failed=failed / max(1, failed + sum(turn.answered for turn in turns)),
         failures=dict(failures),
     )
+
+
+def _known(measured: Sequence[float]) -> float:
+    """The median of those turns that the server survived; NaN if none."""
+    known = [one for one in measured if not math.isnan(one)]
+    return figure(known).median if known else math.nan
 
 
 def _pooled(rounds: Sequence[Turn | Sample]) -> list[float]:

@@ -5,6 +5,7 @@ measured once under each load, and ratios are made round by round. Only what is 
 servers are held meanwhile. Every answer is compared with the bare session's.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -166,7 +167,7 @@ class _Comparison:
 
     def _alive(self, servers: list[PeerProcess]) -> Iterator[PeerProcess]:
         for server in servers:
-            if death := server.death:
+            if death := server.death:  # since its last turn
                 self._compared.missing[server.peer.name] = death
             else:
                 yield server
@@ -188,7 +189,10 @@ class _Comparison:
             before = server.cpu_seconds()
             result = run_apart(job, self._folder)
             used = server.cpu_seconds() - before
-            memory = server.memory_bytes()
+            memory: float = server.memory_bytes()
+        if death := server.death:  # and with it what it had used
+            self._compared.missing[server.peer.name] = death
+            used = memory = math.nan
         return self._as_turn(result, job, used, memory, self._expected_of(server.peer))
 
     def _expected_of(self, peer: Peer) -> list[float]:
@@ -197,7 +201,7 @@ class _Comparison:
             return []
         return self._expected if peer.ours else self._peers_expected
 
-    def _as_turn(self, result: Result, job: Job, used: float, memory: int, expected: list[float]) -> Turn:
+    def _as_turn(self, result: Result, job: Job, used: float, memory: float, expected: list[float]) -> Turn:
         answers = len(result.latencies)
         tolerance = TOLERANCES[self._workload.precision]
         # Processor time is also of what ended before the clock or after it, so all answers share it.

@@ -1,11 +1,14 @@
 """A comparison of our server with a peer that needs no environment: what it finds, not how fast."""
 
 import json
+import math
+import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("hpack", reason="needs the extra bench")
@@ -13,7 +16,9 @@ pytest.importorskip("onnx", reason="needs the extra train")
 
 import onnx
 
+from benchmarks.callers.job import Job, Result, run_apart
 from benchmarks.compare import history
+from benchmarks.compare.lines import closed_lines
 from benchmarks.compare.measure import measure
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.tables import tables
@@ -81,6 +86,33 @@ def test_a_peer_that_does_not_start_is_named_and_the_rest_measured(monkeypatch: 
     assert "peers-install never made" in compared.missing["absent"]
     assert "No module named benchmarks.peers.no_such_program" in compared.missing["broken"]
     assert list(compared.closed) == ["grpc.aio"]
+
+
+def test_what_a_server_had_used_that_died_in_its_last_turn_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rounds: list[Result] = []
+
+    def killing(job: Job, folder: Path) -> Result:
+        rounds.append(run_apart(job, folder))
+        if len(rounds) == 2:
+            (peer,) = (
+                one for one in psutil.Process().children() if "benchmarks.peers.grpc_aio" in one.cmdline()
+            )
+            peer.kill()
+            while peer.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
+        return rounds[-1]
+
+    monkeypatch.setattr("benchmarks.compare.measure.run_apart", killing)
+    plan = replace(SMALL, peers=("grpc.aio",), clients=(1,), loads=())
+    compared = measure(plan, lambda _: None)["small"]
+    assert compared.missing == {"grpc.aio": "died under load: signal 9"}
+    first, last = compared.closed["grpc.aio"]["1 client"]
+    assert math.isnan(last.cpu)
+    assert math.isnan(last.memory)
+    line = closed_lines(compared)[-1]
+    assert (line.cpu, line.memory) == (first.cpu, first.memory / 2**20)
 
 
 def test_wrong_answers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
