@@ -39,15 +39,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it, on the clock.
+    """What came of it.
 
     Attributes:
         seconds: of the clock.
-        latencies: seconds, of each answer.
-        answers: [number of the message, fake probability] of each answer.
-        failures: how many by status, warm-up included; DEADLINE_EXCEEDED if the caller gave up.
+        latencies: seconds, of each answer on the clock.
+        answers: [number of the message, fake probability] of each answer, on the clock or not.
+        failures: how many by status, on the clock or not; DEADLINE_EXCEEDED if the caller gave up.
         cpu_seconds: of the callers, warm-up included.
-        answered: how many requests were, on the clock or not.
     """
 
     seconds: float
@@ -55,7 +54,6 @@ class Result:
     answers: list[tuple[int, float]]
     failures: dict[str, int]
     cpu_seconds: float
-    answered: int
 
 
 def run_apart(job: Job, folder: Path) -> Result:

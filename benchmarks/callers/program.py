@@ -131,12 +131,12 @@ class Callers:
                 idle.put_nowait(connection)
 
     def _result(self, start: float, end: float, used: float) -> Result:
+        answered = [outcome for outcome in self._outcomes if outcome.message is not None]
         # In the open loop by when a request arrived, or the late answers of the last ones would be missing.
-        answered = [
+        on_clock = [
             outcome
-            for outcome in self._outcomes
-            if outcome.message is not None
-            and start <= (outcome.sent if self._job.rate else outcome.ended) < end
+            for outcome in answered
+            if start <= (outcome.sent if self._job.rate else outcome.ended) < end
         ]
         unanswered = [outcome.trouble for outcome in self._outcomes if outcome.message is None]
         failures = Counter(map(self._kind.explain, unanswered))
@@ -145,11 +145,10 @@ class Callers:
         decode = self._codec.decode
         return Result(
             seconds=self._job.seconds,
-            latencies=[outcome.ended - outcome.sent for outcome in answered],
+            latencies=[outcome.ended - outcome.sent for outcome in on_clock],
             answers=[(outcome.number, decode(outcome.message or b"")) for outcome in answered],
             failures=dict(failures),
             cpu_seconds=used,
-            answered=len(self._outcomes) - len(unanswered),
         )
 
 

@@ -158,5 +158,5 @@ class _Caller:
         self.measured.wrong += wrong_answers(result.answers, expected, self.tolerance)
         self.measured.failures.update(result.failures)
         rate = len(result.latencies) / plan.seconds
-        rows = max(1, result.answered)
+        rows = max(1, len(result.answers))
         return Sample(rate, result.latencies, (used + result.cpu_seconds) / rows, result.cpu_seconds / rows)

@@ -205,13 +205,13 @@ class _Comparison:
         answers = len(result.latencies)
         tolerance = TOLERANCES[self._workload.precision]
         # Processor time is also of what ended before the clock or after it, so all answers share it.
-        thousands = max(1, result.answered) / 1000
+        thousands = max(1, len(result.answers)) / 1000
         return Turn(
             rate=answers / result.seconds,
             good=sum(latency <= job.deadline for latency in result.latencies) / result.seconds,
             latencies=result.latencies,
             failures=result.failures,
-            answered=result.answered,
+            answered=len(result.answers),
             cpu=used / thousands,
             caller_cpu=result.cpu_seconds / thousands,
             memory=memory,
