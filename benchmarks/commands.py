@@ -1,5 +1,8 @@
 """All commands of `python -m benchmarks`."""
 
+import signal
+import sys
+
 import typer
 
 from benchmarks.abuse import commands as abuse
@@ -17,5 +20,7 @@ for room in (compare, ceiling, engine, decode, training, abuse):
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
     """Measures this server on this machine; without a command, beside everything else: see compare."""
+    # An end by signal would leave the servers behind, those of compare held.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if context.invoked_subcommand is None:
         compare.compare()

@@ -173,6 +173,8 @@ def _finish(process: Process, seconds: float) -> None:
         status = process.wait(seconds + _GRACE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise RuntimeError("callers wait for an answer long after their deadline") from error
+    finally:
+        process.kill()  # unless they ended
     if status:
         raise RuntimeError(f"callers ended with status {status}; their message is above")
 

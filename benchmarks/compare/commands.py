@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
@@ -65,8 +64,6 @@ def compare(
     )
     if not seconds:
         plan = plan.within(minutes)
-    # An end by signal would leave the servers behind, most of them held.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     screen = console.wide(_WIDTH)
     with console.measuring(screen) as report:
         compared = measure(plan, report)

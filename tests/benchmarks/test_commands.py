@@ -1,14 +1,17 @@
 """What the documents say that one may run is there."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("hpack", reason="needs the extra bench")
 
+import psutil
 from typer.testing import CliRunner
 
 from benchmarks.commands import app
@@ -30,6 +33,23 @@ def test_a_model_that_is_not_there_is_a_wrong_command(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--model", "nowhere/1/model.onnx"])
     assert result.exit_code == 2
     assert "does not exist" in result.output
+
+
+def test_a_command_that_is_ended_takes_its_server_with_it() -> None:
+    command = [sys.executable, "-m", "benchmarks", "fuzz"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+        end = time.monotonic() + 60
+        servers: list[psutil.Process] = []
+        while not any(one.net_connections("tcp") for one in servers):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+            servers = psutil.Process(process.pid).children()
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    _, left = psutil.wait_procs(servers, 10)
+    for server in left:
+        server.kill()
+    assert not left
 
 
 def test_every_folder_of_the_benchmarks_is_described() -> None:
