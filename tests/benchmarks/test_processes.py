@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from benchmarks.processes import cpu_seconds, own_cpu_seconds
 
@@ -31,3 +32,15 @@ def test_what_has_ended_uses_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         gone = psutil.Process(process.pid)
     assert cpu_seconds(gone) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say")
+def test_what_members_have_started_and_waited_for_counts() -> None:
+    child = f"import time; {WORK}"
+    waiting = f"subprocess.run([sys.executable, '-c', {child!r}]); print(flush=True); input()"
+    code = f"import subprocess, sys; {waiting}"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert cpu_seconds(psutil.Process(process.pid)) >= 0.45
+        process.kill()
