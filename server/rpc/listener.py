@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _PING_TIMEOUT_SECONDS = 20
 _FOREVER = 2**31 - 1
+# Calls that came at once, and are not yet looked at.
+_MOST_PENDING = 16_384
 _LARGEST_FRAME = 2**20
 # What decoders, sources, the engine, logs and metrics need beside the connections, and far more.
 _OTHER_FILES = 1024
@@ -43,6 +45,9 @@ def listener(settings: Settings, interceptors: Sequence[grpc.aio.ServerIntercept
         ("grpc.http2.lookahead_bytes", settings.receive_window_bytes),
         # The probe would have let frames grow, too; the usual ones of 16 KiB are slower.
         ("grpc.http2.max_frame_size", min(settings.receive_window_bytes, _LARGEST_FRAME)),
+        # Above it calls are cancelled, with nothing that says why; by default some of a thousand are.
+        ("grpc.server.max_pending_requests", _MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
     ]
     if settings.max_connection_age_seconds:
         grace = settings.max_connection_age_grace_seconds

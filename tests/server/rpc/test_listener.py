@@ -1,6 +1,7 @@
 """What one connection may do: real sockets that misbehave."""
 
 import math
+import signal
 import socket
 import sys
 import time
@@ -162,40 +163,22 @@ def test_plain_text_beyond_this_machine_is_warned_of(models: Path, caplog: pytes
             assert ("travel in plain text" in caplog.text) is warned
 
 
-def test_what_a_connection_may_do_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pings_and_what_is_sent_ahead_are_as_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of these two nothing is seen on a socket in the time that a test has."""
     given: dict[str, int] = {}
+    monkeypatch.setattr(grpc.aio, "server", lambda options, interceptors: given.update(options))
+    listener(Settings(keepalive_seconds=14, receive_window_bytes=150_000), [])
+    assert given["grpc.keepalive_time_ms"] == 14_000
+    assert given["grpc.http2.lookahead_bytes"] == given["grpc.http2.max_frame_size"] == 150_000
 
-    def server(options: list[tuple[str, int]], interceptors: object) -> None:
-        given.update(options)
 
-    monkeypatch.setattr(grpc.aio, "server", server)
-    settings = Settings(
-        max_message_bytes=1_000_000,
-        shared_port=True,
-        max_connections=100,
-        max_streams_per_connection=11,
-        handshake_timeout_seconds=12.5,
-        connection_idle_timeout_seconds=13,
-        keepalive_seconds=14,
-        receive_window_bytes=150_000,
-        max_connection_age_seconds=16,
-        max_connection_age_grace_seconds=17,
-    )
-    listener(settings, [])
-    assert given == {
-        "grpc.max_receive_message_length": 1_000_000,
-        "grpc.max_send_message_length": -1,
-        "grpc.so_reuseport": 1,
-        "grpc.http2.min_recv_ping_interval_without_data_ms": 30_000,
-        "grpc.max_allowed_incoming_connections": 100,
-        "grpc.max_concurrent_streams": 11,
-        "grpc.server_handshake_timeout_ms": 12_500,
-        "grpc.max_connection_idle_ms": 13_000,
-        "grpc.keepalive_time_ms": 14_000,
-        "grpc.keepalive_timeout_ms": 20_000,
-        "grpc.http2.bdp_probe": 0,
-        "grpc.http2.lookahead_bytes": 150_000,
-        "grpc.http2.max_frame_size": 150_000,
-        "grpc.max_connection_age_ms": 16_000,
-        "grpc.max_connection_age_grace_ms": 17_000,
-    }
+def test_of_thousands_of_calls_at_once_none_is_cancelled(models: Path) -> None:
+    flags = ["--port", "0", "--models", str(models), "--max-streams-per-connection", "3000"]
+    with server_process([sys.executable, "-m", "server", *flags]) as (process, address), ExitStack() as stack:
+        stub = DetectorStub(stack.enter_context(grpc.insecure_channel(address)))
+        assert stub.GetModel(pb.GetModelRequest(), timeout=30).name
+        process.send_signal(signal.SIGSTOP)
+        calls: list[Any] = [stub.GetModel.future(pb.GetModelRequest(), timeout=60) for _ in range(2500)]
+        time.sleep(1)  # until they are sent
+        process.send_signal(signal.SIGCONT)
+        assert {call.code() for call in calls} == {grpc.StatusCode.OK}
