@@ -44,7 +44,7 @@ def test_callers_that_fail_are_not_taken_for_silence(monkeypatch: pytest.MonkeyP
 
 def test_what_was_refused_or_late_is_no_capacity() -> None:
     with pytest.raises(RuntimeError, match="answered in time"):
-        soak(replace(ABUSE, deadline=1e-3), lambda _: None)
+        soak(replace(ABUSE, deadline=1e-6), lambda _: None)
 
 
 def judged(*outcomes: Outcome) -> Soaked:

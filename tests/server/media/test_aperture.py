@@ -46,7 +46,7 @@ def test_that_of_a_thumbnail_is_no_matter() -> None:
     tiles = [photo(64, 64, seed) for seed in range(4)]
     data = avif(tiles, 2, (128, 128), aperture(32, 32))
     # The whole picture has its extent twice now, and the aperture is no longer its own.
-    assert warnings(data.replace(bytes([5, 2, 3, 4]), bytes([5, 2, 3, 3]), 1)) == ()
+    assert warnings(data.replace(bytes([5, 2, 3, 0x84]), bytes([5, 2, 3, 3]), 1)) == ()
 
 
 def test_an_aperture_that_breaks_off_is_none() -> None:
