@@ -1,6 +1,7 @@
 """Clients of AWS: credentials, region, time-outs and retries, and what their errors mean."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any
 from server.errors import SourceDenied, SourceNotFound, SourceUnavailable
 
 log = logging.getLogger(__name__)
+
+BUCKET = "[A-Za-z0-9_.:-]+"
+"""Pattern of whatever a store allows; a URI, or several with commas, would be a bucket that no URI names."""
 
 _NOT_FOUND = frozenset(
     {
@@ -34,6 +38,12 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 _CHECK = "Check this server's AWS credentials: python -m clients aws-check."
+
+
+def check_bucket(name: str) -> None:
+    """Raises ValueError if no bucket can have this name."""
+    if not re.fullmatch(BUCKET, name):
+        raise ValueError(f"{name!r} is no name of a bucket")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,24 @@
 """Every setting, defined once: a flag, a DEEPFAKE_ variable and a key of the config file each."""
 
 import math
-import re
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from server.aws import Aws
+from server.aws import Aws, check_bucket
 from server.configuration import Configured
 from server.detect.media_bytes import MESSAGE_COPIES
-from server.media.limits import MediaLimits
+from server.media.limits import LARGEST_PIXELS, MediaLimits
 from server.sources import hosts
 
 LONGEST_SILENCE = 86_400.0
 """Seconds; well below what the system takes for a time-out of a socket."""
-BUCKET = "[A-Za-z0-9_.:-]+"
-"""Pattern of whatever a store allows; a URI, or several with commas, would be a bucket that no URI names."""
 
 _MIB = 2**20
 _LARGEST_PORT = 65535
 # Of gRPC, which takes one more for no limit at all.
 _GRPC_LARGEST = 2**31 - 2
-# Of FFmpeg, which would refuse every picture.
-_FFMPEG_LARGEST = 2**31 - 1
 # Of the numbers in which callers are told the limits.
 _LARGEST_COUNT = 2**32 - 1
 # Well below what the system takes for a limit of memory, as a decoder's own is added.
@@ -243,7 +238,7 @@ class Settings(Configured):
     max_frames_per_video: int = Field(
         64, ge=1, le=_LARGEST_COUNT, description="Frames that a request may ask for."
     )
-    max_pixels: int = Field(100_000_000, ge=1, le=_FFMPEG_LARGEST, description="Pixels of one picture.")
+    max_pixels: int = Field(100_000_000, ge=1, le=LARGEST_PIXELS, description="Pixels of one picture.")
     max_duration_seconds: float = Field(4 * 3600.0, gt=0, description="Seconds of one video or sound.")
 
     fetch_workers: int = Field(16, ge=1, le=1024, description="Media read by URI at once.")
@@ -349,8 +344,7 @@ class Settings(Configured):
     @classmethod
     def _buckets_are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if not re.fullmatch(BUCKET, name):
-                raise ValueError(f"{name!r} is no name of a bucket")
+            check_bucket(name)
         return names
 
     @model_validator(mode="after")

@@ -8,8 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from server.aws import Aws
-from server.settings import BUCKET, LONGEST_SILENCE, Settings
+from server.aws import BUCKET, Aws
+from server.settings import LONGEST_SILENCE, Settings
 
 
 class JobSettings(Settings):

@@ -15,7 +15,7 @@ from server.errors import CorruptMedia, UnsupportedMedia
 from server.media import probe
 from server.media.failures import describe
 from server.media.joints import JOINED, JoinedClock
-from server.media.limits import Budget
+from server.media.limits import LARGEST_PIXELS, Budget
 from server.media.probe import Format
 from server.media.types import MediaKind
 
@@ -35,7 +35,7 @@ _PROBE = {"probesize": "5000000", "analyzeduration": "5000000"}
 # These state in their header what FFmpeg would else decode the first frames for, to throw them away.
 _SPEAKING_HEADERS = frozenset((probe.MOV, probe.MATROSKA, probe.HEIF))
 # And a cap would have FFmpeg forget the size of what is too large, which is to be told.
-_NO_PICTURES = {"skip_frame": "all", "max_pixels": str(2**31 - 1)}
+_NO_PICTURES = {"skip_frame": "all", "max_pixels": str(LARGEST_PIXELS)}
 # Whose decoders keep nothing over a flush that shows in later frames, even of damaged files; but HEVC, where
 # no two decodings of a damaged one need be equal anyway.
 _FORGETFUL = frozenset(("h264", "hevc", "vp9", "av1"))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from server.errors import DecodeTimeout, MediaLimitExceeded
 
+LARGEST_PIXELS = 2**31 - 1
+"""The largest cap that FFmpeg takes; with more it would refuse every picture."""
+
 # Of the memory of a decode process, for decoders of one video beside the first.
 _SPARE_MEMORY = 0.25
 # Each has a stack, and at most sixteen reference frames of 4:2:0 with ten bits.
